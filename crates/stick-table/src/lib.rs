@@ -1,0 +1,37 @@
+//! HAProxy's stick tables as a library.
+//!
+//! A stick table keeps counters, rates, tags and persistence for a key (an address, a user, a cookie) for a
+//! limited time. This crate holds what an entry is, how it ages, and how its changes are read in order. It
+//! does no I/O, reads no clock (`now` is an argument everywhere) and starts no threads.
+//!
+//! Where to look first:
+//!
+//! - [`TableDefinition`]: key type, size, expiry and the data types a table stores, as one `stick-table` line.
+//! - [`DataType`], [`KeyType`]: the vocabulary, with HAProxy's names and numbers.
+//! - [`FrequencyCounter`]: the sliding-window rate, with HAProxy's exact arithmetic.
+
+mod data_type;
+pub use data_type::{DataType, Storage};
+
+mod key_type;
+pub use key_type::{KeyError, KeyText, KeyType};
+
+mod column;
+pub use column::{Column, ColumnError};
+
+mod definition;
+pub use definition::{DefinitionError, ServerKeySource, TableDefinition};
+
+mod frequency;
+pub use frequency::FrequencyCounter;
+
+mod value;
+pub use value::Value;
+
+pub mod units;
+
+/// A point on the table's own monotonic clock, in milliseconds.
+///
+/// Only differences matter: the origin is whatever the caller chose. The low 32 bits are what HAProxy calls a
+/// tick, and what frequency counters keep.
+pub type Millis = u64;

@@ -1,0 +1,2 @@
+//! Set-up, tests, demonstration.
+fn main() {}
