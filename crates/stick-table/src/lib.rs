@@ -7,6 +7,7 @@
 //! Where to look first:
 //!
 //! - [`TableDefinition`]: key type, size, expiry and the data types a table stores, as one `stick-table` line.
+//! - [`Table`]: entries by key; [`Batch`] to apply many changes at once, [`Cursor`] to read what changed since.
 //! - [`DataType`], [`KeyType`]: the vocabulary, with HAProxy's names and numbers.
 //! - [`FrequencyCounter`]: the sliding-window rate, with HAProxy's exact arithmetic.
 
@@ -28,6 +29,33 @@ pub use frequency::FrequencyCounter;
 mod value;
 pub use value::Value;
 
+mod table;
+pub use table::{Table, TableFull};
+
+mod entry;
+pub use entry::{EntryMut, EntryRef};
+
+mod batch;
+pub use batch::{Applied, Batch, Position, Precedence};
+
+mod cursor;
+pub use cursor::{Cursor, Follow, Walk};
+
+mod lifetime;
+pub use lifetime::Lifetime;
+
+mod stamp;
+pub use stamp::Origin;
+
+mod layout;
+pub use layout::Layout;
+
+mod change_log;
+mod chunks;
+mod dictionary;
+mod long_keys;
+mod shard;
+
 pub mod units;
 
 /// A point on the table's own monotonic clock, in milliseconds.
@@ -35,3 +63,6 @@ pub mod units;
 /// Only differences matter: the origin is whatever the caller chose. The low 32 bits are what HAProxy calls a
 /// tick, and what frequency counters keep.
 pub type Millis = u64;
+
+#[cfg(test)]
+mod model;

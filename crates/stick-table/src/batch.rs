@@ -1,0 +1,309 @@
+//! Changes from a peer, gathered and applied together.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::shard::{Common, Shard};
+use crate::{Lifetime, Millis, Origin, Table};
+
+/// The data word of a `server_key` that the update leaves as it is.
+const KEEP_STRING: u32 = u32::MAX;
+
+/// Whether a change may overwrite what the entry holds.
+#[derive(Clone, Debug)]
+pub enum Precedence {
+    /// The change is the newest there is: live updates.
+    Newest,
+    /// The change is of unknown age: a lesson. An entry that somebody else changed after the table stood at this
+    /// position holds newer values and keeps them.
+    UnlessChangedSince(Position),
+}
+
+/// How far a table's changes had gone: one sequence number for each shard. Made by [`Table::position`](crate::Table::position).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Position(pub(crate) Vec<u64>);
+
+/// What became of the changes of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Entries that did not exist, or were over.
+    pub created: u64,
+    /// Entries that existed.
+    pub updated: u64,
+    /// Changes that found the table full with nothing to purge.
+    pub refused: u64,
+    /// Changes without effect: outdated by [`Precedence`], already over, or a repetition of what is not there.
+    pub skipped: u64,
+}
+
+struct Change {
+    hash: u64,
+    lifetime: Lifetime,
+    key: Range<u32>,
+}
+
+/// Changes for one table, reused from batch to batch so that nothing is allocated per change.
+///
+/// All changes of a batch write the same data words, those of [`Batch::set_columns`]; the others keep what the entry
+/// has, or zero in a new entry.
+///
+/// ```
+/// use stick_table::{Batch, DataType, KeyType, Lifetime, Origin, Precedence, Table, TableDefinition};
+///
+/// let definition = TableDefinition::new("t", KeyType::Ip, 1000).with_column("gpc0".parse()?)?;
+/// let table = Table::new(definition, 0);
+/// let mut batch = Batch::new(&table);
+/// let gpc0 = table.layout().offset(DataType::Gpc0, 0).unwrap();
+/// batch.set_columns([gpc0..gpc0 + 1]);
+/// batch.push(&[10, 0, 0, 1], Lifetime::Restart)[gpc0] = 7;
+/// assert_eq!(table.apply(&mut batch, Origin::peer(1), &Precedence::Newest, 0).created, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Batch {
+    common: Arc<Common>,
+    changes: Vec<Change>,
+    keys: Vec<u8>,
+    words: Vec<u32>,
+    data_words: usize,
+    /// Runs of data words to copy; never those of `server_key`, which `dictionary_offset` handles.
+    columns: Vec<Range<usize>>,
+    dictionary_offset: Option<usize>,
+    strings: Vec<Arc<str>>,
+    /// Rows found in the first pass over a shard's changes, reused.
+    found: Vec<(u32, Option<u32>)>,
+    order: Vec<u32>,
+}
+
+impl Batch {
+    /// An empty batch for a table; it can be applied to that table only.
+    pub fn new(table: &Table) -> Self {
+        let common = Arc::clone(table.common());
+        let data_words = common.layout.data_words();
+        Self {
+            common,
+            changes: Vec::new(),
+            keys: Vec::new(),
+            words: Vec::new(),
+            data_words,
+            columns: Vec::new(),
+            dictionary_offset: None,
+            strings: Vec::new(),
+            found: Vec::new(),
+            order: Vec::new(),
+        }
+    }
+
+    /// Sets which data words the following changes write, as ranges of offsets by the table's
+    /// [`Layout`](crate::Layout). The batch must be empty.
+    pub fn set_columns(&mut self, columns: impl IntoIterator<Item = Range<usize>>) {
+        debug_assert!(self.is_empty(), "changes of a batch write the same columns");
+        self.columns.clear();
+        self.dictionary_offset = None;
+        let dictionary = self.common.layout.dictionary_offset();
+        for range in columns {
+            let range = range.start.min(self.data_words)..range.end.min(self.data_words);
+            if dictionary.is_some_and(|offset| range == (offset..offset + 1)) {
+                self.dictionary_offset = dictionary;
+                continue;
+            }
+            match self.columns.last_mut() {
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => self.columns.push(range),
+            }
+        }
+    }
+
+    /// Adds a change of the entry with this canonical key and returns its data words, all zero, to be filled.
+    ///
+    /// The word of `server_key` is set to "leave as it is"; see [`Batch::string`].
+    #[inline]
+    pub fn push(&mut self, key: &[u8], lifetime: Lifetime) -> &mut [u32] {
+        let start = self.keys.len() as u32;
+        self.keys.extend_from_slice(key);
+        self.changes.push(Change {
+            hash: self.common.hash(key),
+            lifetime,
+            key: start..self.keys.len() as u32,
+        });
+        let start = self.words.len();
+        self.words.resize(start + self.data_words, 0);
+        if let Some(offset) = self.dictionary_offset {
+            self.words[start + offset] = KEEP_STRING;
+        }
+        &mut self.words[start..]
+    }
+
+    /// Takes the last change back: its values turned out malformed.
+    pub fn pop(&mut self) {
+        if let Some(change) = self.changes.pop() {
+            self.keys.truncate(change.key.start as usize);
+            self.words.truncate(self.words.len() - self.data_words);
+        }
+    }
+
+    /// Sets the last change's data words to be those that the next call of [`apply`](Table::apply) stores as this
+    /// `server_key`.
+    pub fn set_string(&mut self, string: &Arc<str>) {
+        let Some(offset) = self.dictionary_offset else { return };
+        // Servers are few and repeat, most often the last ones.
+        let known = self.strings.iter().rposition(|known| Arc::ptr_eq(known, string));
+        let index = known.unwrap_or_else(|| {
+            self.strings.push(Arc::clone(string));
+            self.strings.len() - 1
+        });
+        if let Some(start) = self.words.len().checked_sub(self.data_words) {
+            self.words[start + offset] = index as u32;
+        }
+    }
+
+    /// The data words of the last change.
+    #[inline]
+    pub fn last_words(&mut self) -> &mut [u32] {
+        let start = self.words.len().saturating_sub(self.data_words);
+        &mut self.words[start..]
+    }
+
+    /// Number of changes.
+    pub fn len(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Whether there are no changes.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    pub(crate) fn belongs_to(&self, common: &Arc<Common>) -> bool {
+        Arc::ptr_eq(&self.common, common)
+    }
+
+    /// Orders the changes by shard, keeping their order within each.
+    pub(crate) fn order_by_shard(&mut self, shard_of: impl Fn(u64) -> usize) {
+        self.order.clear();
+        self.order.extend(0..self.changes.len() as u32);
+        let changes = &self.changes;
+        self.order.sort_unstable_by_key(|&index| (shard_of(changes[index as usize].hash), index));
+    }
+
+    /// The shard of the change at `place` in the order, and where the next shard's changes begin.
+    pub(crate) fn group(&self, place: usize, shard_of: impl Fn(u64) -> usize) -> Option<(usize, usize)> {
+        let shard_at = |place: usize| Some(shard_of(self.changes[*self.order.get(place)? as usize].hash));
+        let shard = shard_at(place)?;
+        let mut end = place + 1;
+        while shard_at(end) == Some(shard) {
+            end += 1;
+        }
+        Some((shard, end))
+    }
+
+    /// Applies the changes at these places of the order to their shard: first finds all rows, so that the loads overlap,
+    /// then writes them.
+    pub(crate) fn apply_group(
+        &mut self,
+        places: Range<usize>,
+        shard: &mut Shard,
+        origin: Origin,
+        changed_since: Option<u64>,
+        now: Millis,
+    ) -> Applied {
+        let mut found = std::mem::take(&mut self.found);
+        found.clear();
+        for &index in &self.order[places] {
+            let change = &self.changes[index as usize];
+            found.push((index, shard.find(&self.common, change.hash, self.key(change))));
+        }
+        let mut applied = Applied::default();
+        for &(index, row) in &found {
+            self.apply_change(index, row, shard, origin, changed_since, now, &mut applied);
+        }
+        self.found = found;
+        applied
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one step of a loop, split off to fit a screen")]
+    fn apply_change(
+        &self,
+        index: u32,
+        row: Option<u32>,
+        shard: &mut Shard,
+        origin: Origin,
+        changed_since: Option<u64>,
+        now: Millis,
+        applied: &mut Applied,
+    ) {
+        let change = &self.changes[index as usize];
+        let common = &*self.common;
+        // An insertion earlier in the batch may have purged the row, or added it for the same key.
+        let row = match row {
+            Some(row)
+                if !shard.stamp(row).is_free() && shard.key(&common.layout, row) == self.key(change) =>
+            {
+                Some(row)
+            }
+            _ => shard.find(common, change.hash, self.key(change)),
+        };
+        let live = row.filter(|&row| shard.is_live(common, row, now));
+        if let (Some(row), Some(position)) = (live, changed_since) {
+            let stamp = shard.stamp(row);
+            if stamp.sequence() > position && stamp.origin() != origin {
+                applied.skipped += 1;
+                return;
+            }
+        }
+        let is_over = change.lifetime == Lifetime::Exactly(0) && common.definition.expire.is_some();
+        let row = match (live, row) {
+            (Some(row), _) => {
+                applied.updated += 1;
+                row
+            }
+            (None, _) if is_over || change.lifetime == Lifetime::Keep => {
+                applied.skipped += 1;
+                return;
+            }
+            (None, Some(over)) => {
+                shard.reset_data(&common.layout, over);
+                applied.created += 1;
+                over
+            }
+            (None, None) => {
+                let Some(row) = shard.insert(common, change.hash, self.key(change), now) else {
+                    applied.refused += 1;
+                    return;
+                };
+                applied.created += 1;
+                row
+            }
+        };
+        self.write(index, row, shard);
+        shard.touch(common, row, origin, change.lifetime, now);
+    }
+
+    #[inline]
+    fn write(&self, index: u32, row: u32, shard: &mut Shard) {
+        let start = index as usize * self.data_words;
+        let from = &self.words[start..start + self.data_words];
+        let key_words = self.common.layout.key_words();
+        let to = &mut shard.rows.row_mut(row)[key_words..];
+        for range in &self.columns {
+            to[range.clone()].copy_from_slice(&from[range.clone()]);
+        }
+        let Some(offset) = self.dictionary_offset else { return };
+        if let Some(string) = self.strings.get(from[offset] as usize) {
+            let id = shard.dictionary.acquire(string);
+            let old = std::mem::replace(&mut shard.rows.row_mut(row)[key_words + offset], id);
+            shard.dictionary.release(old);
+        }
+    }
+
+    fn key(&self, change: &Change) -> &[u8] {
+        &self.keys[change.key.start as usize..change.key.end as usize]
+    }
+
+    /// Forgets all changes, keeps the memory and the columns.
+    pub fn clear(&mut self) {
+        self.changes.clear();
+        self.keys.clear();
+        self.words.clear();
+        self.strings.clear();
+    }
+}

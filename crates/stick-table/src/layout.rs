@@ -1,0 +1,136 @@
+//! Where each word of a row is.
+
+use crate::{Column, DataType, KeyType, TableDefinition};
+
+/// Keys of up to this many bytes stand in the row; longer key types put a handle there.
+const INLINE_KEY_BYTES: usize = 64;
+
+/// The fixed layout of a table's rows, in 32-bit words: the key, then the elements of each stored data type in the
+/// order of the types' numbers.
+///
+/// ```text
+/// | key, zero padded, or the handle of a long key | server_id | gpc0 | tick current previous | … |
+/// ```
+#[derive(Clone, Debug)]
+pub struct Layout {
+    key_type: KeyType,
+    key_words: usize,
+    data_words: usize,
+    columns: Vec<(Column, usize)>,
+}
+
+impl Layout {
+    pub(crate) fn new(definition: &TableDefinition) -> Self {
+        let key_bytes = definition.key_type.max_bytes();
+        let key_words = if key_bytes > INLINE_KEY_BYTES { 1 } else { key_bytes.div_ceil(4).max(1) };
+        let mut data_words = 0;
+        let columns = definition
+            .columns()
+            .iter()
+            .map(|&column| {
+                let offset = data_words;
+                data_words += column.words();
+                (column, offset)
+            })
+            .collect();
+        Self { key_type: definition.key_type, key_words, data_words, columns }
+    }
+
+    /// The stored data types with the offset of their first element in the data words of a row.
+    pub fn columns(&self) -> &[(Column, usize)] {
+        &self.columns
+    }
+
+    /// Offset of an element in the data words of a row, `None` when the table does not store it.
+    pub fn offset(&self, data_type: DataType, element: u32) -> Option<usize> {
+        let &(column, offset) = self.columns.iter().find(|(column, _)| column.data_type() == data_type)?;
+        (element < column.count()).then(|| offset + element as usize * data_type.storage().words())
+    }
+
+    /// Number of data words of a row.
+    pub fn data_words(&self) -> usize {
+        self.data_words
+    }
+
+    /// The offset of `server_key` in the data words, the only one that refers to a dictionary.
+    pub(crate) fn dictionary_offset(&self) -> Option<usize> {
+        self.offset(DataType::ServerKey, 0)
+    }
+
+    pub(crate) fn key_words(&self) -> usize {
+        self.key_words
+    }
+
+    pub(crate) fn stride(&self) -> usize {
+        self.key_words + self.data_words
+    }
+
+    pub(crate) fn key_is_inline(&self) -> bool {
+        self.key_type.max_bytes() <= INLINE_KEY_BYTES
+    }
+
+    /// Writes a canonical key that is kept in the row.
+    pub(crate) fn write_inline_key(&self, row: &mut [u32], key: &[u8]) {
+        let bytes = bytemuck::cast_slice_mut::<u32, u8>(&mut row[..self.key_words]);
+        bytes[..key.len()].copy_from_slice(key);
+        bytes[key.len()..].fill(0);
+    }
+
+    /// The canonical key of a row that keeps its key inside. A string has no NUL, so it ends where the padding begins.
+    #[inline]
+    pub(crate) fn inline_key<'a>(&self, row: &'a [u32]) -> &'a [u8] {
+        let bytes = &bytemuck::cast_slice::<u32, u8>(&row[..self.key_words])[..self.key_type.max_bytes()];
+        if self.key_type.is_fixed() {
+            return bytes;
+        }
+        let padding = bytes.iter().rev().take_while(|&&byte| byte == 0).count();
+        &bytes[..bytes.len() - padding]
+    }
+
+    /// Whether the row keeps this canonical key inside; cheaper than comparing with [`inline_key`](Self::inline_key).
+    #[inline]
+    pub(crate) fn inline_key_is(&self, row: &[u32], key: &[u8]) -> bool {
+        let bytes = bytemuck::cast_slice::<u32, u8>(&row[..self.key_words]);
+        bytes[..key.len()] == *key
+            && bytes.get(key.len()).is_none_or(|&after| after == 0 || self.key_type.is_fixed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_stand_one_after_the_other() {
+        let definition = ["bytes_in_cnt", "server_id", "gpt(3)", "gpc_rate(2,1s)"]
+            .into_iter()
+            .fold(TableDefinition::new("t", KeyType::Ipv6, 1), |definition, column| {
+                definition.with_column(column.parse().unwrap()).unwrap()
+            });
+        let layout = Layout::new(&definition);
+        assert_eq!(layout.stride(), 4 + 1 + 2 + 3 + 6);
+        assert_eq!(layout.offset(DataType::ServerId, 0), Some(0));
+        assert_eq!(layout.offset(DataType::BytesInCnt, 0), Some(1));
+        assert_eq!(layout.offset(DataType::Gpt, 2), Some(5));
+        assert_eq!(layout.offset(DataType::Gpt, 3), None);
+        assert_eq!(layout.offset(DataType::GpcRate, 1), Some(9));
+        assert_eq!(layout.offset(DataType::Gpc0, 0), None);
+    }
+
+    #[test]
+    fn inline_keys_come_back() {
+        let layout = Layout::new(&TableDefinition::new("t", KeyType::String { max_len: 6 }, 1));
+        let mut row = [u32::MAX; 2];
+        for key in [&b""[..], b"a", b"abcd", b"abcdef"] {
+            layout.write_inline_key(&mut row, key);
+            assert_eq!(layout.inline_key(&row), key);
+            assert!(layout.inline_key_is(&row, key));
+            assert!(!layout.inline_key_is(&row, b"b"));
+        }
+        assert!(!layout.inline_key_is(&row, b"abcde"), "a longer key is another key");
+        let binary = Layout::new(&TableDefinition::new("t", KeyType::Binary { len: 3 }, 1));
+        let mut row = [0];
+        binary.write_inline_key(&mut row, &[1, 0, 0]);
+        assert_eq!(binary.inline_key(&row), [1, 0, 0]);
+    }
+}

@@ -1,0 +1,27 @@
+//! How long an entry lives after a change.
+
+use crate::Millis;
+
+/// What a change does to an entry's remaining lifetime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// Starts the table's `expire` again: a local touch, an untimed update.
+    Restart,
+    /// The entry has this many ms left, at most the table's `expire`: a timed update. 0 expires it now.
+    Exactly(u32),
+    /// Leaves the lifetime of an entry as it is and creates none: an update that repeats what is known.
+    Keep,
+}
+
+/// A deadline on the low 32 bits of the table's clock: wraps, compared by distance. An entry is gone from the moment
+/// of its deadline on. In a table without `expire` the column holds the time of the last touch, to order the purge.
+#[inline]
+pub(crate) fn is_over(deadline: u32, now: Millis) -> bool {
+    deadline.wrapping_sub(now as u32).cast_signed() <= 0
+}
+
+/// Remaining ms to a deadline, 0 when it is over.
+#[inline]
+pub(crate) fn remaining(deadline: u32, now: Millis) -> u32 {
+    deadline.wrapping_sub(now as u32).cast_signed().max(0).cast_unsigned()
+}

@@ -1,0 +1,54 @@
+//! When a row changed last, and who changed it.
+
+/// Who made a change: this process, or the peer with a number of the caller's choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Origin(u16);
+
+impl Origin {
+    /// This process: the runtime socket, an increment. Pushed live to peers.
+    pub const LOCAL: Self = Self(0);
+
+    /// A peer, by a number from 1 on. Learned changes are not pushed live (peers-protocol §8.3.9).
+    pub const fn peer(number: u16) -> Self {
+        Self(number)
+    }
+
+    /// Whether this process made the change.
+    pub const fn is_local(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// Sequence number (47 bits), whether a local change waits to be pushed (1 bit), and origin (16 bits) of a row's last
+/// change, in one word. Sequence number 0 marks a free row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stamp(u64);
+
+impl Stamp {
+    pub(crate) const FREE: Self = Self(0);
+    const LOCAL_BIT: u64 = 1 << 16;
+
+    pub(crate) const fn new(sequence: u64, origin: Origin, local: bool) -> Self {
+        Self(sequence << 17 | (local as u64) << 16 | origin.0 as u64)
+    }
+
+    #[inline]
+    pub(crate) const fn sequence(self) -> u64 {
+        self.0 >> 17
+    }
+
+    pub(crate) const fn origin(self) -> Origin {
+        Origin(self.0 as u16)
+    }
+
+    /// Whether the row carries a change of this process that live readers are to push.
+    #[inline]
+    pub(crate) const fn is_local(self) -> bool {
+        self.0 & Self::LOCAL_BIT != 0
+    }
+
+    #[inline]
+    pub(crate) const fn is_free(self) -> bool {
+        self.sequence() == 0
+    }
+}

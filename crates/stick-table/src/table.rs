@@ -1,0 +1,359 @@
+//! A stick table: shards behind locks.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::batch::{Applied, Batch, Position, Precedence};
+use crate::cursor::{Cursor, Follow, ShardCursor, Walk};
+use crate::entry::{EntryMut, EntryRef, split_handle};
+use crate::layout::Layout;
+use crate::lifetime::Lifetime;
+use crate::shard::{Common, Shard};
+use crate::stamp::Origin;
+use crate::{Millis, TableDefinition};
+
+/// Shards of a large table. A power of two.
+const MAX_SHARDS: usize = 16;
+/// Tables get one shard for each so many entries, so that small ones purge exactly. Small in tests, to have shards.
+const ENTRIES_PER_SHARD: u32 = if cfg!(test) { 32 } else { 1 << 16 };
+/// Rows looked at in one hold of a shard's lock by walks and sweeps: about 10 µs.
+const ROWS_PER_HOLD: u32 = 4096;
+
+/// The table is full, nothing is over, and purging is off or found nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the table is full")]
+pub struct TableFull;
+
+/// A stick table that threads may share.
+///
+/// Every method takes `now`, a point on one monotonic clock in ms; entries past their deadline are invisible at once and
+/// their memory is freed by [`sweep`](Self::sweep). Closures run under a shard's lock: keep them short and do not call
+/// back into the table.
+pub struct Table {
+    common: Arc<Common>,
+    shards: Box<[Mutex<Shard>]>,
+    /// Numbers of followers of local changes in use.
+    readers: Mutex<Vec<bool>>,
+    /// The shard the next sweep goes on with.
+    sweep_turn: Mutex<usize>,
+}
+
+impl Table {
+    /// An empty table. `seed` makes the places of keys unpredictable: pass a random number where keys come from outside.
+    pub fn new(definition: TableDefinition, seed: u64) -> Self {
+        let wanted = (definition.size / ENTRIES_PER_SHARD).max(1) as usize;
+        let count = (wanted.next_power_of_two()).min(MAX_SHARDS);
+        let rows = definition.size.div_ceil(count as u32);
+        let common = Common::new(definition, seed);
+        let shards = (0..count).map(|_| Mutex::new(Shard::new(&common, rows))).collect();
+        Self { common: Arc::new(common), shards, readers: Mutex::default(), sweep_turn: Mutex::default() }
+    }
+
+    /// What the table is.
+    pub fn definition(&self) -> &TableDefinition {
+        &self.common.definition
+    }
+
+    /// Where each element is in the data words of an entry.
+    pub fn layout(&self) -> &Layout {
+        &self.common.layout
+    }
+
+    /// Number of entries, those that are over but not swept included.
+    pub fn len(&self) -> u32 {
+        self.common.used()
+    }
+
+    /// Whether the table holds no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn common(&self) -> &Arc<Common> {
+        &self.common
+    }
+
+    /// Shards take bits of the hash that the index uses neither for places (low) nor for tags (high).
+    #[inline]
+    fn shard_of(&self, hash: u64) -> usize {
+        (hash >> 40) as usize & (self.shards.len() - 1)
+    }
+
+    /// Looks an entry up by its canonical key. Does not touch it.
+    pub fn get<R>(&self, key: &[u8], now: Millis, read: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
+        let hash = self.common.hash(key);
+        let number = self.shard_of(hash);
+        let shard = self.shards[number].lock();
+        let row = shard.find(&self.common, hash, key).filter(|&row| shard.is_live(&self.common, row, now))?;
+        Some(read(EntryRef::new(&self.common, &shard, number, row, now)))
+    }
+
+    /// The canonical key of the entry with this [`handle`](EntryRef::handle), if it is there.
+    pub fn key_of_handle(&self, handle: u64, now: Millis) -> Option<Vec<u8>> {
+        let (number, row) = split_handle(handle)?;
+        let shard = self.shards.get(number)?.lock();
+        let there = row < shard.row_count() && shard.is_live(&self.common, row, now);
+        there.then(|| shard.key(&self.common.layout, row).to_vec())
+    }
+
+    /// Finds or creates the entry of a canonical key, lets `change` change it, and touches it: it lives on by `lifetime`
+    /// and cursors see the change. A local touch (`Origin::LOCAL`, `Lifetime::Restart`) is what HAProxy's own events
+    /// do (stick-tables §5.2); with `Lifetime::Exactly` it stores with an explicit lifetime.
+    ///
+    /// With `Lifetime::Keep`, a new entry starts with the table's `expire`.
+    ///
+    /// # Errors
+    /// When the entry does not exist and the table is full; nothing is changed then.
+    pub fn update<R>(
+        &self,
+        key: &[u8],
+        origin: Origin,
+        lifetime: Lifetime,
+        now: Millis,
+        change: impl FnOnce(&mut EntryMut<'_>) -> R,
+    ) -> Result<R, TableFull> {
+        let common = &*self.common;
+        let hash = common.hash(key);
+        let mut shard = self.shards[self.shard_of(hash)].lock();
+        let (row, lifetime) = match shard.find(common, hash, key) {
+            Some(row) if shard.is_live(common, row, now) => (row, lifetime),
+            found => {
+                let row = match found {
+                    Some(over) => {
+                        shard.reset_data(&common.layout, over);
+                        over
+                    }
+                    None => shard.insert(common, hash, key, now).ok_or(TableFull)?,
+                };
+                (row, if lifetime == Lifetime::Keep { Lifetime::Restart } else { lifetime })
+            }
+        };
+        // Touched first: a row is used only from then on, whatever `change` does.
+        shard.touch(common, row, origin, lifetime, now);
+        Ok(change(&mut EntryMut::new(common, &mut shard, row, now)))
+    }
+
+    /// Removes an entry by its canonical key; whether it was there. Peers do not learn of it: the protocol has no
+    /// delete message.
+    pub fn remove(&self, key: &[u8], now: Millis) -> bool {
+        let hash = self.common.hash(key);
+        let mut shard = self.shards[self.shard_of(hash)].lock();
+        let Some(row) = shard.find(&self.common, hash, key) else { return false };
+        let live = shard.is_live(&self.common, row, now);
+        shard.free(&self.common, row);
+        live
+    }
+
+    /// Removes the entries for which `matches` holds; returns how many.
+    pub fn remove_where(&self, now: Millis, mut matches: impl FnMut(EntryRef<'_>) -> bool) -> u32 {
+        let mut removed = 0;
+        for (number, shard) in self.shards.iter().enumerate() {
+            let mut from = 0;
+            loop {
+                let mut shard = shard.lock();
+                let end = shard.row_count().min(from + ROWS_PER_HOLD);
+                for row in from..end {
+                    if shard.is_live(&self.common, row, now)
+                        && matches(EntryRef::new(&self.common, &shard, number, row, now))
+                    {
+                        shard.free(&self.common, row);
+                        removed += 1;
+                    }
+                }
+                from = end;
+                if from >= shard.row_count() {
+                    break;
+                }
+            }
+        }
+        removed
+    }
+
+    /// Applies the changes of a batch in their order (per key) and empties it.
+    ///
+    /// # Panics
+    /// When the batch was made for another table.
+    pub fn apply(&self, batch: &mut Batch, origin: Origin, precedence: &Precedence, now: Millis) -> Applied {
+        assert!(batch.belongs_to(&self.common), "the batch was made for another table");
+        batch.order_by_shard(|hash| self.shard_of(hash));
+        let mut total = Applied::default();
+        let mut place = 0;
+        while let Some((number, end)) = batch.group(place, |hash| self.shard_of(hash)) {
+            let since = match precedence {
+                Precedence::Newest => None,
+                Precedence::UnlessChangedSince(position) => {
+                    Some(position.0.get(number).copied().unwrap_or(0))
+                }
+            };
+            let applied = batch.apply_group(place..end, &mut self.shards[number].lock(), origin, since, now);
+            total.created += applied.created;
+            total.updated += applied.updated;
+            total.refused += applied.refused;
+            total.skipped += applied.skipped;
+            place = end;
+        }
+        batch.clear();
+        total
+    }
+
+    /// How far the changes have gone by now.
+    pub fn position(&self) -> Position {
+        Position(self.shards.iter().map(|shard| shard.lock().log.tail()).collect())
+    }
+
+    /// The position before the first change.
+    pub fn start(&self) -> Position {
+        Position(vec![0; self.shards.len()])
+    }
+
+    /// A cursor that visits the changes after `position`. Give it back with [`unfollow`](Self::unfollow).
+    pub fn follow(&self, follow: Follow, position: &Position) -> Cursor {
+        let reader = self.take_reader();
+        let shards = self.shards.iter().enumerate().map(|(number, shard)| {
+            let mut shard = shard.lock();
+            let after = position.0.get(number).copied().unwrap_or(0).min(shard.log.tail());
+            match follow {
+                Follow::All => shard.log.saw_all(after),
+                Follow::Local => {
+                    shard.log.saw_local(after);
+                    shard.log.set_live(reader, after + 1);
+                }
+            }
+            ShardCursor::after(after)
+        });
+        Cursor { follow, reader, shards: shards.collect(), turn: 0 }
+    }
+
+    /// Ends a cursor and returns its position.
+    #[expect(clippy::needless_pass_by_value, reason = "a cursor that has ended must not be used")]
+    pub fn unfollow(&self, cursor: Cursor) -> Position {
+        for shard in &self.shards {
+            shard.lock().log.clear_live(cursor.reader);
+        }
+        self.readers.lock()[cursor.reader] = false;
+        cursor.position()
+    }
+
+    fn take_reader(&self) -> usize {
+        let mut readers = self.readers.lock();
+        let free = readers.iter().position(|&taken| !taken);
+        let reader = free.unwrap_or_else(|| {
+            readers.push(false);
+            readers.len() - 1
+        });
+        readers[reader] = true;
+        reader
+    }
+
+    /// Moves a cursor on to `position` where it stands before it, as after a lesson that delivered everything up to
+    /// there. `position` must come from [`start_lesson`](Self::start_lesson).
+    pub fn skip_to(&self, cursor: &mut Cursor, position: &Position) {
+        for ((shard, at), &to) in self.shards.iter().zip(&mut cursor.shards).zip(&position.0) {
+            if at.next <= to {
+                *at = ShardCursor::after(to);
+                shard.lock().log.set_live(cursor.reader, to + 1);
+            }
+        }
+    }
+
+    /// Visits up to `limit` entries that changed since the cursor's position; returns how many. Fewer than `limit`
+    /// means that the cursor has caught up. Each entry is visited with its newest values.
+    pub fn read(
+        &self,
+        cursor: &mut Cursor,
+        limit: usize,
+        now: Millis,
+        mut visit: impl FnMut(EntryRef<'_>),
+    ) -> usize {
+        let mut count = 0;
+        for _ in 0..self.shards.len() {
+            let number = cursor.turn;
+            let who = (number, cursor.reader, cursor.follow);
+            let mut shard = self.shards[number].lock();
+            count +=
+                cursor.shards[number].read(&self.common, &mut shard, who, limit - count, now, &mut visit);
+            if count >= limit {
+                break;
+            }
+            cursor.turn = (number + 1) % self.shards.len();
+        }
+        count
+    }
+
+    /// Whether a cursor may have something to read.
+    pub fn has_news(&self, cursor: &Cursor) -> bool {
+        self.shards.iter().zip(&cursor.shards).any(|(shard, at)| {
+            let shard = shard.lock();
+            let tail = if cursor.follow == Follow::Local { shard.log.local_tail() } else { shard.log.tail() };
+            at.next <= tail
+        })
+    }
+
+    /// Marks everything as seen and returns the position: a walk that starts now visits each entry in a state at least
+    /// as new, and a change from now on is visited by cursors that [`skip_to`](Self::skip_to) there.
+    pub fn start_lesson(&self) -> Position {
+        let marks = self.shards.iter().map(|shard| {
+            let mut shard = shard.lock();
+            let tail = shard.log.tail();
+            shard.log.saw_local(tail);
+            tail
+        });
+        Position(marks.collect())
+    }
+
+    /// Visits up to `limit` entries in storage order from `walk` on, and moves it; `false` when the walk is at its end.
+    /// Start with `Walk::default()`.
+    pub fn walk(
+        &self,
+        walk: &mut Walk,
+        limit: usize,
+        now: Millis,
+        mut visit: impl FnMut(EntryRef<'_>),
+    ) -> bool {
+        let mut count = 0;
+        while let Some(shard) = self.shards.get(walk.shard) {
+            let shard = shard.lock();
+            let end = shard.row_count().min(walk.row.saturating_add(ROWS_PER_HOLD));
+            while walk.row < end && count < limit {
+                if shard.is_live(&self.common, walk.row, now) {
+                    visit(EntryRef::new(&self.common, &shard, walk.shard, walk.row, now));
+                    count += 1;
+                }
+                walk.row += 1;
+            }
+            if walk.row >= shard.row_count() {
+                *walk = Walk { shard: walk.shard + 1, row: 0 };
+            }
+            if count >= limit {
+                return walk.shard < self.shards.len();
+            }
+        }
+        false
+    }
+
+    /// Frees the entries that are over among about `rows` rows, going round; returns how many were freed. Call it so
+    /// that the whole table is visited at least every few seconds.
+    pub fn sweep(&self, rows: u32, now: Millis) -> u32 {
+        let mut turn = self.sweep_turn.lock();
+        let mut left = rows;
+        let mut freed = 0;
+        // Each step is one slice of one shard; shards without rows take a step too, so that the loop ends.
+        for _ in 0..rows.div_ceil(ROWS_PER_HOLD) as usize + self.shards.len() {
+            let mut shard = self.shards[*turn].lock();
+            let slice = left.min(ROWS_PER_HOLD).min(shard.row_count());
+            freed += shard.sweep(&self.common, slice, now);
+            left -= slice;
+            *turn = (*turn + 1) % self.shards.len();
+        }
+        freed
+    }
+
+    /// Panics unless the inner structures agree. For tests.
+    #[cfg(test)]
+    pub(crate) fn validate(&self) {
+        for shard in &self.shards {
+            shard.lock().validate(&self.common);
+        }
+    }
+}
