@@ -10,18 +10,14 @@ use crate::{Lifetime, Millis, Origin, Table};
 const KEEP_STRING: u32 = u32::MAX;
 
 /// Whether a change may overwrite what the entry holds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precedence {
     /// The change is the newest there is: live updates.
     Newest,
-    /// The change is of unknown age: a lesson. An entry that somebody else changed after the table stood at this
-    /// position holds newer values and keeps them.
-    UnlessChangedSince(Position),
+    /// The change is of unknown age: a lesson. It creates entries and refreshes what the same origin wrote; an entry
+    /// that somebody else wrote since this process started is kept.
+    FillGaps,
 }
-
-/// How far a table's changes had gone: one sequence number for each shard. Made by [`Table::position`](crate::Table::position).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Position(pub(crate) Vec<u64>);
 
 /// What became of the changes of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,7 +52,7 @@ struct Change {
 /// let gpc0 = table.layout().offset(DataType::Gpc0, 0).unwrap();
 /// batch.set_columns([gpc0..gpc0 + 1]);
 /// batch.push(&[10, 0, 0, 1], Lifetime::Restart)[gpc0] = 7;
-/// assert_eq!(table.apply(&mut batch, Origin::peer(1), &Precedence::Newest, 0).created, 1);
+/// assert_eq!(table.apply(&mut batch, Origin::peer(1), Precedence::Newest, 0).created, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Batch {
@@ -203,7 +199,7 @@ impl Batch {
         places: Range<usize>,
         shard: &mut Shard,
         origin: Origin,
-        changed_since: Option<u64>,
+        precedence: Precedence,
         now: Millis,
     ) -> Applied {
         let mut found = std::mem::take(&mut self.found);
@@ -214,20 +210,18 @@ impl Batch {
         }
         let mut applied = Applied::default();
         for &(index, row) in &found {
-            self.apply_change(index, row, shard, origin, changed_since, now, &mut applied);
+            self.apply_change(index, row, shard, (origin, precedence), now, &mut applied);
         }
         self.found = found;
         applied
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one step of a loop, split off to fit a screen")]
     fn apply_change(
         &self,
         index: u32,
         row: Option<u32>,
         shard: &mut Shard,
-        origin: Origin,
-        changed_since: Option<u64>,
+        (origin, precedence): (Origin, Precedence),
         now: Millis,
         applied: &mut Applied,
     ) {
@@ -243,12 +237,9 @@ impl Batch {
             _ => shard.find(common, change.hash, self.key(change)),
         };
         let live = row.filter(|&row| shard.is_live(common, row, now));
-        if let (Some(row), Some(position)) = (live, changed_since) {
-            let stamp = shard.stamp(row);
-            if stamp.sequence() > position && stamp.origin() != origin {
-                applied.skipped += 1;
-                return;
-            }
+        if precedence == Precedence::FillGaps && live.is_some_and(|row| shard.stamp(row).origin() != origin) {
+            applied.skipped += 1;
+            return;
         }
         let is_over = change.lifetime == Lifetime::Exactly(0) && common.definition.expire.is_some();
         let row = match (live, row) {
@@ -305,5 +296,108 @@ impl Batch {
         self.keys.clear();
         self.words.clear();
         self.strings.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DataType, KeyType, TableDefinition, Value};
+
+    fn table() -> Table {
+        let definition = TableDefinition::new("t", KeyType::Integer, 100).with_expire(Some(10_000));
+        let columns = ["gpc0", "gpt0", "server_key"];
+        let definition = columns
+            .into_iter()
+            .fold(definition, |definition, column| definition.with_column(column.parse().unwrap()).unwrap());
+        Table::new(definition, 1)
+    }
+
+    fn apply(
+        table: &Table,
+        peer: u16,
+        precedence: Precedence,
+        value: u32,
+        lifetime: Lifetime,
+        now: Millis,
+    ) -> Applied {
+        let mut batch = Batch::new(table);
+        let gpc0 = table.layout().offset(DataType::Gpc0, 0).unwrap();
+        batch.set_columns(std::iter::once(gpc0..gpc0 + 1));
+        batch.push(&[0, 0, 0, 1], lifetime)[gpc0] = value;
+        table.apply(&mut batch, Origin::peer(peer), precedence, now)
+    }
+
+    fn entry(table: &Table, now: Millis) -> Option<(u32, u32)> {
+        table.get(&[0, 0, 0, 1], now, |entry| match entry.value(DataType::Gpc0, 0) {
+            Some(Value::Unsigned(value)) => (value, entry.remaining().unwrap()),
+            other => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn a_lesson_fills_gaps_and_refreshes_its_own() {
+        let table = table();
+        let lesson =
+            |peer, value| apply(&table, peer, Precedence::FillGaps, value, Lifetime::Exactly(500), 0);
+        assert_eq!(lesson(1, 10).created, 1);
+        assert_eq!(lesson(1, 11).updated, 1);
+        assert_eq!(lesson(2, 12).skipped, 1);
+        assert_eq!(entry(&table, 0), Some((11, 500)));
+        assert_eq!(apply(&table, 2, Precedence::Newest, 13, Lifetime::Restart, 0).updated, 1);
+        assert_eq!(lesson(1, 14).skipped, 1);
+        assert_eq!(entry(&table, 0), Some((13, 10_000)));
+    }
+
+    #[test]
+    fn lifetimes_are_restarted_set_clamped_kept_or_ended() {
+        let table = table();
+        let live = |value, lifetime, now| apply(&table, 1, Precedence::Newest, value, lifetime, now);
+        assert_eq!(live(1, Lifetime::Keep, 0).skipped, 1, "a repetition creates nothing");
+        assert_eq!(live(1, Lifetime::Exactly(0), 0).skipped, 1, "nor does what is over");
+        live(1, Lifetime::Exactly(20_000), 0);
+        assert_eq!(entry(&table, 0), Some((1, 10_000)), "clamped to the table's expire");
+        live(2, Lifetime::Exactly(700), 100);
+        live(3, Lifetime::Keep, 200);
+        assert_eq!(entry(&table, 200), Some((3, 600)));
+        live(4, Lifetime::Restart, 300);
+        assert_eq!(entry(&table, 300), Some((4, 10_000)));
+        live(5, Lifetime::Exactly(0), 400);
+        assert_eq!(entry(&table, 400), None);
+    }
+
+    #[test]
+    fn columns_that_are_not_written_keep_their_values_until_the_entry_is_over() {
+        let table = table();
+        let gpt0 = |now| table.get(&[0, 0, 0, 1], now, |entry| entry.value(DataType::Gpt0, 0)).flatten();
+        let set = table.update(&[0, 0, 0, 1], Origin::LOCAL, Lifetime::Restart, 0, |entry| {
+            entry.set(DataType::Gpt0, 0, &Value::Unsigned(9))
+        });
+        assert_eq!(set, Ok(true));
+        apply(&table, 1, Precedence::Newest, 1, Lifetime::Restart, 5_000);
+        assert_eq!(gpt0(5_000), Some(Value::Unsigned(9)));
+        apply(&table, 1, Precedence::Newest, 1, Lifetime::Restart, 15_000);
+        assert_eq!(gpt0(15_000), Some(Value::Unsigned(0)), "an entry that was over starts anew");
+    }
+
+    #[test]
+    fn a_string_is_set_kept_and_taken_back() {
+        let table = table();
+        let mut batch = Batch::new(&table);
+        let offset = table.layout().offset(DataType::ServerKey, 0).unwrap();
+        batch.set_columns(std::iter::once(offset..offset + 1));
+        let server: Arc<str> = "srv1".into();
+        batch.push(&[0, 0, 0, 1], Lifetime::Restart);
+        batch.set_string(&server);
+        batch.push(&[0, 0, 0, 2], Lifetime::Restart);
+        batch.push(&[0, 0, 0, 1], Lifetime::Restart);
+        batch.push(&[0, 0, 0, 3], Lifetime::Restart);
+        batch.pop();
+        assert_eq!(batch.len(), 3);
+        table.apply(&mut batch, Origin::peer(1), Precedence::Newest, 0);
+        let string = |key: u8| table.get(&[0, 0, 0, key], 0, |entry| entry.value(DataType::ServerKey, 0));
+        assert_eq!(string(1), Some(Some(Value::Dictionary(Some(server)))));
+        assert_eq!(string(2), Some(Some(Value::Dictionary(None))));
+        assert_eq!(string(3), None);
     }
 }

@@ -1,7 +1,6 @@
 //! Reading a table's changes in order, and all of it.
 
 use crate::Millis;
-use crate::batch::Position;
 use crate::entry::EntryRef;
 use crate::shard::{Common, Shard};
 
@@ -13,6 +12,11 @@ pub enum Follow {
     /// Every one.
     All,
 }
+
+/// How far a table's changes had gone: one sequence number for each shard. Made by
+/// [`Table::position`](crate::Table::position) and [`Cursor::position`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Position(pub(crate) Vec<u64>);
 
 /// A reader's place in the changes of a table, see [`Table::follow`](crate::Table::follow).
 ///

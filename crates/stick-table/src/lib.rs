@@ -36,10 +36,10 @@ mod entry;
 pub use entry::{EntryMut, EntryRef};
 
 mod batch;
-pub use batch::{Applied, Batch, Position, Precedence};
+pub use batch::{Applied, Batch, Precedence};
 
 mod cursor;
-pub use cursor::{Cursor, Follow, Walk};
+pub use cursor::{Cursor, Follow, Position, Walk};
 
 mod lifetime;
 pub use lifetime::Lifetime;

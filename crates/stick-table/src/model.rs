@@ -117,7 +117,7 @@ impl Model {
                 self.forget(number);
             }
         }
-        self.table.apply(&mut batch, Origin::peer(peer), &Precedence::Newest, self.now);
+        self.table.apply(&mut batch, Origin::peer(peer), Precedence::Newest, self.now);
     }
 
     fn forget(&mut self, number: u8) {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::batch::{Applied, Batch, Position, Precedence};
-use crate::cursor::{Cursor, Follow, ShardCursor, Walk};
+use crate::batch::{Applied, Batch, Precedence};
+use crate::cursor::{Cursor, Follow, Position, ShardCursor, Walk};
 use crate::entry::{EntryMut, EntryRef, split_handle};
 use crate::layout::Layout;
 use crate::lifetime::Lifetime;
@@ -174,19 +174,14 @@ impl Table {
     ///
     /// # Panics
     /// When the batch was made for another table.
-    pub fn apply(&self, batch: &mut Batch, origin: Origin, precedence: &Precedence, now: Millis) -> Applied {
+    pub fn apply(&self, batch: &mut Batch, origin: Origin, precedence: Precedence, now: Millis) -> Applied {
         assert!(batch.belongs_to(&self.common), "the batch was made for another table");
         batch.order_by_shard(|hash| self.shard_of(hash));
         let mut total = Applied::default();
         let mut place = 0;
         while let Some((number, end)) = batch.group(place, |hash| self.shard_of(hash)) {
-            let since = match precedence {
-                Precedence::Newest => None,
-                Precedence::UnlessChangedSince(position) => {
-                    Some(position.0.get(number).copied().unwrap_or(0))
-                }
-            };
-            let applied = batch.apply_group(place..end, &mut self.shards[number].lock(), origin, since, now);
+            let shard = &mut self.shards[number].lock();
+            let applied = batch.apply_group(place..end, shard, origin, precedence, now);
             total.created += applied.created;
             total.updated += applied.updated;
             total.refused += applied.refused;
