@@ -57,6 +57,9 @@ pub use define::{DefineHead, DefineOutcome, Definition, DefinitionTail, Unusable
 mod agreement;
 pub use agreement::{Agreement, Difference};
 
+mod to_table;
+pub use to_table::ToTableError;
+
 mod dictionary;
 pub use dictionary::{DictionaryItem, ReceiveDictionary, SendDictionary};
 

@@ -10,12 +10,8 @@
 use stick_table::{DataType, KeyType};
 
 use crate::{
-    DEFAULT_MAX_PAYLOAD, DecodeError, Definition, FrameWriter, Padding, Reader, WireValue, class, decode_key,
-    encode_key, kind,
+    DecodeError, Definition, FrameWriter, Padding, Reader, WireValue, class, decode_key, encode_key, kind,
 };
-
-/// Longest dictionary string that [`Update::decode`] accepts, in bytes.
-const MAX_STRING: usize = DEFAULT_MAX_PAYLOAD - 2;
 
 /// Which of the optional fields an update has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -150,6 +146,8 @@ pub struct Update {
 impl Update {
     /// Reads the payload of an update of the table of `definition`, whose keys are of `key_type`.
     ///
+    /// What it holds is bounded by the payload, not by what the definition or the payload announce.
+    ///
     /// # Errors
     /// When a field is incomplete, or a dictionary value impossible.
     pub fn decode(
@@ -164,10 +162,10 @@ impl Update {
         for column in definition.columns() {
             let data_type = column.data_type;
             let mut elements = Vec::new();
-            if !is_omitted(definition, data_type, reader) {
+            if !definition.is_omitted(data_type, reader) {
                 for _ in 0..column.count {
                     let storage = data_type.storage();
-                    elements.push(WireValue::decode(storage, data_type.name(), MAX_STRING, reader)?);
+                    elements.push(WireValue::decode(storage, data_type.name(), usize::MAX, reader)?);
                 }
             }
             values.push((data_type, elements));
@@ -193,17 +191,22 @@ impl Update {
     }
 }
 
-/// Whether a value is unset by not being there: HAProxy 2.0 sends nothing for a `server_key` without value, which was
-/// the highest type it knew (peers-protocol §18.4).
-#[inline]
-fn is_omitted(definition: &Definition, data_type: DataType, reader: &Reader<'_>) -> bool {
-    reader.is_empty() && data_type == DataType::ServerKey && definition.is_last(data_type)
+impl Definition {
+    /// Whether a value is unset by not being there: HAProxy 2.0 sends nothing for a `server_key` without value, which was
+    /// the highest type it knew (peers-protocol §18.4). To be asked before the value of `data_type` is read.
+    #[inline]
+    pub fn is_omitted(&self, data_type: DataType, reader: &Reader<'_>) -> bool {
+        reader.is_empty() && data_type == DataType::ServerKey && self.is_last(data_type)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DefinitionTail, DictionaryItem, WireColumn, WireFrequency, WireKeyType, decode_frame};
+    use crate::{
+        DEFAULT_MAX_PAYLOAD, DefinitionTail, DictionaryItem, WireColumn, WireFrequency, WireKeyType,
+        decode_frame,
+    };
     use proptest::prelude::*;
     use stick_table::{Storage, TableDefinition};
 

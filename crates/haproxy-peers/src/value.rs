@@ -1,5 +1,7 @@
 //! Values of entries in the form of their storage (peers-protocol §9.2).
 
+use std::fmt;
+
 use stick_table::{FrequencyCounter, Storage};
 
 use crate::{DecodeError, DictionaryItem, Reader, varint};
@@ -77,6 +79,27 @@ impl WireValue {
     }
 }
 
+impl fmt::Display for WireFrequency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { age, current, previous } = self;
+        write!(f, "{current}+{previous}@{age}ms")
+    }
+}
+
+impl fmt::Display for WireValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signed(value) => value.fmt(f),
+            Self::Unsigned(value) => value.fmt(f),
+            Self::Unsigned64(value) => value.fmt(f),
+            Self::Frequency(value) => value.fmt(f),
+            Self::Dictionary(DictionaryItem::None) => f.write_str("-"),
+            Self::Dictionary(DictionaryItem::Known(id)) => write!(f, "#{id}"),
+            Self::Dictionary(DictionaryItem::New(id, text)) => write!(f, "#{id}:{}", text.escape_ascii()),
+        }
+    }
+}
+
 /// Reads a signed value: the low 32 bits of what was sign-extended to 64.
 ///
 /// # Errors
@@ -117,7 +140,10 @@ pub fn decode_frequency(reader: &mut Reader<'_>, field: &'static str) -> Result<
     })
 }
 
-/// Passes over one element.
+/// Passes over one element of a type that is not stored.
+///
+/// A dictionary string must not be passed over even so, because later updates may refer to it: give it to
+/// [`ReceiveDictionary::decode`](crate::ReceiveDictionary::decode).
 ///
 /// # Errors
 /// When it is incomplete.
@@ -126,7 +152,6 @@ pub fn skip_value(storage: Storage, reader: &mut Reader<'_>, field: &'static str
     match storage {
         Storage::Signed | Storage::Unsigned | Storage::Unsigned64 => reader.varint(field).map(drop),
         Storage::Frequency => decode_frequency(reader, field).map(drop),
-        // A string that is not stored must still be announced to the dictionary, so it cannot just be passed over.
         Storage::Dictionary => DictionaryItem::decode(reader, usize::MAX).map(drop),
     }
 }
