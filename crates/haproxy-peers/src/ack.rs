@@ -1,0 +1,61 @@
+//! Acknowledgements: type 0x84 (peers-protocol §11.1).
+
+use crate::{DecodeError, FrameWriter, Padding, Reader, class, kind, varint};
+
+/// The last update received of a table.
+///
+/// Never a proof and never an error: HAProxy 3.3 to 3.5 swap the bytes of the id after an incremental update
+/// (peers-protocol §18.1), so any value may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ack {
+    /// Id of the table as numbered by the side that *receives* the ack.
+    pub table_id: u32,
+    /// Id of the last update received, not the highest.
+    pub update_id: u32,
+}
+
+impl Ack {
+    /// Reads the payload; bytes after the last field are ignored.
+    ///
+    /// # Errors
+    /// When a field is incomplete.
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { table_id: reader.varint_u32("table id")?, update_id: reader.u32_be("update id")? })
+    }
+
+    /// Appends the message.
+    pub fn encode(self, out: &mut Vec<u8>) {
+        let mut frame = FrameWriter::begin(out, class::STICK_TABLE, kind::ACK);
+        varint::encode(self.table_id.into(), frame.payload());
+        frame.payload().extend_from_slice(&self.update_id.to_be_bytes());
+        frame.finish(Padding::None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// peers-protocol §20, the second as made by the releases of §18.1.
+    #[test]
+    fn acks_as_documented_and_with_swapped_ids() {
+        for (ack, bytes) in [
+            (Ack { table_id: 1, update_id: 2 }, [0x0a, 0x84, 5, 1, 0, 0, 0, 2]),
+            (Ack { table_id: 1, update_id: 0x0200_0000 }, [0x0a, 0x84, 5, 1, 2, 0, 0, 0]),
+        ] {
+            let mut out = Vec::new();
+            ack.encode(&mut out);
+            assert_eq!(out, bytes);
+            assert_eq!(Ack::decode(&mut Reader::new(&bytes[3..], 3)), Ok(ack));
+        }
+    }
+
+    #[test]
+    fn trailing_bytes_are_ignored_and_short_acks_are_errors() {
+        assert!(Ack::decode(&mut Reader::new(&[1, 0, 0, 0, 2, 99], 0)).is_ok());
+        assert_eq!(
+            Ack::decode(&mut Reader::new(&[1, 0, 0, 0], 10)),
+            Err(DecodeError::truncated(11, "update id"))
+        );
+    }
+}

@@ -1,0 +1,154 @@
+//! A cursor over one payload.
+
+use crate::varint::{self, VarintError};
+use crate::{DecodeError, DecodeErrorKind};
+
+/// Reads the fields of a payload one after the other and knows where in the stream it is.
+///
+/// A read that fails leaves the reader where it was; the error carries the offset of the field's first byte and the
+/// name the caller gave the field.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    rest: &'a [u8],
+    /// Offset in the stream of the first byte after the payload.
+    end: u64,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader of `payload`, whose first byte is at `offset` in the stream.
+    #[inline]
+    pub const fn new(payload: &'a [u8], offset: u64) -> Self {
+        Self { rest: payload, end: offset.wrapping_add(payload.len() as u64) }
+    }
+
+    /// Offset in the stream of the next byte.
+    #[inline]
+    pub const fn offset(&self) -> u64 {
+        self.end.wrapping_sub(self.rest.len() as u64)
+    }
+
+    /// Whether the payload is read to its end.
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// Bytes not yet read.
+    #[inline]
+    pub const fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// The bytes not yet read, which stay unread.
+    #[inline]
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Reads four bytes in network order.
+    ///
+    /// # Errors
+    /// When fewer remain.
+    #[inline]
+    pub const fn u32_be(&mut self, field: &'static str) -> Result<u32, DecodeError> {
+        match self.rest.split_first_chunk() {
+            Some((bytes, rest)) => {
+                self.rest = rest;
+                Ok(u32::from_be_bytes(*bytes))
+            }
+            None => Err(DecodeError::truncated(self.offset(), field)),
+        }
+    }
+
+    /// Reads a varint.
+    ///
+    /// # Errors
+    /// When it is incomplete or does not fit 64 bits.
+    #[inline]
+    pub fn varint(&mut self, field: &'static str) -> Result<u64, DecodeError> {
+        match varint::decode(self.rest) {
+            Ok((value, len)) => {
+                self.rest = &self.rest[len..];
+                Ok(value)
+            }
+            Err(error) => Err(self.varint_error(error, field)),
+        }
+    }
+
+    /// Reads a varint and keeps its low 32 bits, as HAProxy does for fields of that width (peers-protocol §5).
+    ///
+    /// # Errors
+    /// When it is incomplete or does not fit 64 bits.
+    #[inline]
+    pub fn varint_u32(&mut self, field: &'static str) -> Result<u32, DecodeError> {
+        self.varint(field).map(|value| value as u32)
+    }
+
+    /// Reads `count` bytes.
+    ///
+    /// # Errors
+    /// When fewer remain.
+    #[inline]
+    pub const fn bytes(&mut self, count: usize, field: &'static str) -> Result<&'a [u8], DecodeError> {
+        match self.rest.split_at_checked(count) {
+            Some((bytes, rest)) => {
+                self.rest = rest;
+                Ok(bytes)
+            }
+            None => Err(DecodeError::truncated(self.offset(), field)),
+        }
+    }
+
+    /// Passes over `count` bytes, or over all that remain when there are fewer.
+    #[inline]
+    pub fn skip(&mut self, count: u64) {
+        let count = usize::try_from(count).unwrap_or(usize::MAX).min(self.rest.len());
+        self.rest = &self.rest[count..];
+    }
+
+    #[cold]
+    const fn varint_error(&self, error: VarintError, field: &'static str) -> DecodeError {
+        let kind = match error {
+            VarintError::Truncated => DecodeErrorKind::Truncated { field },
+            VarintError::TooLong => DecodeErrorKind::VarintTooLong { field },
+            VarintError::Overflow => DecodeErrorKind::VarintOverflow { field },
+        };
+        DecodeError::new(self.offset(), kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_read_in_turn_and_errors_say_where() {
+        let mut reader = Reader::new(&[0, 0, 1, 0, 0xfc, 0x4e, 7, 8, 9, 0xff, 0xf0], 100);
+        assert_eq!(reader.u32_be("id"), Ok(256));
+        assert_eq!(reader.varint("age"), Ok(1500));
+        assert_eq!(reader.offset(), 106);
+        assert_eq!(reader.bytes(2, "name"), Ok(&[7, 8][..]));
+        assert_eq!(reader.bytes(4, "key"), Err(DecodeError::truncated(108, "key")));
+        assert_eq!(reader.u32_be("id"), Err(DecodeError::truncated(108, "id")));
+        assert_eq!(reader.remaining(), 3);
+        assert_eq!(reader.varint("gpc0"), Ok(9));
+        assert_eq!(reader.varint("gpt0"), Err(DecodeError::truncated(109, "gpt0")));
+        reader.skip(u64::MAX);
+        assert!(reader.is_empty());
+        assert_eq!(reader.offset(), 111);
+    }
+
+    #[test]
+    fn values_are_cut_to_32_bits_as_haproxy_does() {
+        let mut bytes = Vec::new();
+        varint::encode((1 << 32) + 5, &mut bytes);
+        assert_eq!(Reader::new(&bytes, 0).varint_u32("gpc0"), Ok(5));
+    }
+
+    #[test]
+    fn impossible_varints_are_named() {
+        let error = Reader::new(&[0xff; 12], 3).varint("expire").unwrap_err();
+        assert_eq!(error.kind, DecodeErrorKind::VarintTooLong { field: "expire" });
+        assert_eq!(error.to_string(), "at byte 3: the expire is a varint of more than 10 bytes");
+    }
+}
