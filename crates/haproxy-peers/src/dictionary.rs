@@ -116,6 +116,11 @@ impl SendDictionary {
         DictionaryItem::New(id, Cow::Borrowed(text.as_bytes()))
     }
 
+    /// The strings by slot, as far as slots were used.
+    pub fn strings(&self) -> &[Arc<str>] {
+        &self.slots
+    }
+
     /// Most bytes that the item of `text` takes on the wire.
     pub fn max_item_len(text: &str) -> usize {
         let length = text.len() as u64;
@@ -154,6 +159,11 @@ impl ReceiveDictionary {
     /// An empty dictionary for a buffer of `tune.bufsize` bytes, which a string and its terminator must not fill.
     pub const fn with_buffer_size(size: usize) -> Self {
         Self { slots: Vec::new(), max_string: size.saturating_sub(2) }
+    }
+
+    /// The strings by slot; empty before the first one came.
+    pub fn strings(&self) -> &[Option<Arc<str>>] {
+        &self.slots
     }
 
     /// Longest string accepted, in bytes.

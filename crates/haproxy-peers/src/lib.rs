@@ -80,3 +80,13 @@ pub use message::{Decoder, IgnoredReason, Message, TableUpdate};
 
 mod shard;
 pub use shard::TableShards;
+
+mod tables;
+pub use tables::{CreateError, DynamicTables, SharedTable, TableSet};
+
+mod session;
+pub use session::{
+    Counters, HEARTBEAT_MS, Limits, Received, Resume, Role, SILENCE_IN_LESSON_MS, SILENCE_MS,
+    SILENCE_WITHOUT_HEARTBEATS_MS, Sent, Session, SessionError, SessionEvent, SessionSetup, SessionView,
+    SharedTableView,
+};

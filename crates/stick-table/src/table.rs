@@ -278,11 +278,17 @@ impl Table {
 
     /// Whether a cursor may have something to read.
     pub fn has_news(&self, cursor: &Cursor) -> bool {
-        self.shards.iter().zip(&cursor.shards).any(|(shard, at)| {
+        self.backlog(cursor) > 0
+    }
+
+    /// Changes that a cursor has not visited yet, at most: an entry that changed twice since counts twice.
+    pub fn backlog(&self, cursor: &Cursor) -> u64 {
+        let left = self.shards.iter().zip(&cursor.shards).map(|(shard, at)| {
             let shard = shard.lock();
             let tail = if cursor.follow == Follow::Local { shard.log.local_tail() } else { shard.log.tail() };
-            at.next <= tail
-        })
+            (tail + 1).saturating_sub(at.next)
+        });
+        left.sum()
     }
 
     /// Marks everything as seen and returns the position: a walk that starts now visits each entry in a state at least

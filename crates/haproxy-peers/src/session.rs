@@ -1,0 +1,400 @@
+//! One established connection with a peer: what it says becomes changes of tables, and what it must know becomes bytes.
+
+mod event;
+pub use event::SessionEvent;
+
+mod learner;
+pub use learner::Received;
+
+mod teacher;
+pub use teacher::{Resume, Sent};
+
+mod view;
+pub use view::{SessionView, SharedTableView};
+
+mod plan;
+mod row;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use stick_table::{DataType, Millis, Origin};
+use thiserror::Error;
+
+use self::learner::{Learner, Learning};
+use self::teacher::Teacher;
+use crate::{
+    Ack, Control, DecodeError, DecodeErrorKind, ErrorMessage, Frame, ProtocolVersion, TableSet, UpdateForm,
+    class, decode_frame, kind,
+};
+
+/// A heartbeat is sent after this time without having sent anything, in ms (peers-protocol §3).
+pub const HEARTBEAT_MS: u64 = 3_000;
+/// A peer that sends heartbeats is dead after this time of silence, in ms.
+pub const SILENCE_MS: u64 = 5_000;
+/// A peer that never sent a heartbeat (1.6 to 1.9 do not) is dead after this time of silence, in ms.
+pub const SILENCE_WITHOUT_HEARTBEATS_MS: u64 = 10_000;
+/// While a lesson goes on a busy peer may be silent for this long, in ms.
+pub const SILENCE_IN_LESSON_MS: u64 = 60_000;
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A remote peer.
+    Remote,
+    /// The process before this one, which connected to teach (peers-protocol §13.4).
+    Predecessor,
+    /// The process after this one, which is to be taught.
+    Successor,
+}
+
+/// Bounds of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest payload accepted, in bytes: `tune.bufsize`.
+    pub buffer_size: usize,
+    /// Most live updates of a table in one pass: `tune.peers.max-updates-at-once`.
+    pub max_updates_at_once: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { buffer_size: crate::DEFAULT_MAX_PAYLOAD, max_updates_at_once: 200 }
+    }
+}
+
+/// What a session is made from.
+pub struct SessionSetup {
+    /// The section's tables.
+    pub tables: Arc<TableSet>,
+    /// The version agreed on.
+    pub version: ProtocolVersion,
+    /// Who is at the other end.
+    pub role: Role,
+    /// The peer's number, by which tables know who changed an entry.
+    pub origin: Origin,
+    /// The peer's shard, 0 for all.
+    pub shard: u32,
+    /// Whether the section is up to date: a lesson ends with FINISHED then, else with PARTIAL.
+    pub up_to_date: Arc<AtomicBool>,
+    /// Bounds.
+    pub limits: Limits,
+    /// Where live updates go on, from the peer's last session.
+    pub resume: Resume,
+}
+
+/// Why a session must end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SessionError {
+    /// The peer sent something malformed.
+    #[error("malformed message: {0}")]
+    Malformed(#[from] DecodeError),
+    /// The peer is silent.
+    #[error("nothing was received for {0} ms")]
+    Silent(u64),
+}
+
+/// An established session, without I/O.
+///
+/// The driver calls [`handle_input`](Self::handle_input) with what the socket gave, then takes events with
+/// [`poll_event`](Self::poll_event) and bytes with [`poll_transmit`](Self::poll_transmit). It polls for bytes again when
+/// it could write, when a table changed, and at [`poll_timeout`](Self::poll_timeout), when it calls
+/// [`handle_timeout`](Self::handle_timeout) first. Calls that come too early do nothing.
+///
+/// Memory is bounded: one incomplete message, one batch of changes for each shared table, 128 strings in each direction.
+pub struct Session {
+    role: Role,
+    version: ProtocolVersion,
+    buffer_size: usize,
+    up_to_date: Arc<AtomicBool>,
+    learner: Learner,
+    teacher: Teacher,
+    /// An incomplete message.
+    partial: Vec<u8>,
+    /// Offset in the stream of the first byte of `partial`, or of the next input.
+    offset: u64,
+    /// Control messages to send.
+    due: Due,
+    /// The error to report before the connection is closed.
+    error_due: Option<ErrorMessage>,
+    failed: Option<SessionError>,
+    events: VecDeque<SessionEvent>,
+    last_received: Millis,
+    last_sent: Millis,
+    counters: Counters,
+}
+
+#[derive(Default)]
+struct Due {
+    request: bool,
+    confirms: u32,
+    heartbeat: bool,
+}
+
+/// Counts of control messages and bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Heartbeats sent.
+    pub heartbeats_sent: u64,
+    /// Heartbeats received.
+    pub heartbeats_received: u64,
+    /// Lessons confirmed to the peer.
+    pub confirms: u64,
+    /// Bytes received after the handshake.
+    pub bytes_received: u64,
+    /// Bytes handed out to be sent after the handshake.
+    pub bytes_sent: u64,
+}
+
+impl Session {
+    /// A session whose handshake succeeded at `now`.
+    pub fn new(setup: SessionSetup, now: Millis) -> Self {
+        let SessionSetup { tables, version, role, origin, shard, up_to_date, limits, resume } = setup;
+        let timed = version.has_timed_updates();
+        let mut learner = Learner::new(Arc::clone(&tables), origin, timed, limits.buffer_size);
+        let mut teacher = Teacher::new(tables, resume, shard, timed, limits.max_updates_at_once.max(1));
+        match role {
+            Role::Remote => {}
+            // No request is sent: the lesson begins at once.
+            Role::Predecessor => learner.learning = Learning::Running,
+            Role::Successor => teacher.start_lesson(),
+        }
+        Self {
+            role,
+            version,
+            buffer_size: limits.buffer_size,
+            up_to_date,
+            learner,
+            teacher,
+            partial: Vec::new(),
+            offset: 0,
+            due: Due::default(),
+            error_due: None,
+            failed: None,
+            events: VecDeque::new(),
+            last_received: now,
+            last_sent: now,
+            counters: Counters::default(),
+        }
+    }
+
+    /// The version agreed on.
+    pub fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    /// Asks the peer for a lesson; poll for bytes afterwards.
+    pub fn request_lesson(&mut self) {
+        self.learner.learning = Learning::Running;
+        self.due.request = true;
+    }
+
+    /// Takes bytes from the peer. Changes are applied to the tables before it returns.
+    ///
+    /// # Errors
+    /// When the peer sent something malformed. What came before it is applied and stays; call
+    /// [`poll_transmit`](Self::poll_transmit) once more for the protocol's error message, send it and close.
+    pub fn handle_input(&mut self, now: Millis, input: &[u8]) -> Result<(), SessionError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        self.last_received = now;
+        self.counters.bytes_received += input.len() as u64;
+        let result = if self.partial.is_empty() {
+            self.handle_messages(now, input).map(|taken| self.partial.extend_from_slice(&input[taken..]))
+        } else {
+            let mut bytes = std::mem::take(&mut self.partial);
+            bytes.extend_from_slice(input);
+            self.handle_messages(now, &bytes).map(|taken| {
+                bytes.drain(..taken);
+                self.partial = bytes;
+            })
+        };
+        self.learner.apply(now);
+        result.map_err(|error| {
+            self.error_due = Some(error.wire_error());
+            self.failed = Some(error.into());
+            error.into()
+        })
+    }
+
+    /// Handles the complete messages in `bytes`; returns how many bytes they take.
+    fn handle_messages(&mut self, now: Millis, bytes: &[u8]) -> Result<usize, DecodeError> {
+        let mut taken = 0;
+        while let Some((frame, size)) = decode_frame(&bytes[taken..], self.offset, self.buffer_size)? {
+            self.handle_frame(now, &frame)?;
+            taken += size;
+            self.offset += size as u64;
+        }
+        Ok(taken)
+    }
+
+    fn handle_frame(&mut self, now: Millis, frame: &Frame<'_>) -> Result<(), DecodeError> {
+        match frame.class {
+            class::STICK_TABLE => {
+                if let Some(form) = UpdateForm::from_kind(frame.kind) {
+                    return self.learner.update(form, frame, now);
+                }
+                match frame.kind {
+                    kind::DEFINE => self.handle_definition(frame)?,
+                    kind::SWITCH => self.learner.switch(frame)?,
+                    kind::ACK => self.teacher.acknowledge(Ack::decode(&mut frame.reader())?),
+                    // Types of later versions are to be ignored (peers-protocol §4).
+                    _ => {}
+                }
+            }
+            class::CONTROL => self.handle_control(now, Control::from_kind(frame.kind)),
+            class::ERROR => {
+                let size_limit = ErrorMessage::from_kind(frame.kind) == Some(ErrorMessage::SizeLimit);
+                self.events.push_back(SessionEvent::PeerReportsError { size_limit });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn handle_definition(&mut self, frame: &Frame<'_>) -> Result<(), DecodeError> {
+        self.events.extend(self.learner.define(frame)?);
+        // Types from http_fail_cnt on came with 2.4, which reads every payload length right (peers-protocol §18.2).
+        let newest = self.learner.current.map_or(0, |place| self.learner.bindings[place].data_types);
+        if newest >> DataType::HttpFailCnt.number() != 0 {
+            self.teacher.peer_reads_all_lengths();
+        }
+        Ok(())
+    }
+
+    fn handle_control(&mut self, now: Millis, control: Option<Control>) {
+        match control {
+            Some(Control::ResyncRequest) => {
+                self.teacher.start_lesson();
+                self.events.push_back(SessionEvent::LessonRequested);
+            }
+            Some(end @ (Control::ResyncFinished | Control::ResyncPartial)) => {
+                self.learner.apply(now);
+                // Every end is confirmed, asked for or not: the teacher waits for it (peers-protocol §13.1).
+                self.due.confirms = self.due.confirms.saturating_add(1);
+                if self.learner.learning == Learning::Running {
+                    self.learner.learning = Learning::Over;
+                    let complete = end == Control::ResyncFinished;
+                    self.events.push_back(SessionEvent::LessonLearned { complete });
+                }
+            }
+            Some(Control::ResyncConfirm) => {
+                if self.teacher.confirmed() {
+                    self.events.push_back(SessionEvent::LessonTaught);
+                }
+            }
+            Some(Control::Heartbeat) => self.counters.heartbeats_received += 1,
+            None => {}
+        }
+    }
+
+    /// The next event; take all after [`handle_input`](Self::handle_input).
+    pub fn poll_event(&mut self) -> Option<SessionEvent> {
+        self.events.pop_front()
+    }
+
+    /// Appends bytes to send until `out` holds about `limit` bytes; whether there is more to send at once.
+    ///
+    /// Messages are whole, so `out` may exceed the limit by those of 128 entries.
+    pub fn poll_transmit(&mut self, now: Millis, limit: usize, out: &mut Vec<u8>) -> bool {
+        let before = out.len();
+        let more = self.transmit(now, limit, out);
+        let written = out.len() - before;
+        if written > 0 {
+            self.last_sent = now;
+            self.counters.bytes_sent += written as u64;
+        }
+        more
+    }
+
+    fn transmit(&mut self, now: Millis, limit: usize, out: &mut Vec<u8>) -> bool {
+        if self.failed.is_some() {
+            if let Some(error) = self.error_due.take() {
+                error.encode(out);
+            }
+            return false;
+        }
+        if std::mem::take(&mut self.due.heartbeat) {
+            Control::Heartbeat.encode(out);
+            self.counters.heartbeats_sent += 1;
+        }
+        let mut from = 0;
+        while let Some((place, ack)) = self.learner.next_ack(from) {
+            ack.encode(out);
+            from = place + 1;
+        }
+        if std::mem::take(&mut self.due.request) {
+            Control::ResyncRequest.encode(out);
+        }
+        let up_to_date = self.up_to_date.load(Ordering::Relaxed);
+        let more = self.teacher.transmit(now, up_to_date, limit, out);
+        for _ in 0..std::mem::take(&mut self.due.confirms) {
+            Control::ResyncConfirm.encode(out);
+            self.counters.confirms += 1;
+        }
+        more
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called next, in ms.
+    pub fn poll_timeout(&self) -> Millis {
+        self.heartbeat_at().min(self.last_received + self.patience())
+    }
+
+    fn heartbeat_at(&self) -> Millis {
+        self.last_sent + HEARTBEAT_MS
+    }
+
+    /// How long the peer may be silent.
+    fn patience(&self) -> u64 {
+        if self.role != Role::Remote
+            || self.teacher.is_teaching()
+            || self.learner.learning == Learning::Running
+        {
+            SILENCE_IN_LESSON_MS
+        } else if self.counters.heartbeats_received > 0 {
+            SILENCE_MS
+        } else {
+            SILENCE_WITHOUT_HEARTBEATS_MS
+        }
+    }
+
+    /// Looks at the clock; poll for bytes afterwards.
+    ///
+    /// # Errors
+    /// When the peer was silent for too long: close.
+    pub fn handle_timeout(&mut self, now: Millis) -> Result<(), SessionError> {
+        let silent = now.saturating_sub(self.last_received);
+        if silent >= self.patience() {
+            let error = SessionError::Silent(silent);
+            self.failed = Some(error);
+            return Err(error);
+        }
+        self.due.heartbeat |= now >= self.heartbeat_at();
+        Ok(())
+    }
+
+    /// Ends the session: where live updates are to go on in the peer's next one.
+    pub fn into_resume(self) -> Resume {
+        self.teacher.into_resume()
+    }
+
+    /// Counts of control messages and bytes.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Counts of what was received.
+    pub fn received(&self) -> Received {
+        self.learner.received
+    }
+
+    /// Counts of what was sent.
+    pub fn sent(&self) -> Sent {
+        self.teacher.sent
+    }
+}
+
+/// A decode error's kind is small, so that results stay cheap to return.
+const _: () = assert!(size_of::<DecodeErrorKind>() <= 32);

@@ -1,0 +1,65 @@
+//! What a session tells its section.
+
+use std::fmt;
+
+/// Something that happened in a session, for the section and for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionEvent {
+    /// The peer asked for a lesson, which began.
+    LessonRequested,
+    /// The lesson from this peer ended; `complete` when the peer says that it is up to date itself.
+    LessonLearned {
+        /// FINISHED or PARTIAL.
+        complete: bool,
+    },
+    /// The peer confirmed the lesson it got.
+    LessonTaught,
+    /// A table was made from the peer's definition.
+    TableCreated {
+        /// Its network name.
+        table: String,
+    },
+    /// The peer's updates of a table are ignored.
+    TableIgnored {
+        /// Its network name.
+        table: String,
+        /// Why.
+        reason: String,
+    },
+    /// The peer defines a table in another way than this side; its updates are taken as far as they fit.
+    TableDiffers {
+        /// Its network name.
+        table: String,
+        /// What differs.
+        differences: String,
+    },
+    /// The peer said that it got something malformed; it closes the connection.
+    PeerReportsError {
+        /// Whether a message was too large for it.
+        size_limit: bool,
+    },
+}
+
+impl fmt::Display for SessionEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LessonRequested => f.write_str("the peer asked for a lesson"),
+            Self::LessonLearned { complete: true } => f.write_str("the lesson is finished"),
+            Self::LessonLearned { complete: false } => {
+                f.write_str("the lesson ended as partial: the peer is not up to date itself")
+            }
+            Self::LessonTaught => f.write_str("the peer confirmed its lesson"),
+            Self::TableCreated { table } => write!(f, "table {table} was made from the peer's definition"),
+            Self::TableIgnored { table, reason } => {
+                write!(f, "updates of table {table} are ignored: {reason}")
+            }
+            Self::TableDiffers { table, differences } => {
+                write!(f, "table {table} is defined differently by the peer: {differences}")
+            }
+            Self::PeerReportsError { size_limit: false } => f.write_str("the peer reports a protocol error"),
+            Self::PeerReportsError { size_limit: true } => {
+                f.write_str("the peer reports a message over its size limit (its tune.bufsize)")
+            }
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! The receiving side of a session: definitions and updates become changes of tables.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use stick_table::{Applied, Batch, Lifetime, Millis, Origin, Precedence};
+
+use super::event::SessionEvent;
+use super::plan::Plan;
+use crate::{
+    Ack, Agreement, DecodeError, DefineHead, DefineOutcome, Definition, Frame, Reader, ReceiveDictionary,
+    SharedTable, Switch, TableSet, UpdateForm, UpdateHeader, decode_key,
+};
+
+/// Changes gathered for a table before they are applied.
+const BATCH: usize = 512;
+/// Different tables that are reported once per session as unknown or in disagreement.
+const MAX_REPORTS: usize = 256;
+
+/// Where the lesson from this peer stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Learning {
+    /// None was asked for in this session.
+    Not,
+    /// Asked for, not ended.
+    Running,
+    /// Ended; what the peer repeats from it is recognised (see [`Binding::repeats`]).
+    Over,
+}
+
+/// A table of the sender that is bound to one of ours.
+pub(crate) struct Binding {
+    pub(crate) shared: Arc<SharedTable>,
+    /// The sender's id of the table.
+    pub(crate) remote_id: u32,
+    /// The sender's data types as a bitfield.
+    pub(crate) data_types: u64,
+    pub(crate) agreement: Agreement,
+    /// Id of the last update received.
+    pub(crate) last_id: u32,
+    /// Id of the last update that is to be acknowledged, and the one that was.
+    due_ack: u32,
+    sent_ack: u32,
+    /// First and last id of the lesson's updates in the half of the ring that begins at the first.
+    lesson_ids: Option<(u32, u32)>,
+    /// Whether the sender's entries do not expire: its remaining lifetimes of 0 mean nothing then.
+    endless: bool,
+    plan: Plan,
+    batch: Batch,
+    precedence: Precedence,
+    /// The `write-to` table.
+    copy: Option<(Plan, Batch)>,
+}
+
+impl Binding {
+    fn new(shared: Arc<SharedTable>, definition: &Definition, agreement: Agreement) -> Self {
+        let table = shared.table();
+        let recv_only = table.definition().recv_only;
+        let plan = Plan::new(definition, table.layout(), |data_type| recv_only || !data_type.is_local_only());
+        let mut batch = Batch::new(table);
+        batch.set_columns(plan.columns());
+        let copy = shared.copy().map(|target| {
+            let plan = Plan::new(definition, target.layout(), |data_type| data_type.is_as_is());
+            let mut batch = Batch::new(target);
+            batch.set_columns(plan.columns());
+            (plan, batch)
+        });
+        Self {
+            remote_id: definition.id,
+            data_types: definition.data_types,
+            agreement,
+            last_id: 0,
+            due_ack: 0,
+            sent_ack: 0,
+            lesson_ids: None,
+            endless: definition.tail.as_ref().is_some_and(|tail| tail.expire_ms == 0),
+            plan,
+            batch,
+            precedence: Precedence::Newest,
+            copy,
+            shared,
+        }
+    }
+
+    /// Notes an update's id as part of a lesson.
+    fn note_lesson_id(&mut self, id: u32) {
+        let (first, last) = *self.lesson_ids.get_or_insert((id, id));
+        let distance = id.wrapping_sub(first);
+        if distance < 1 << 31 && distance > last.wrapping_sub(first) {
+            self.lesson_ids = Some((first, id));
+        }
+    }
+
+    /// Whether an untimed update after the lesson repeats what the lesson delivered: HAProxy 2.4 and later push all that
+    /// was not acknowledged before the lesson once more after its confirmation, under the same ids (peers-protocol §13.2).
+    /// A later touch would have a later id. Such an update must not restart the lifetime the lesson told.
+    fn repeats(&self, id: u32) -> bool {
+        self.lesson_ids.is_some_and(|(first, last)| id.wrapping_sub(first) <= last.wrapping_sub(first))
+    }
+
+    fn apply(&mut self, origin: Origin, now: Millis) -> Applied {
+        if let Some((_, batch)) = &mut self.copy
+            && let Some(target) = self.shared.copy()
+        {
+            target.apply(batch, origin, self.precedence, now);
+        }
+        self.shared.table().apply(&mut self.batch, origin, self.precedence, now)
+    }
+}
+
+/// Counts of what was received.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// Updates of tables that are shared.
+    pub updates: u64,
+    /// Updates without a table here.
+    pub ignored_updates: u64,
+    /// Updates that found their table full.
+    pub refused_updates: u64,
+    /// Definitions.
+    pub definitions: u64,
+}
+
+pub(crate) struct Learner {
+    tables: Arc<TableSet>,
+    origin: Origin,
+    /// Whether lessons carry remaining lifetimes.
+    timed: bool,
+    pub(crate) dictionary: ReceiveDictionary,
+    pub(crate) bindings: Vec<Binding>,
+    /// The sender's table ids, as places in `bindings`.
+    by_id: HashMap<u32, usize>,
+    pub(crate) current: Option<usize>,
+    pub(crate) learning: Learning,
+    reported: HashSet<Vec<u8>>,
+    pub(crate) received: Received,
+}
+
+impl Learner {
+    pub(crate) fn new(tables: Arc<TableSet>, origin: Origin, timed: bool, buffer_size: usize) -> Self {
+        Self {
+            tables,
+            origin,
+            timed,
+            dictionary: ReceiveDictionary::with_buffer_size(buffer_size),
+            bindings: Vec::new(),
+            by_id: HashMap::new(),
+            current: None,
+            learning: Learning::Not,
+            reported: HashSet::new(),
+            received: Received::default(),
+        }
+    }
+
+    /// Takes a definition (peers-protocol §7.3).
+    pub(crate) fn define(&mut self, frame: &Frame<'_>) -> Result<Option<SessionEvent>, DecodeError> {
+        let mut reader = frame.reader();
+        let head = DefineHead::decode(&mut reader)?;
+        self.received.definitions += 1;
+        self.current = None;
+        self.by_id.remove(&head.id);
+        let mut shared = self.tables.by_network_name(head.name);
+        if shared.is_none() && self.reported.contains(head.name) {
+            return Ok(None);
+        }
+        let (definition, unusable) = match head.decode_rest(&mut reader)? {
+            DefineOutcome::Usable(definition) => (definition, None),
+            DefineOutcome::Unusable { definition, reason } => (definition, Some(reason.to_string())),
+        };
+        let mut created = false;
+        if shared.is_none() && unusable.is_none() {
+            match self.tables.create(&definition) {
+                Ok(table) => (shared, created) = (Some(table), true),
+                Err(reason) => {
+                    let table = definition.display_name().into_owned();
+                    let event = SessionEvent::TableIgnored { table, reason: reason.to_string() };
+                    return Ok(self.report(definition.name, event));
+                }
+            }
+        }
+        let table = definition.display_name().into_owned();
+        if let Some(reason) = unusable {
+            return Ok(self.report(definition.name, SessionEvent::TableIgnored { table, reason }));
+        }
+        let Some(shared) = shared else { return Ok(None) };
+        let agreement = definition.agreement(shared.definition());
+        let usable = agreement.is_usable();
+        let disagrees = !agreement.differences().is_empty();
+        let text = agreement.to_string();
+        let place = self.bind(shared, &definition, agreement);
+        if !usable {
+            return Ok(self.report(definition.name, SessionEvent::TableIgnored { table, reason: text }));
+        }
+        self.by_id.insert(definition.id, place);
+        self.current = Some(place);
+        if created {
+            return Ok(Some(SessionEvent::TableCreated { table }));
+        }
+        Ok(if disagrees {
+            self.report(definition.name, SessionEvent::TableDiffers { table, differences: text })
+        } else {
+            None
+        })
+    }
+
+    /// Binds a table anew; what was received for it before keeps its ids.
+    fn bind(&mut self, shared: Arc<SharedTable>, definition: &Definition, agreement: Agreement) -> usize {
+        let known = self.bindings.iter().position(|binding| binding.shared.id() == shared.id());
+        let mut binding = Binding::new(shared, definition, agreement);
+        match known {
+            Some(place) => {
+                let old = &self.bindings[place];
+                (binding.last_id, binding.due_ack, binding.sent_ack) =
+                    (old.last_id, old.due_ack, old.sent_ack);
+                binding.lesson_ids = old.lesson_ids;
+                self.bindings[place] = binding;
+                place
+            }
+            None => {
+                self.bindings.push(binding);
+                self.bindings.len() - 1
+            }
+        }
+    }
+
+    /// An event for a table, once per session and table.
+    fn report(&mut self, name: Vec<u8>, event: SessionEvent) -> Option<SessionEvent> {
+        (self.reported.len() < MAX_REPORTS && self.reported.insert(name)).then_some(event)
+    }
+
+    /// Selects the table of a SWITCH (peers-protocol §11.2).
+    pub(crate) fn switch(&mut self, frame: &Frame<'_>) -> Result<(), DecodeError> {
+        let switch = Switch::decode(&mut frame.reader())?;
+        self.current = self.by_id.get(&switch.table_id).copied();
+        Ok(())
+    }
+
+    /// Takes an update (peers-protocol §8.3). What was taken before stays when it is malformed.
+    pub(crate) fn update(
+        &mut self,
+        form: UpdateForm,
+        frame: &Frame<'_>,
+        now: Millis,
+    ) -> Result<(), DecodeError> {
+        let Some(place) = self.current else {
+            self.received.ignored_updates += 1;
+            return Ok(());
+        };
+        let mut reader = frame.reader();
+        let header = UpdateHeader::decode(form, &mut reader)?;
+        let binding = &mut self.bindings[place];
+        let id = header.id.unwrap_or_else(|| binding.last_id.wrapping_add(1));
+        binding.last_id = id;
+        let remaining = header.remaining_ms();
+        let lesson = self.learning == Learning::Running && (remaining.is_some() || !self.timed);
+        let repeats = self.learning == Learning::Over && remaining.is_none() && binding.repeats(id);
+        if lesson {
+            binding.note_lesson_id(id);
+        } else {
+            binding.due_ack = id;
+        }
+        let lifetime = match remaining {
+            Some(0) if binding.endless => Lifetime::Restart,
+            Some(ms) => Lifetime::Exactly(ms),
+            None if repeats => Lifetime::Keep,
+            None => Lifetime::Restart,
+        };
+        let precedence = if lesson || repeats { Precedence::FillGaps } else { Precedence::Newest };
+        let full = binding.batch.len() >= BATCH || binding.precedence != precedence;
+        if full && !binding.batch.is_empty() {
+            self.received.refused_updates += binding.apply(self.origin, now).refused;
+        }
+        binding.precedence = precedence;
+        let key = decode_key(binding.shared.definition().key_type, &mut reader)?;
+        self.received.updates += 1;
+        if let Some((plan, batch)) = &mut binding.copy {
+            push(plan, batch, key, lifetime, reader.clone(), &mut self.dictionary, now)?;
+        }
+        push(&binding.plan, &mut binding.batch, key, lifetime, reader, &mut self.dictionary, now)
+    }
+
+    /// Applies everything gathered.
+    pub(crate) fn apply(&mut self, now: Millis) {
+        for binding in &mut self.bindings {
+            if !binding.batch.is_empty() {
+                self.received.refused_updates += binding.apply(self.origin, now).refused;
+            }
+        }
+    }
+
+    /// The next acknowledgement that is due, for a table from place `from` on, and that place.
+    pub(crate) fn next_ack(&mut self, from: usize) -> Option<(usize, Ack)> {
+        let (place, binding) = self
+            .bindings
+            .iter_mut()
+            .enumerate()
+            .skip(from)
+            .find(|(_, binding)| binding.due_ack != binding.sent_ack)?;
+        binding.sent_ack = binding.due_ack;
+        Some((place, Ack { table_id: binding.remote_id, update_id: binding.due_ack }))
+    }
+}
+
+/// Decodes the values of an update into a new change of a batch, and takes it back when they are malformed.
+#[inline]
+fn push(
+    plan: &Plan,
+    batch: &mut Batch,
+    key: &[u8],
+    lifetime: Lifetime,
+    mut reader: Reader<'_>,
+    dictionary: &mut ReceiveDictionary,
+    now: Millis,
+) -> Result<(), DecodeError> {
+    match plan.decode(&mut reader, batch.push(key, lifetime), dictionary, now as u32) {
+        Ok(None) => Ok(()),
+        Ok(Some(string)) => {
+            batch.set_string(&string);
+            Ok(())
+        }
+        Err(error) => {
+            batch.pop();
+            Err(error)
+        }
+    }
+}

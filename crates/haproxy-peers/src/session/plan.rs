@@ -1,0 +1,106 @@
+//! How the values of a sender's updates go into a table's rows.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use stick_table::{DataType, Layout, Storage};
+
+use crate::{
+    DecodeError, Definition, Reader, ReceiveDictionary, decode_frequency, decode_signed, decode_unsigned,
+    decode_unsigned64, skip_value,
+};
+
+/// One data type of the sender.
+struct Step {
+    data_type: DataType,
+    storage: Storage,
+    /// Elements on the wire.
+    count: u64,
+    /// Where the first element goes in the data words, and how many elements fit; nothing is stored when `None`.
+    place: Option<(usize, u64)>,
+    /// Whether the payload may end here: HAProxy 2.0 writes nothing for an unset `server_key` (peers-protocol §18.4).
+    may_be_absent: bool,
+}
+
+/// The steps to decode the values of one table's updates, made once for each definition.
+pub(crate) struct Plan {
+    steps: Vec<Step>,
+}
+
+impl Plan {
+    /// The plan for a sender's definition and a table's layout; only types that `stored` accepts are kept.
+    pub(crate) fn new(definition: &Definition, layout: &Layout, stored: impl Fn(DataType) -> bool) -> Self {
+        let steps = definition.columns().map(|column| {
+            let data_type = column.data_type;
+            let local = layout.columns().iter().find(|(local, _)| local.data_type() == data_type);
+            let place = local
+                .filter(|_| stored(data_type))
+                .map(|(local, offset)| (*offset, u64::from(local.count()).min(column.count)));
+            Step {
+                data_type,
+                storage: data_type.storage(),
+                count: column.count,
+                place,
+                may_be_absent: data_type == DataType::ServerKey && definition.is_last(data_type),
+            }
+        });
+        Self { steps: steps.collect() }
+    }
+
+    /// The data words that the plan writes.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        self.steps.iter().filter_map(|step| {
+            let (offset, stored) = step.place?;
+            Some(offset..offset + stored as usize * step.storage.words())
+        })
+    }
+
+    /// Decodes all values into `words`, the data words of a row. `now` is the table's clock in ms, wrapped. Returns the
+    /// `server_key` when the table stores it and one was sent.
+    #[inline]
+    pub(crate) fn decode(
+        &self,
+        reader: &mut Reader<'_>,
+        words: &mut [u32],
+        dictionary: &mut ReceiveDictionary,
+        now: u32,
+    ) -> Result<Option<Arc<str>>, DecodeError> {
+        let mut string = None;
+        for step in &self.steps {
+            let field = step.data_type.name();
+            let (mut offset, stored) = step.place.unwrap_or((0, 0));
+            for element in 0..step.count {
+                if step.storage == Storage::Dictionary {
+                    if step.may_be_absent && reader.is_empty() {
+                        break;
+                    }
+                    let text = dictionary.decode(reader)?;
+                    string = if step.place.is_some() { text } else { None };
+                    continue;
+                }
+                if element >= stored {
+                    skip_value(step.storage, reader, field)?;
+                    continue;
+                }
+                match step.storage {
+                    Storage::Signed => words[offset] = decode_signed(reader, field)?.cast_unsigned(),
+                    Storage::Unsigned => words[offset] = decode_unsigned(reader, field)?,
+                    Storage::Unsigned64 => {
+                        let value = decode_unsigned64(reader, field)?;
+                        words[offset] = value as u32;
+                        words[offset + 1] = (value >> 32) as u32;
+                    }
+                    Storage::Frequency => {
+                        let counter = decode_frequency(reader, field)?.at(now);
+                        words[offset] = counter.tick;
+                        words[offset + 1] = counter.current;
+                        words[offset + 2] = counter.previous;
+                    }
+                    Storage::Dictionary => {}
+                }
+                offset += step.storage.words();
+            }
+        }
+        Ok(string)
+    }
+}

@@ -1,0 +1,118 @@
+//! One entry as an update message.
+
+use std::sync::Arc;
+
+use stick_table::{DataType, EntryRef, Layout, Storage};
+
+use crate::{
+    Padding, SendDictionary, SharedTable, UpdateHeader, WireFrequency, encode_frequency, encode_key,
+    encode_signed, encode_unsigned, encode_unsigned64, varint,
+};
+
+/// The values of a table's rows in the order of the wire, made once for each session and table.
+pub(crate) struct RowEncoder {
+    columns: Vec<(Storage, u32, usize)>,
+}
+
+/// What encoding needs to know of the session.
+pub(crate) struct RowContext<'a> {
+    pub(crate) dictionary: &'a mut SendDictionary,
+    pub(crate) padding: Padding,
+    /// Whether the peer is of the 2.0 kind, which may misread some varints (peers-protocol §18.3).
+    pub(crate) is_v2_0: bool,
+    /// The table's clock in ms, wrapped.
+    pub(crate) now: u32,
+}
+
+impl RowEncoder {
+    pub(crate) fn new(layout: &Layout) -> Self {
+        let column = |&(column, offset): &(stick_table::Column, usize)| {
+            (DataType::storage(column.data_type()), column.count(), offset)
+        };
+        Self { columns: layout.columns().iter().map(column).collect() }
+    }
+
+    /// Appends the update of an entry.
+    #[inline]
+    pub(crate) fn encode(
+        &self,
+        shared: &SharedTable,
+        entry: EntryRef<'_>,
+        header: UpdateHeader,
+        context: &mut RowContext<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let mut frame = header.begin(out);
+        let payload = frame.payload();
+        encode_key(shared.definition().key_type, entry.key(), payload);
+        let words = entry.words();
+        for &(storage, count, offset) in &self.columns {
+            let elements = words[offset..].chunks_exact(storage.words()).take(count as usize);
+            match storage {
+                Storage::Signed => elements.for_each(|word| encode_signed(word[0].cast_signed(), payload)),
+                Storage::Unsigned => elements.for_each(|word| encode_unsigned(word[0], payload)),
+                Storage::Unsigned64 => elements.for_each(|words| {
+                    encode_unsigned64(u64::from(words[0]) | u64::from(words[1]) << 32, payload);
+                }),
+                Storage::Frequency => elements.for_each(|words| {
+                    let counter = stick_table::FrequencyCounter {
+                        tick: words[0],
+                        current: words[1],
+                        previous: words[2],
+                    };
+                    let mut wire = WireFrequency::of(counter, context.now);
+                    if context.is_v2_0 {
+                        wire.age = readable_by_1_6(wire.age);
+                    }
+                    encode_frequency(wire, payload);
+                }),
+                Storage::Dictionary => elements.for_each(|word| match entry.string(word[0]) {
+                    Some(string) => encode_string(string, context.dictionary, payload),
+                    None => payload.push(0),
+                }),
+            }
+        }
+        frame.finish(context.padding);
+    }
+}
+
+fn encode_string(string: &Arc<str>, dictionary: &mut SendDictionary, payload: &mut Vec<u8>) {
+    dictionary.item(string).encode(payload);
+}
+
+/// The nearest later age whose varint has no continuation byte of exactly 0x80, at which HAProxy 1.6 stops reading
+/// (peers-protocol §18.3). At most about 2 s later; counters themselves cannot be changed.
+fn readable_by_1_6(age: u32) -> u32 {
+    let has_it = |age: u32| {
+        let (bytes, len) = varint::encode_long(age.into());
+        len > 2 && bytes[1..len - 1].contains(&0x80)
+    };
+    let mut later = age;
+    while later >= 240 && has_it(later) {
+        match later.checked_add(16) {
+            Some(next) => later = next,
+            None => return age,
+        }
+    }
+    later
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// peers-protocol §18.3.
+    #[test]
+    fn ages_for_1_6_avoid_the_byte_it_stops_at() {
+        for age in (0..300_000).chain(264_000..270_000).chain([u32::MAX, 33_818_864]) {
+            let chosen = readable_by_1_6(age);
+            assert!(chosen >= age && (chosen - age <= 2_100 || chosen == age), "{age} became {chosen}");
+            let mut bytes = Vec::new();
+            varint::encode(chosen.into(), &mut bytes);
+            if chosen > 2_287 && chosen < 30_000_000 {
+                assert!(!bytes[1..bytes.len() - 1].contains(&0x80), "{chosen}: {bytes:02x?}");
+            }
+        }
+        assert_eq!(readable_by_1_6(2_288), 2_304);
+    }
+}

@@ -1,0 +1,377 @@
+//! The sending side of a session: lessons and live updates.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use stick_table::{Cursor, EntryRef, Follow, Millis, Position, Walk};
+
+use super::row::{RowContext, RowEncoder};
+use crate::{Ack, Control, Definition, Padding, SendDictionary, SharedTable, TableSet, UpdateHeader};
+
+/// Batches of live updates that wait for an acknowledgement, for each table; more are merged.
+const MAX_IN_FLIGHT: usize = 64;
+/// Entries encoded in one hold of a shard's lock.
+const ENTRIES_PER_HOLD: usize = 128;
+/// A live update whose entry was touched longer ago than this carries its remaining lifetime, in ms, instead of letting
+/// the receiver start the whole one.
+const FRESH_MS: u32 = 1_000;
+
+/// Where a peer's acknowledgements had come to, by table id: from here live updates go on in the next session.
+pub type Resume = HashMap<u32, Position>;
+
+/// The lesson this side gives.
+enum Lesson {
+    None,
+    /// Walking through the table at this place.
+    Running {
+        table: usize,
+        walk: Walk,
+    },
+    /// Ended; nothing is sent until the peer confirms.
+    Unconfirmed,
+}
+
+/// A table as it is sent in this session.
+pub(crate) struct SendTable {
+    pub(crate) shared: Arc<SharedTable>,
+    encoder: RowEncoder,
+    /// Always there until the session ends.
+    cursor: Option<Cursor>,
+    /// Up to where everything was acknowledged.
+    acked: Position,
+    /// Last ids of batches not acknowledged, with where the cursor stood after them.
+    in_flight: VecDeque<(u32, Position)>,
+    pub(crate) last_id: u32,
+    pub(crate) last_acked: u32,
+    /// Where the table stood when the lesson began.
+    lesson_mark: Position,
+}
+
+impl SendTable {
+    fn new(shared: Arc<SharedTable>, resume: Option<Position>) -> Self {
+        let position = resume.unwrap_or_else(|| shared.table().start());
+        let cursor = shared.table().follow(Follow::Local, &position);
+        Self {
+            encoder: RowEncoder::new(shared.table().layout()),
+            cursor: Some(cursor),
+            acked: position,
+            in_flight: VecDeque::new(),
+            last_id: 0,
+            last_acked: 0,
+            lesson_mark: Position::default(),
+            shared,
+        }
+    }
+
+    /// Changes not pushed yet, at most.
+    pub(crate) fn behind(&self) -> u64 {
+        self.cursor.as_ref().map_or(0, |cursor| self.shared.table().backlog(cursor))
+    }
+
+    /// Takes an acknowledgement. One that is outside what was sent and not acknowledged is nonsense and ignored:
+    /// HAProxy 3.3-dev12 to 3.5-dev5 swaps the bytes of some (peers-protocol §18.1).
+    fn acknowledge(&mut self, id: u32) {
+        let ahead = id.wrapping_sub(self.last_acked);
+        if ahead == 0 || ahead > self.last_id.wrapping_sub(self.last_acked) {
+            return;
+        }
+        while let Some((last, _)) = self.in_flight.front() {
+            if last.wrapping_sub(self.last_acked) > ahead {
+                break;
+            }
+            if let Some((_, position)) = self.in_flight.pop_front() {
+                self.acked = position;
+            }
+        }
+        self.last_acked = id;
+    }
+
+    fn note_batch(&mut self, position: Position) {
+        if self.in_flight.len() >= MAX_IN_FLIGHT {
+            // The two newest become one: only how precisely a later session resumes suffers.
+            self.in_flight.pop_back();
+        }
+        self.in_flight.push_back((self.last_id, position));
+    }
+
+    /// After a lesson everything up to its start is delivered.
+    fn lesson_confirmed(&mut self) {
+        if let Some(cursor) = &mut self.cursor {
+            self.shared.table().skip_to(cursor, &self.lesson_mark);
+            self.acked = cursor.position();
+        }
+        self.in_flight.clear();
+        self.last_acked = self.last_id;
+    }
+}
+
+impl Drop for SendTable {
+    fn drop(&mut self) {
+        if let Some(cursor) = self.cursor.take() {
+            self.shared.table().unfollow(cursor);
+        }
+    }
+}
+
+/// Counts of what was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Live updates.
+    pub live_updates: u64,
+    /// Updates of lessons.
+    pub lesson_updates: u64,
+    /// Lessons that the peer confirmed.
+    pub lessons: u64,
+}
+
+pub(crate) struct Teacher {
+    set: Arc<TableSet>,
+    pub(crate) tables: Vec<SendTable>,
+    /// The table to push next, so that none starves.
+    turn: usize,
+    /// The table whose definition was sent last.
+    pub(crate) defined: Option<usize>,
+    pub(crate) dictionary: SendDictionary,
+    lesson: Lesson,
+    resume: Resume,
+    /// The peer's shard, 0 for all.
+    shard: u32,
+    timed: bool,
+    padding: Padding,
+    /// Most live updates of a table in one pass.
+    max_updates: usize,
+    pub(crate) sent: Sent,
+}
+
+impl Teacher {
+    pub(crate) fn new(
+        set: Arc<TableSet>,
+        resume: Resume,
+        shard: u32,
+        timed: bool,
+        max_updates: usize,
+    ) -> Self {
+        let mut teacher = Self {
+            set,
+            tables: Vec::new(),
+            turn: 0,
+            defined: None,
+            dictionary: SendDictionary::new(),
+            lesson: Lesson::None,
+            resume,
+            shard,
+            timed,
+            padding: Padding::ForOldReceivers,
+            max_updates,
+            sent: Sent::default(),
+        };
+        teacher.add_tables();
+        teacher
+    }
+
+    /// The peer showed that it reads every payload length right, so none needs to be lengthened.
+    pub(crate) fn peer_reads_all_lengths(&mut self) {
+        self.padding = Padding::None;
+    }
+
+    /// Follows tables that were added since.
+    fn add_tables(&mut self) {
+        while let Some(shared) = self.set.get(self.tables.len()) {
+            let resume = self.resume.remove(&shared.id());
+            self.tables.push(SendTable::new(shared, resume));
+        }
+    }
+
+    /// Begins a lesson, from the start also when one is running (peers-protocol §13.2).
+    pub(crate) fn start_lesson(&mut self) {
+        self.add_tables();
+        for table in &mut self.tables {
+            table.lesson_mark = table.shared.table().start_lesson();
+        }
+        self.lesson = Lesson::Running { table: 0, walk: Walk::default() };
+        // A lesson announces each table, the first one too.
+        self.defined = None;
+    }
+
+    /// Whether a lesson is running or waits to be confirmed.
+    pub(crate) fn is_teaching(&self) -> bool {
+        !matches!(self.lesson, Lesson::None)
+    }
+
+    /// Takes a confirmation; whether it ended a lesson. One out of the blue changes nothing.
+    pub(crate) fn confirmed(&mut self) -> bool {
+        if !matches!(self.lesson, Lesson::Unconfirmed) {
+            return false;
+        }
+        self.lesson = Lesson::None;
+        self.tables.iter_mut().for_each(SendTable::lesson_confirmed);
+        self.sent.lessons += 1;
+        true
+    }
+
+    /// Takes an acknowledgement. Those of a lesson's updates say nothing about live ones, and come at any time.
+    pub(crate) fn acknowledge(&mut self, ack: Ack) {
+        if self.is_teaching() {
+            return;
+        }
+        let place = (ack.table_id as usize).checked_sub(1);
+        if let Some(table) = place.and_then(|place| self.tables.get_mut(place)) {
+            table.acknowledge(ack.update_id);
+        }
+    }
+
+    /// Appends what is to be taught or pushed until `out` holds `limit` bytes; whether there is more.
+    pub(crate) fn transmit(
+        &mut self,
+        now: Millis,
+        up_to_date: bool,
+        limit: usize,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        self.add_tables();
+        match self.lesson {
+            Lesson::Running { table, walk } => {
+                self.teach(table, walk, now, limit, out);
+                if let Lesson::Running { table, .. } = self.lesson
+                    && table >= self.tables.len()
+                {
+                    let end = if up_to_date { Control::ResyncFinished } else { Control::ResyncPartial };
+                    end.encode(out);
+                    self.lesson = Lesson::Unconfirmed;
+                }
+                matches!(self.lesson, Lesson::Running { .. })
+            }
+            Lesson::Unconfirmed => false,
+            Lesson::None => self.push(now, limit, out),
+        }
+    }
+
+    fn teach(&mut self, mut place: usize, mut walk: Walk, now: Millis, limit: usize, out: &mut Vec<u8>) {
+        while place < self.tables.len() && out.len() < limit {
+            self.define(place, out);
+            let Self { tables, dictionary, shard, timed, padding, sent, .. } = self;
+            let table = &mut tables[place];
+            let shared = Arc::clone(&table.shared);
+            let mut context = RowContext { dictionary, padding: *padding, is_v2_0: !*timed, now: now as u32 };
+            let more = shared.table().walk(&mut walk, ENTRIES_PER_HOLD, now, |entry| {
+                if is_foreign(&shared, *shard, entry) {
+                    return;
+                }
+                table.last_id = table.last_id.wrapping_add(1);
+                // Without an expiry here there is no lifetime to tell: the receiver's own applies.
+                let lifetime_ms = if *timed { entry.remaining() } else { None };
+                let header = UpdateHeader { id: Some(table.last_id), lifetime_ms };
+                table.encoder.encode(&shared, entry, header, &mut context, out);
+                sent.lesson_updates += 1;
+            });
+            if !more {
+                (place, walk) = (place + 1, Walk::default());
+            }
+        }
+        self.lesson = Lesson::Running { table: place, walk };
+    }
+
+    /// Pushes local changes, table by table; whether there may be more.
+    fn push(&mut self, now: Millis, limit: usize, out: &mut Vec<u8>) -> bool {
+        let count = self.tables.len();
+        let mut more = false;
+        for step in 0..count {
+            let place = (self.turn + step) % count;
+            if out.len() >= limit {
+                self.turn = place;
+                return true;
+            }
+            more |= self.push_table(place, now, limit, out);
+        }
+        more
+    }
+
+    fn push_table(&mut self, place: usize, now: Millis, limit: usize, out: &mut Vec<u8>) -> bool {
+        let mut left = self.max_updates;
+        let mut pushed = 0;
+        while left > 0 && out.len() < limit {
+            let hold = left.min(ENTRIES_PER_HOLD);
+            let news = self.tables[place]
+                .cursor
+                .as_ref()
+                .is_some_and(|cursor| self.tables[place].shared.table().has_news(cursor));
+            if !news {
+                break;
+            }
+            let before = out.len();
+            self.define(place, out);
+            let (visited, sent) = self.push_hold(place, hold, now, out);
+            if sent == 0 && pushed == 0 {
+                // Only foreign or dead entries: no reason to announce the table.
+                out.truncate(before);
+                self.defined = None;
+            }
+            pushed += sent;
+            left -= visited;
+            if visited < hold {
+                break;
+            }
+        }
+        self.sent.live_updates += pushed as u64;
+        let table = &mut self.tables[place];
+        if let Some(position) = table.cursor.as_ref().map(Cursor::position) {
+            if pushed > 0 {
+                table.note_batch(position);
+            } else if table.in_flight.is_empty() {
+                table.acked = position;
+            }
+        }
+        left == 0 || out.len() >= limit
+    }
+
+    /// Pushes up to `hold` entries of one table; returns how many were visited and how many of them sent.
+    fn push_hold(&mut self, place: usize, hold: usize, now: Millis, out: &mut Vec<u8>) -> (usize, usize) {
+        let Self { tables, dictionary, shard, timed, padding, .. } = self;
+        let SendTable { shared, encoder, cursor, last_id, .. } = &mut tables[place];
+        let Some(cursor) = cursor else { return (0, 0) };
+        let mut context = RowContext { dictionary, padding: *padding, is_v2_0: !*timed, now: now as u32 };
+        let expire = shared.definition().expire;
+        let mut sent = 0;
+        let visited = shared.table().read(cursor, hold, now, |entry| {
+            if is_foreign(shared, *shard, entry) {
+                return;
+            }
+            *last_id = last_id.wrapping_add(1);
+            let remaining = entry.remaining().filter(|_| *timed);
+            let lifetime_ms = remaining.filter(|ms| ms.saturating_add(FRESH_MS) < expire.unwrap_or(0));
+            encoder.encode(
+                shared,
+                entry,
+                UpdateHeader { id: Some(*last_id), lifetime_ms },
+                &mut context,
+                out,
+            );
+            sent += 1;
+        });
+        (visited, sent)
+    }
+
+    /// Announces the table at a place unless it was the last one announced (peers-protocol §7.6).
+    fn define(&mut self, place: usize, out: &mut Vec<u8>) {
+        if self.defined == Some(place) {
+            return;
+        }
+        let shared = &self.tables[place].shared;
+        Definition::from_table(shared.id(), shared.definition()).encode(self.padding, out);
+        self.defined = Some(place);
+    }
+
+    /// Where live updates are to go on in the peer's next session.
+    pub(crate) fn into_resume(mut self) -> Resume {
+        let mut resume = std::mem::take(&mut self.resume);
+        resume.extend(
+            self.tables.iter_mut().map(|table| (table.shared.id(), std::mem::take(&mut table.acked))),
+        );
+        resume
+    }
+}
+
+/// Whether an entry belongs to another shard than the peer's (peers-protocol §15).
+fn is_foreign(shared: &SharedTable, shard: u32, entry: EntryRef<'_>) -> bool {
+    shard != 0 && shared.shard_of(entry.key()) != shard
+}

@@ -1,0 +1,174 @@
+//! The tables of one peers section, as its sessions see them.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use stick_table::{Table, TableDefinition};
+use thiserror::Error;
+
+use crate::{Definition, TableShards, ToTableError};
+
+/// Longest name of a table made from a definition, in bytes.
+const MAX_NAME: usize = 255;
+
+/// A table that is shared with peers.
+pub struct SharedTable {
+    id: u32,
+    table: Arc<Table>,
+    copy: Option<Arc<Table>>,
+    shards: Option<TableShards>,
+}
+
+impl SharedTable {
+    /// This side's id of the table on the wire: 1 for the first of the section (peers-protocol §7.4).
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The table.
+    pub fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// The table's definition.
+    pub fn definition(&self) -> &TableDefinition {
+        self.table.definition()
+    }
+
+    /// The table of `write-to`, which gets a copy of what peers send.
+    pub fn copy(&self) -> Option<&Arc<Table>> {
+        self.copy.as_ref()
+    }
+
+    /// The shard of a key; 0 when the section has no shards.
+    pub(crate) fn shard_of(&self, key: &[u8]) -> u32 {
+        self.shards.as_ref().map_or(0, |shards| shards.shard_of(self.definition().key_type, key))
+    }
+}
+
+/// Makes tables from the definitions of peers, within limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DynamicTables {
+    /// Most entries of each such table.
+    pub size: u32,
+    /// Most tables of the section, configured ones included.
+    pub max_tables: usize,
+}
+
+/// Why no table was made from a definition.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum CreateError {
+    #[error("no table of this name is configured")]
+    NotConfigured,
+    #[error("the section has its limit of {0} tables already")]
+    TooMany(usize),
+    #[error("its name is not a printable word of 1 to {MAX_NAME} bytes")]
+    Name,
+    #[error("HAProxy 1.6 and 1.7 do not tell a table's expiry; configure the table here")]
+    NoTail,
+    #[error(transparent)]
+    Definition(#[from] ToTableError),
+}
+
+/// The tables of a section in the order of their ids. Tables are added, never removed.
+pub struct TableSet {
+    section: String,
+    tables: RwLock<Vec<Arc<SharedTable>>>,
+    shards: Option<NonZeroU32>,
+    dynamic: Option<DynamicTables>,
+    seed: u64,
+}
+
+impl TableSet {
+    /// The configured tables of a section, each with the target of its `write-to`. `seed` is for the hashes of tables
+    /// made later; pass a random number.
+    pub fn new(
+        section: impl Into<String>,
+        tables: impl IntoIterator<Item = (Arc<Table>, Option<Arc<Table>>)>,
+        shards: Option<NonZeroU32>,
+        dynamic: Option<DynamicTables>,
+        seed: u64,
+    ) -> Self {
+        let set = Self { section: section.into(), tables: RwLock::default(), shards, dynamic, seed };
+        {
+            let mut list = set.tables.write();
+            for (table, copy) in tables {
+                set.push(&mut list, table, copy);
+            }
+        }
+        set
+    }
+
+    fn push(
+        &self,
+        list: &mut Vec<Arc<SharedTable>>,
+        table: Arc<Table>,
+        copy: Option<Arc<Table>>,
+    ) -> Arc<SharedTable> {
+        let shards = self.shards.map(|shards| TableShards::new(&table.definition().name, shards));
+        let shared = Arc::new(SharedTable { id: list.len() as u32 + 1, table, copy, shards });
+        list.push(Arc::clone(&shared));
+        shared
+    }
+
+    /// Number of tables.
+    pub fn len(&self) -> usize {
+        self.tables.read().len()
+    }
+
+    /// Whether there is no table.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The table at a place, from 0: that of id `place + 1`.
+    pub fn get(&self, place: usize) -> Option<Arc<SharedTable>> {
+        self.tables.read().get(place).cloned()
+    }
+
+    /// All tables of this moment.
+    pub fn all(&self) -> Vec<Arc<SharedTable>> {
+        self.tables.read().clone()
+    }
+
+    /// The table of a network name (peers-protocol §7.5).
+    pub fn by_network_name(&self, name: &[u8]) -> Option<Arc<SharedTable>> {
+        self.tables
+            .read()
+            .iter()
+            .find(|shared| shared.definition().network_name().as_bytes() == name)
+            .cloned()
+    }
+
+    /// Makes the table that a peer defined, if the section does that.
+    ///
+    /// # Errors
+    /// When tables are not made from definitions, the limit is reached, or the definition is not possible here.
+    pub fn create(&self, definition: &Definition) -> Result<Arc<SharedTable>, CreateError> {
+        let dynamic = self.dynamic.ok_or(CreateError::NotConfigured)?;
+        let local = self.local_definition(definition, dynamic.size)?;
+        let mut list = self.tables.write();
+        if let Some(there) = list.iter().find(|shared| shared.definition().name == local.name) {
+            return Ok(Arc::clone(there));
+        }
+        if list.len() >= dynamic.max_tables {
+            return Err(CreateError::TooMany(dynamic.max_tables));
+        }
+        let seed = self.seed.wrapping_add(list.len() as u64);
+        Ok(self.push(&mut list, Arc::new(Table::new(local, seed)), None))
+    }
+
+    fn local_definition(&self, definition: &Definition, size: u32) -> Result<TableDefinition, CreateError> {
+        let name = str::from_utf8(&definition.name).map_err(|_| CreateError::Name)?;
+        if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(CreateError::Name);
+        }
+        let name = if name.starts_with('/') { format!("{}{name}", self.section) } else { name.to_owned() };
+        if definition.tail.is_none() {
+            return Err(CreateError::NoTail);
+        }
+        Ok(definition.to_table(name, size)?)
+    }
+}
