@@ -282,11 +282,16 @@ mod tests {
         assert_eq!(ignored(&mut decoder, &[10, 0x83, 1, 9]), IgnoredReason::NotDefined);
         assert_eq!(ignored(&mut decoder, &INCREMENTAL), IgnoredReason::NoTable);
         next(&mut decoder, &[10, 0x83, 1, 1]);
-        let mut unusable = definition(1, "a");
+        // Defined under another id, so the first table is still known, but not current.
+        let mut unusable = definition(2, "b");
         unusable.key_size = 5;
         let reason = UnusableReason::KeyType(unusable.key_type, 5);
         assert_eq!(ignored(&mut decoder, &define(&unusable)), IgnoredReason::Unusable(reason));
         assert_eq!(ignored(&mut decoder, &INCREMENTAL), IgnoredReason::NoTable);
+        next(&mut decoder, &[10, 0x83, 1, 1]);
+        unusable.id = 1;
+        assert_eq!(ignored(&mut decoder, &define(&unusable)), IgnoredReason::Unusable(reason));
+        assert_eq!(ignored(&mut decoder, &[10, 0x83, 1, 1]), IgnoredReason::NotDefined);
     }
 
     #[test]
