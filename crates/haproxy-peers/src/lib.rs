@@ -90,3 +90,9 @@ pub use session::{
     SILENCE_WITHOUT_HEARTBEATS_MS, Sent, Session, SessionError, SessionEvent, SessionSetup, SessionView,
     SharedTableView,
 };
+
+mod section;
+pub use section::{
+    Action, EndReason, Greeting, PeerCounters, PeerId, PeerKind, PeerView, ResyncState, Section,
+    SectionConfig, SectionView, SessionId, StopProgress,
+};

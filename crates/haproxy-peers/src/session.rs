@@ -38,6 +38,9 @@ pub const SILENCE_WITHOUT_HEARTBEATS_MS: u64 = 10_000;
 /// While a lesson goes on a busy peer may be silent for this long, in ms.
 pub const SILENCE_IN_LESSON_MS: u64 = 60_000;
 
+/// Events kept until they are polled; a flood of what causes them loses the rest.
+const MAX_EVENTS: usize = 256;
+
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -247,7 +250,7 @@ impl Session {
             class::CONTROL => self.handle_control(now, Control::from_kind(frame.kind)),
             class::ERROR => {
                 let size_limit = ErrorMessage::from_kind(frame.kind) == Some(ErrorMessage::SizeLimit);
-                self.events.push_back(SessionEvent::PeerReportsError { size_limit });
+                self.note(SessionEvent::PeerReportsError { size_limit });
             }
             _ => {}
         }
@@ -255,7 +258,9 @@ impl Session {
     }
 
     fn handle_definition(&mut self, frame: &Frame<'_>) -> Result<(), DecodeError> {
-        self.events.extend(self.learner.define(frame)?);
+        if let Some(event) = self.learner.define(frame)? {
+            self.note(event);
+        }
         // Types from http_fail_cnt on came with 2.4, which reads every payload length right (peers-protocol §18.2).
         let newest = self.learner.current.map_or(0, |place| self.learner.bindings[place].data_types);
         if newest >> DataType::HttpFailCnt.number() != 0 {
@@ -268,7 +273,7 @@ impl Session {
         match control {
             Some(Control::ResyncRequest) => {
                 self.teacher.start_lesson();
-                self.events.push_back(SessionEvent::LessonRequested);
+                self.note(SessionEvent::LessonRequested);
             }
             Some(end @ (Control::ResyncFinished | Control::ResyncPartial)) => {
                 self.learner.apply(now);
@@ -277,16 +282,18 @@ impl Session {
                 if self.learner.learning == Learning::Running {
                     self.learner.learning = Learning::Over;
                     let complete = end == Control::ResyncFinished;
-                    self.events.push_back(SessionEvent::LessonLearned { complete });
+                    self.note(SessionEvent::LessonLearned { complete });
                 }
             }
-            Some(Control::ResyncConfirm) => {
-                if self.teacher.confirmed() {
-                    self.events.push_back(SessionEvent::LessonTaught);
-                }
-            }
+            Some(Control::ResyncConfirm) if self.teacher.confirmed() => self.note(SessionEvent::LessonTaught),
             Some(Control::Heartbeat) => self.counters.heartbeats_received += 1,
-            None => {}
+            Some(Control::ResyncConfirm) | None => {}
+        }
+    }
+
+    fn note(&mut self, event: SessionEvent) {
+        if self.events.len() < MAX_EVENTS {
+            self.events.push_back(event);
         }
     }
 
@@ -373,11 +380,6 @@ impl Session {
         }
         self.due.heartbeat |= now >= self.heartbeat_at();
         Ok(())
-    }
-
-    /// Ends the session: where live updates are to go on in the peer's next one.
-    pub fn into_resume(self) -> Resume {
-        self.teacher.into_resume()
     }
 
     /// Counts of control messages and bytes.

@@ -60,7 +60,7 @@ impl Binding {
         let mut batch = Batch::new(table);
         batch.set_columns(plan.columns());
         let copy = shared.copy().map(|target| {
-            let plan = Plan::new(definition, target.layout(), |data_type| data_type.is_as_is());
+            let plan = Plan::new(definition, target.layout(), stick_table::DataType::is_as_is);
             let mut batch = Batch::new(target);
             batch.set_columns(plan.columns());
             (plan, batch)

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use stick_table::{Cursor, EntryRef, Follow, Millis, Position, Walk};
 
 use super::row::{RowContext, RowEncoder};
@@ -16,8 +17,21 @@ const ENTRIES_PER_HOLD: usize = 128;
 /// the receiver start the whole one.
 const FRESH_MS: u32 = 1_000;
 
-/// Where a peer's acknowledgements had come to, by table id: from here live updates go on in the next session.
-pub type Resume = HashMap<u32, Position>;
+/// Where a peer's acknowledgements have come to in each table: from there live updates go on in its next session.
+///
+/// Shared with the session, so that a session which replaces another one knows what the other was told.
+#[derive(Clone, Debug, Default)]
+pub struct Resume(Arc<Mutex<HashMap<u32, Position>>>);
+
+impl Resume {
+    fn get(&self, table_id: u32) -> Option<Position> {
+        self.0.lock().get(&table_id).cloned()
+    }
+
+    fn set(&self, table_id: u32, position: &Position) {
+        self.0.lock().insert(table_id, position.clone());
+    }
+}
 
 /// The lesson this side gives.
 enum Lesson {
@@ -45,11 +59,12 @@ pub(crate) struct SendTable {
     pub(crate) last_acked: u32,
     /// Where the table stood when the lesson began.
     lesson_mark: Position,
+    resume: Resume,
 }
 
 impl SendTable {
-    fn new(shared: Arc<SharedTable>, resume: Option<Position>) -> Self {
-        let position = resume.unwrap_or_else(|| shared.table().start());
+    fn new(shared: Arc<SharedTable>, resume: Resume) -> Self {
+        let position = resume.get(shared.id()).unwrap_or_else(|| shared.table().start());
         let cursor = shared.table().follow(Follow::Local, &position);
         Self {
             encoder: RowEncoder::new(shared.table().layout()),
@@ -59,6 +74,7 @@ impl SendTable {
             last_id: 0,
             last_acked: 0,
             lesson_mark: Position::default(),
+            resume,
             shared,
         }
     }
@@ -84,6 +100,7 @@ impl SendTable {
             }
         }
         self.last_acked = id;
+        self.resume.set(self.shared.id(), &self.acked);
     }
 
     fn note_batch(&mut self, position: Position) {
@@ -102,12 +119,14 @@ impl SendTable {
         }
         self.in_flight.clear();
         self.last_acked = self.last_id;
+        self.resume.set(self.shared.id(), &self.acked);
     }
 }
 
 impl Drop for SendTable {
     fn drop(&mut self) {
         if let Some(cursor) = self.cursor.take() {
+            self.resume.set(self.shared.id(), &self.acked);
             self.shared.table().unfollow(cursor);
         }
     }
@@ -177,8 +196,7 @@ impl Teacher {
     /// Follows tables that were added since.
     fn add_tables(&mut self) {
         while let Some(shared) = self.set.get(self.tables.len()) {
-            let resume = self.resume.remove(&shared.id());
-            self.tables.push(SendTable::new(shared, resume));
+            self.tables.push(SendTable::new(shared, self.resume.clone()));
         }
     }
 
@@ -298,13 +316,13 @@ impl Teacher {
             if !news {
                 break;
             }
-            let before = out.len();
+            let before = (out.len(), self.defined);
             self.define(place, out);
             let (visited, sent) = self.push_hold(place, hold, now, out);
             if sent == 0 && pushed == 0 {
                 // Only foreign or dead entries: no reason to announce the table.
-                out.truncate(before);
-                self.defined = None;
+                out.truncate(before.0);
+                self.defined = before.1;
             }
             pushed += sent;
             left -= visited;
@@ -359,15 +377,6 @@ impl Teacher {
         let shared = &self.tables[place].shared;
         Definition::from_table(shared.id(), shared.definition()).encode(self.padding, out);
         self.defined = Some(place);
-    }
-
-    /// Where live updates are to go on in the peer's next session.
-    pub(crate) fn into_resume(mut self) -> Resume {
-        let mut resume = std::mem::take(&mut self.resume);
-        resume.extend(
-            self.tables.iter_mut().map(|table| (table.shared.id(), std::mem::take(&mut table.acked))),
-        );
-        resume
     }
 }
 

@@ -1,0 +1,539 @@
+//! One peers section: who is a member, who connects when, who teaches whom.
+
+mod peer;
+pub use peer::{PeerCounters, PeerKind};
+
+mod resync;
+pub use resync::ResyncState;
+
+mod stop;
+pub use stop::StopProgress;
+
+mod view;
+pub use view::{PeerView, SectionView};
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use stick_table::Millis;
+
+use self::peer::{Link, Peer, RECONNECT_MS};
+use self::resync::{Resync, history};
+use self::stop::Stop;
+use crate::{
+    Hello, LastStatus, Limits, ProtocolVersion, Role, Session, SessionError, SessionEvent, SessionSetup,
+    Status, TableSet,
+};
+
+/// Pause before a peer that ended a lesson as partial is asked once more, in ms: its own first lesson takes no longer.
+const ASK_AGAIN_MS: u64 = 5_000;
+
+/// A connection, from the attempt or the hello on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(u64);
+
+/// A member by its place in the section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PeerId(usize);
+
+/// What a section is made from.
+pub struct SectionConfig {
+    /// The section's name.
+    pub name: String,
+    /// This side's name.
+    pub local_name: String,
+    /// Remote peers by name, with their shard (0 for all).
+    pub peers: Vec<(String, u32)>,
+    /// Most members under names that are not configured; 0 when those are refused.
+    pub max_dynamic_peers: usize,
+    /// The tables.
+    pub tables: Arc<TableSet>,
+    /// Bounds of each session.
+    pub limits: Limits,
+    /// Whether a process before this one is expected to teach (`-sf`).
+    pub expects_predecessor: bool,
+    /// Process id for the hello; receivers ignore it.
+    pub pid: u32,
+    /// Seed of the random pauses.
+    pub seed: u64,
+}
+
+/// What the driver is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Connect to a peer and send the hello; answer with [`Section::connected`], then [`Section::handle_status`] or
+    /// [`Section::connect_failed`].
+    Connect {
+        /// Which one.
+        peer: PeerId,
+        /// Its name.
+        name: String,
+        /// The new connection.
+        session: SessionId,
+        /// What to send in one write (peers-protocol §2.4).
+        hello: Hello,
+    },
+    /// Close a connection, established or not, and report its end with [`Section::session_ended`] when it had a session.
+    Close {
+        /// Which one.
+        session: SessionId,
+        /// Why, for the log.
+        reason: &'static str,
+    },
+    /// Call [`Session::request_lesson`].
+    RequestLesson {
+        /// On which one.
+        session: SessionId,
+    },
+}
+
+/// The answer to a hello.
+pub enum Greeting {
+    /// Send status 200; the session is established.
+    Welcome {
+        /// The new connection.
+        id: SessionId,
+        /// Its peer.
+        peer: PeerId,
+        /// Its session.
+        session: Box<Session>,
+        /// How its peer came to be a member.
+        kind: PeerKind,
+    },
+    /// Send this status and close.
+    Refuse(Status),
+    /// Close without a status: the peer is welcome another time, and would not come back after a status
+    /// (peers-protocol §2.3).
+    Drop(&'static str),
+}
+
+/// Why a session ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// The session found an error.
+    Error(SessionError),
+    /// The connection ended or failed.
+    Connection(String),
+    /// [`Action::Close`].
+    Closed(&'static str),
+}
+
+/// A peers section, without I/O. The driver reports what happens on connections and carries out
+/// [`poll_action`](Self::poll_action) after every call; it calls [`handle_timeout`](Self::handle_timeout) at
+/// [`poll_timeout`](Self::poll_timeout).
+pub struct Section {
+    config: SectionConfig,
+    peers: Vec<Peer>,
+    resync: Resync,
+    up_to_date: Arc<AtomicBool>,
+    stop: Option<Stop>,
+    actions: VecDeque<Action>,
+    next_session: u64,
+    random: u64,
+}
+
+impl Section {
+    /// A section that starts at `now`.
+    pub fn new(mut config: SectionConfig, now: Millis) -> Self {
+        let mut peers = vec![Peer::new(config.local_name.clone(), PeerKind::Local, 0, u16::MAX, now)];
+        for (name, shard) in std::mem::take(&mut config.peers) {
+            let number = peers.len() as u16;
+            peers.push(Peer::new(name, PeerKind::Static, shard, number, now));
+        }
+        let mut section = Self {
+            resync: Resync::new(config.expects_predecessor, now),
+            random: config.seed | 1,
+            config,
+            peers,
+            up_to_date: Arc::new(AtomicBool::new(false)),
+            stop: None,
+            actions: VecDeque::new(),
+            next_session: 1,
+        };
+        section.handle_timeout(now);
+        section
+    }
+
+    /// The section's tables.
+    pub fn tables(&self) -> &Arc<TableSet> {
+        &self.config.tables
+    }
+
+    /// The section's name.
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// Whether line 2 of a hello names this side; else the answer is 503.
+    pub fn is_local_name(&self, name: &str) -> bool {
+        name == self.config.local_name
+    }
+
+    /// The next thing to do; take all after every call of another method.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
+    pub fn poll_timeout(&self) -> Option<Millis> {
+        if let Some(stop) = &self.stop {
+            return stop.timeout();
+        }
+        let lesson = self.peers.iter().filter(|peer| peer.established().is_some() && peer.lessons_wanted > 0);
+        let asks =
+            if self.resync.assigned.is_none() { lesson.map(|peer| peer.lesson_at).min() } else { None };
+        let connects = self.peers.iter().filter_map(|peer| peer.connect_at).min();
+        let probes =
+            self.peers.iter().filter(|peer| peer.probe.is_none()).filter_map(|peer| peer.probe_at).min();
+        // In the local phase nobody else is asked, so its end is what counts.
+        let asks = asks.filter(|_| !matches!(self.resync.state, ResyncState::FromLocal { .. }));
+        [asks, connects, probes, self.resync.timeout()].into_iter().flatten().min()
+    }
+
+    /// Looks at the clock.
+    pub fn handle_timeout(&mut self, now: Millis) {
+        if self.stop.is_some() {
+            self.tick_stop(now);
+            return;
+        }
+        for place in 0..self.peers.len() {
+            let peer = &mut self.peers[place];
+            if peer.link == Link::Idle && peer.connect_at.is_some_and(|at| now >= at) {
+                peer.connect_at = None;
+                self.connect(place, now);
+            } else if peer.probe.is_none() && peer.probe_at.is_some_and(|at| now >= at) {
+                peer.probe_at = None;
+                self.probe(place);
+            }
+        }
+        self.tick_resync(now);
+    }
+
+    fn new_session(&mut self) -> SessionId {
+        let id = SessionId(self.next_session);
+        self.next_session += 1;
+        id
+    }
+
+    fn hello(&self, place: usize, version: ProtocolVersion) -> Hello {
+        Hello {
+            version,
+            target: self.peers[place].name.clone(),
+            sender: self.config.local_name.clone(),
+            pid: self.config.pid,
+            relative_pid: 1,
+        }
+    }
+
+    fn connect(&mut self, place: usize, now: Millis) {
+        let version = self.peers[place].version_to_announce(now);
+        let session = self.new_session();
+        let hello = self.hello(place, version);
+        let peer = &mut self.peers[place];
+        peer.link = Link::Connecting(session, version);
+        peer.last_status = LastStatus::Connecting;
+        peer.counters.attempts += 1;
+        let name = peer.name.clone();
+        self.actions.push_back(Action::Connect { peer: PeerId(place), name, session, hello });
+    }
+
+    /// Tries version 2.1 beside an established session at 2.0.
+    fn probe(&mut self, place: usize) {
+        if self.peers[place].established().is_none() || self.peers[place].kind != PeerKind::Static {
+            return;
+        }
+        let session = self.new_session();
+        let hello = self.hello(place, ProtocolVersion::V2_1);
+        let peer = &mut self.peers[place];
+        peer.probe = Some(session);
+        peer.counters.attempts += 1;
+        let name = peer.name.clone();
+        self.actions.push_back(Action::Connect { peer: PeerId(place), name, session, hello });
+    }
+
+    /// The connection of an attempt is there, and the hello sent.
+    pub fn connected(&mut self, session: SessionId) {
+        if let Some(peer) =
+            self.peers.iter_mut().find(|peer| matches!(peer.link, Link::Connecting(id, _) if id == session))
+        {
+            peer.last_status = LastStatus::Handshake;
+        }
+    }
+
+    /// The status of an attempt came; the session when the peer accepted. Else close the connection.
+    pub fn handle_status(&mut self, now: Millis, session: SessionId, status: Status) -> Option<Box<Session>> {
+        let place = self
+            .peers
+            .iter()
+            .position(|peer| peer.probe == Some(session) || peer.session() == Some(session))?;
+        let is_probe = self.peers[place].probe == Some(session);
+        let announced = match self.peers[place].link {
+            _ if is_probe => ProtocolVersion::V2_1,
+            Link::Connecting(_, version) => version,
+            _ => return None,
+        };
+        if is_probe {
+            self.peers[place].probe = None;
+        }
+        if status == Status::Accepted {
+            if is_probe {
+                self.close_link(place, now, "a session of a higher version replaces it");
+            }
+            return Some(self.establish(place, session, announced, now));
+        }
+        if is_probe {
+            self.peers[place].note_probe_refused(now);
+            return None;
+        }
+        let pause = self.peers[place].note_refusal(status, announced, now);
+        self.peers[place].last_reason = Some(format!("refused with {status}"));
+        self.retry(place, now, pause);
+        None
+    }
+
+    /// An attempt failed before a status came.
+    pub fn connect_failed(&mut self, now: Millis, session: SessionId, reason: String) {
+        let Some(place) =
+            self.peers.iter().position(|peer| peer.probe == Some(session) || peer.session() == Some(session))
+        else {
+            return;
+        };
+        let peer = &mut self.peers[place];
+        if peer.probe == Some(session) {
+            peer.probe = None;
+            peer.probe_at = Some(now + RECONNECT_MS);
+            return;
+        }
+        if !matches!(peer.link, Link::Connecting(..)) {
+            return;
+        }
+        peer.last_reason = Some(reason);
+        self.retry(place, now, RECONNECT_MS);
+    }
+
+    /// Plans the next attempt after `pause` ms and a random moment.
+    fn retry(&mut self, place: usize, now: Millis, pause: u64) {
+        let pause = if pause == 0 { self.random_pause() } else { pause };
+        let peer = &mut self.peers[place];
+        peer.link = Link::Idle;
+        match peer.kind {
+            PeerKind::Static if self.stop.is_none() => peer.connect_at = Some(now + pause),
+            PeerKind::Local => self.retry_successor(now),
+            _ => {}
+        }
+    }
+
+    /// 50 to 2049 ms: breaks the tie when both sides connect at once (peers-protocol §2.5).
+    fn random_pause(&mut self) -> u64 {
+        // xorshift64: any spread does.
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        50 + self.random % 2_000
+    }
+
+    /// Answers a hello. `may_join` says whether the sender's address is one that may join under a name that is not
+    /// configured.
+    pub fn greet(&mut self, now: Millis, hello: &Hello, may_join: bool) -> Greeting {
+        if self.stop.is_some() {
+            return Greeting::Drop("this process is stopping");
+        }
+        let Some(place) = self.find_or_join(&hello.sender, may_join, now) else {
+            return Greeting::Refuse(Status::UnknownPeer);
+        };
+        if self.peers[place].kind == PeerKind::Local && self.peers[place].session().is_some() {
+            // The stopping process tries again after this status (peers-protocol §2.5).
+            return Greeting::Refuse(Status::TryLater);
+        }
+        if self.peers[place].session().is_some() {
+            self.peers[place].counters.collisions += 1;
+            self.close_link(place, now, "the peer opened a new session");
+        }
+        if let Some(probe) = self.peers[place].probe.take() {
+            self.actions.push_back(Action::Close { session: probe, reason: "the peer opened a new session" });
+        }
+        let id = self.new_session();
+        let session = self.establish(place, id, hello.version, now);
+        Greeting::Welcome { id, peer: PeerId(place), session, kind: self.peers[place].kind }
+    }
+
+    fn find_or_join(&mut self, name: &str, may_join: bool, now: Millis) -> Option<usize> {
+        if let Some(place) = self.peers.iter().position(|peer| peer.name == name) {
+            return Some(place);
+        }
+        if !may_join || name.is_empty() {
+            return None;
+        }
+        let dynamic = self.peers.iter().filter(|peer| peer.kind == PeerKind::Dynamic).count();
+        let reuse =
+            self.peers.iter().position(|peer| peer.kind == PeerKind::Dynamic && peer.session().is_none());
+        let place = if dynamic < self.config.max_dynamic_peers && self.peers.len() < usize::from(u16::MAX) {
+            self.peers.push(Peer::new(name.to_owned(), PeerKind::Dynamic, 0, self.peers.len() as u16, now));
+            self.peers.len() - 1
+        } else {
+            // A member that is away makes room.
+            let place = reuse?;
+            self.peers[place] = Peer::new(name.to_owned(), PeerKind::Dynamic, 0, place as u16, now);
+            place
+        };
+        Some(place)
+    }
+
+    /// Closes what a peer's link has; the session's end is reported later and finds nothing to change.
+    fn close_link(&mut self, place: usize, now: Millis, reason: &'static str) {
+        let Some(session) = self.peers[place].session() else { return };
+        self.peers[place].link = Link::Idle;
+        self.actions.push_back(Action::Close { session, reason });
+        self.teacher_left(session, now);
+    }
+
+    fn establish(
+        &mut self,
+        place: usize,
+        id: SessionId,
+        version: ProtocolVersion,
+        now: Millis,
+    ) -> Box<Session> {
+        let peer = &mut self.peers[place];
+        peer.note_established(id, version, now);
+        let role = match (peer.kind, &self.stop) {
+            (PeerKind::Local, None) => Role::Predecessor,
+            (PeerKind::Local, Some(_)) => Role::Successor,
+            _ => Role::Remote,
+        };
+        let setup = SessionSetup {
+            tables: Arc::clone(&self.config.tables),
+            version,
+            role,
+            origin: peer.origin,
+            shard: peer.shard,
+            up_to_date: Arc::clone(&self.up_to_date),
+            limits: self.config.limits,
+            resume: peer.resume.clone(),
+        };
+        match role {
+            Role::Predecessor => {
+                self.resync.assigned = Some(id);
+                self.resync.history |= history::LOCAL_ASSIGNED;
+            }
+            Role::Successor => self.successor_accepted(id),
+            Role::Remote => self.tick_resync(now),
+        }
+        Box::new(Session::new(setup, now))
+    }
+
+    /// Something happened in a session.
+    pub fn handle_event(&mut self, now: Millis, session: SessionId, event: &SessionEvent) {
+        let Some(place) = self.peers.iter().position(|peer| peer.established() == Some(session)) else {
+            return;
+        };
+        match event {
+            SessionEvent::LessonLearned { complete } => self.lesson_learned(place, session, *complete, now),
+            SessionEvent::LessonTaught if self.peers[place].kind == PeerKind::Local => {
+                self.successor_taught(session);
+            }
+            SessionEvent::TableIgnored { .. } | SessionEvent::TableDiffers { .. } => {
+                self.peers[place].last_reason = Some(event.to_string());
+            }
+            _ => {}
+        }
+    }
+
+    fn lesson_learned(&mut self, place: usize, session: SessionId, complete: bool, now: Millis) {
+        let assigned = self.resync.assigned == Some(session);
+        let is_local = self.peers[place].kind == PeerKind::Local;
+        self.resync.history |= match (is_local, complete) {
+            (true, true) => history::LOCAL_FINISHED,
+            (true, false) => history::LOCAL_PARTIAL,
+            (false, true) => history::REMOTE_FINISHED,
+            (false, false) => history::REMOTE_PARTIAL,
+        };
+        if is_local && complete {
+            // The process before this one knew what the others know.
+            self.peers.iter_mut().for_each(|peer| peer.lessons_wanted = 0);
+        }
+        let peer = &mut self.peers[place];
+        peer.lessons_wanted = if complete { 0 } else { peer.lessons_wanted.saturating_sub(1) };
+        peer.lesson_at = now + ASK_AGAIN_MS;
+        let shard = peer.shard;
+        if !assigned {
+            return;
+        }
+        if complete && (shard == 0 || self.knows_all_shards()) {
+            self.resync.assigned = None;
+            self.resync.state = ResyncState::Finished;
+        } else {
+            self.resync.wait_again(now);
+            if is_local {
+                self.resync.state = ResyncState::FromRemote { until: now + resync::RESYNC_MS };
+            }
+        }
+        self.tick_resync(now);
+    }
+
+    /// Whether each shard that some peer has was learned from one of its peers (peers-protocol §15).
+    fn knows_all_shards(&self) -> bool {
+        let sharded = || self.peers.iter().filter(|peer| peer.shard != 0);
+        sharded().all(|peer| sharded().any(|other| other.shard == peer.shard && other.lessons_wanted == 0))
+    }
+
+    /// Asks the next peer for a lesson when none is running.
+    ///
+    /// The first complete lesson makes the section up to date, as in HAProxy. Unlike it, the other peers are asked once
+    /// as well, one after the other: they may know what the first did not, and what they pushed without remaining
+    /// lifetimes when they connected gets them. Lessons never overwrite what somebody else wrote.
+    fn tick_resync(&mut self, now: Millis) {
+        let alone = self.config.max_dynamic_peers == 0 && self.peers.len() == 1;
+        self.resync.tick(now, alone);
+        self.up_to_date.store(self.resync.state == ResyncState::Finished, Ordering::Relaxed);
+        if self.resync.assigned.is_some() || matches!(self.resync.state, ResyncState::FromLocal { .. }) {
+            return;
+        }
+        let next = self.peers.iter().find_map(|peer| {
+            let ready = peer.kind != PeerKind::Local && peer.lessons_wanted > 0 && now >= peer.lesson_at;
+            peer.established().filter(|_| ready)
+        });
+        if let Some(session) = next {
+            self.resync.assigned = Some(session);
+            self.resync.history |= history::REMOTE_ASSIGNED;
+            self.actions.push_back(Action::RequestLesson { session });
+        }
+    }
+
+    fn teacher_left(&mut self, session: SessionId, now: Millis) {
+        if self.resync.assigned != Some(session) {
+            return;
+        }
+        let local = matches!(self.resync.state, ResyncState::FromLocal { .. });
+        self.resync.history |= if local { history::LOCAL_ABORT } else { history::REMOTE_ABORT };
+        self.resync.wait_again(now);
+    }
+
+    /// An established session ended; drop it before.
+    pub fn session_ended(&mut self, now: Millis, id: SessionId, number: PeerId, reason: &EndReason) {
+        let Some(peer) = self.peers.get_mut(number.0) else { return };
+        match reason {
+            EndReason::Error(SessionError::Malformed(_)) => peer.counters.protocol_errors += 1,
+            EndReason::Error(SessionError::Silent(_)) => peer.counters.silences += 1,
+            _ => {}
+        }
+        self.teacher_left(id, now);
+        let peer = &mut self.peers[number.0];
+        if peer.established() != Some(id) {
+            return;
+        }
+        peer.last_reason = Some(match reason {
+            EndReason::Error(error) => error.to_string(),
+            EndReason::Connection(text) => text.clone(),
+            EndReason::Closed(text) => (*text).to_owned(),
+        });
+        self.retry(number.0, now, 0);
+        self.tick_resync(now);
+    }
+
+    /// Whether this side considers itself up to date.
+    pub fn is_up_to_date(&self) -> bool {
+        self.resync.state == ResyncState::Finished
+    }
+}

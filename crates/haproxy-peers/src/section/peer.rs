@@ -1,0 +1,171 @@
+//! What a section remembers of a peer from one session to the next.
+
+use stick_table::{Millis, Origin};
+
+use super::SessionId;
+use crate::{LastStatus, ProtocolVersion, Resume, Status};
+
+/// Time between attempts to connect, in ms (peers-protocol §3).
+pub(super) const RECONNECT_MS: u64 = 5_000;
+/// Longest pause between attempts after the peer refused, in ms.
+const MAX_BACK_OFF_MS: u64 = 60_000;
+/// How long a refusal of 2.1 is believed, in ms; then 2.1 is tried again.
+const REFUSAL_MEMORY_MS: u64 = 60_000;
+/// Lessons asked of a peer that ends them as partial: it may have finished its own in the meantime.
+const LESSON_ATTEMPTS: u32 = 2;
+
+/// How a peer came to be in the section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerKind {
+    /// The section's own name: the process before or after this one.
+    Local,
+    /// Configured.
+    Static,
+    /// Came by itself under a name that is not configured.
+    Dynamic,
+}
+
+/// The connection to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Link {
+    Idle,
+    /// An attempt of this side's, with the version it announces.
+    Connecting(SessionId, ProtocolVersion),
+    Established(SessionId, ProtocolVersion),
+}
+
+/// Counts of what happened with a peer since the process started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerCounters {
+    /// Sessions that were established.
+    pub sessions: u64,
+    /// Attempts of this side to connect.
+    pub attempts: u64,
+    /// Sessions closed because the peer was silent.
+    pub silences: u64,
+    /// Sessions closed because of malformed messages.
+    pub protocol_errors: u64,
+    /// Sessions replaced by a new one of the same peer.
+    pub collisions: u64,
+}
+
+pub(super) struct Peer {
+    pub(super) name: String,
+    pub(super) kind: PeerKind,
+    pub(super) shard: u32,
+    pub(super) origin: Origin,
+    pub(super) link: Link,
+    /// An attempt to lift an established session from 2.0 to 2.1.
+    pub(super) probe: Option<SessionId>,
+    /// When to look whether the peer speaks 2.1 by now.
+    pub(super) probe_at: Option<Millis>,
+    /// When to try to connect; never when `None`.
+    pub(super) connect_at: Option<Millis>,
+    refusals: u32,
+    /// When the peer refused version 2.1.
+    refused_2_1_at: Option<Millis>,
+    pub(super) last_status: LastStatus,
+    pub(super) last_handshake: Option<Millis>,
+    pub(super) resume: Resume,
+    /// Lessons still to be asked of this peer, and when the next one at the earliest.
+    pub(super) lessons_wanted: u32,
+    pub(super) lesson_at: Millis,
+    pub(super) counters: PeerCounters,
+    pub(super) last_reason: Option<String>,
+}
+
+impl Peer {
+    pub(super) fn new(name: String, kind: PeerKind, shard: u32, number: u16, now: Millis) -> Self {
+        Self {
+            name,
+            kind,
+            shard,
+            origin: Origin::peer(number),
+            link: Link::Idle,
+            probe: None,
+            probe_at: None,
+            connect_at: (kind == PeerKind::Static).then_some(now),
+            refusals: 0,
+            refused_2_1_at: None,
+            last_status: LastStatus::None,
+            last_handshake: None,
+            resume: Resume::default(),
+            lessons_wanted: if kind == PeerKind::Local { 0 } else { LESSON_ATTEMPTS },
+            lesson_at: now,
+            counters: PeerCounters::default(),
+            last_reason: None,
+        }
+    }
+
+    pub(super) fn established(&self) -> Option<SessionId> {
+        match self.link {
+            Link::Established(session, _) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// The session of the link, established or not.
+    pub(super) fn session(&self) -> Option<SessionId> {
+        match self.link {
+            Link::Idle => None,
+            Link::Connecting(session, _) | Link::Established(session, _) => Some(session),
+        }
+    }
+
+    /// The version to announce: 2.1 unless the peer refused it a moment ago (peers-protocol §2.4).
+    ///
+    /// HAProxy keeps announcing 2.0 to a peer that announced 2.0 itself, so two that speak 2.1 can stay at 2.0 for good;
+    /// not remembering anything but a refusal is what frees them.
+    pub(super) fn version_to_announce(&self, now: Millis) -> ProtocolVersion {
+        match self.refused_2_1_at {
+            Some(at) if now < at + REFUSAL_MEMORY_MS => ProtocolVersion::V2_0,
+            _ => ProtocolVersion::V2_1,
+        }
+    }
+
+    /// Whether lessons and hellos are of version 2.0 now: what HAProxy shows as the downgrade flag.
+    pub(super) fn is_downgraded(&self, now: Millis) -> bool {
+        let version = match self.link {
+            Link::Established(_, version) | Link::Connecting(_, version) => version,
+            Link::Idle => self.version_to_announce(now),
+        };
+        !version.has_timed_updates()
+    }
+
+    /// Notes that the handshake succeeded.
+    pub(super) fn note_established(&mut self, session: SessionId, version: ProtocolVersion, now: Millis) {
+        self.link = Link::Established(session, version);
+        self.connect_at = None;
+        self.refusals = 0;
+        self.last_status = LastStatus::Answered(Status::Accepted);
+        self.last_handshake = Some(now);
+        self.counters.sessions += 1;
+        self.last_reason = None;
+        if version.has_timed_updates() {
+            self.refused_2_1_at = None;
+            self.probe_at = None;
+        } else {
+            let believed_until = self.refused_2_1_at.map_or(0, |at| at + REFUSAL_MEMORY_MS);
+            self.probe_at = Some(believed_until.max(now + RECONNECT_MS));
+        }
+    }
+
+    /// Notes that the peer refused an attempt; returns the pause before the next one, in ms.
+    pub(super) fn note_refusal(&mut self, status: Status, announced: ProtocolVersion, now: Millis) -> u64 {
+        self.last_status = LastStatus::Answered(status);
+        if status == Status::VersionMismatch && announced.has_timed_updates() {
+            // The next attempt announces 2.0, which has not been refused: no reason to wait long.
+            self.refused_2_1_at = Some(now);
+            return 0;
+        }
+        let pause = RECONNECT_MS << self.refusals.min(8);
+        self.refusals = self.refusals.saturating_add(1);
+        pause.min(MAX_BACK_OFF_MS)
+    }
+
+    /// Notes that the peer still refuses 2.1 while a session at 2.0 goes on.
+    pub(super) fn note_probe_refused(&mut self, now: Millis) {
+        self.refused_2_1_at = Some(now);
+        self.probe_at = Some(now + REFUSAL_MEMORY_MS);
+    }
+}

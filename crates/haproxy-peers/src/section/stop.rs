@@ -1,0 +1,126 @@
+//! The end of a process: teaching the next one (peers-protocol §13.4).
+
+use stick_table::Millis;
+
+use super::peer::Link;
+use super::{Action, Section, SessionId};
+use crate::LastStatus;
+
+/// Longest search for a successor, in ms; suspended while a lesson is running.
+const SEARCH_MS: u64 = 5_000;
+/// Time between attempts to reach the successor, in ms.
+const ATTEMPT_MS: u64 = 500;
+
+/// How far a stopping section is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopProgress {
+    /// Looking for the successor, or teaching it.
+    Teaching,
+    /// The successor confirmed its lesson.
+    Taught,
+    /// No successor was found, or it did not take the lesson to its end.
+    Alone,
+}
+
+/// A stop under way.
+pub(super) struct Stop {
+    until: Millis,
+    attempt_at: Option<Millis>,
+    lesson: Option<SessionId>,
+    progress: StopProgress,
+}
+
+impl Stop {
+    pub(super) fn timeout(&self) -> Option<Millis> {
+        if self.progress != StopProgress::Teaching || self.lesson.is_some() {
+            return None;
+        }
+        Some(self.attempt_at.map_or(self.until, |at| at.min(self.until)))
+    }
+}
+
+impl Section {
+    /// Begins a soft stop: closes the sessions with all remote peers and looks for a successor at this section's own
+    /// address to teach it everything. The driver must have closed its listener before.
+    pub fn stop(&mut self, now: Millis) {
+        if self.stop.is_some() {
+            return;
+        }
+        self.stop = Some(Stop {
+            until: now + SEARCH_MS,
+            attempt_at: Some(now),
+            lesson: None,
+            progress: StopProgress::Teaching,
+        });
+        for place in 0..self.peers.len() {
+            let peer = &mut self.peers[place];
+            peer.connect_at = None;
+            peer.probe_at = None;
+            if let Some(session) = peer.probe.take() {
+                self.actions.push_back(Action::Close { session, reason: "this process is stopping" });
+            }
+            self.close_link(place, now, "this process is stopping");
+        }
+        self.tick_stop(now);
+    }
+
+    /// How far the stop is; `None` when none was begun.
+    pub fn stop_progress(&self) -> Option<StopProgress> {
+        self.stop.as_ref().map(|stop| stop.progress)
+    }
+
+    /// There is nobody at the section's own address: no successor will come.
+    pub fn no_successor(&mut self) {
+        if let Some(stop) = &mut self.stop
+            && stop.lesson.is_none()
+        {
+            stop.progress = StopProgress::Alone;
+        }
+    }
+
+    pub(super) fn tick_stop(&mut self, now: Millis) {
+        let Some(stop) = &mut self.stop else { return };
+        if stop.progress != StopProgress::Teaching || stop.lesson.is_some() {
+            return;
+        }
+        if now >= stop.until {
+            stop.progress = StopProgress::Alone;
+            self.close_link(0, now, "no successor answered");
+            return;
+        }
+        if stop.attempt_at.is_some_and(|at| now >= at) {
+            stop.attempt_at = None;
+            self.connect(0, now);
+        }
+    }
+
+    pub(super) fn successor_accepted(&mut self, session: SessionId) {
+        if let Some(stop) = &mut self.stop {
+            stop.lesson = Some(session);
+        }
+    }
+
+    pub(super) fn successor_taught(&mut self, session: SessionId) {
+        if let Some(stop) = &mut self.stop
+            && stop.lesson == Some(session)
+        {
+            stop.progress = StopProgress::Taught;
+            self.actions.push_back(Action::Close { session, reason: "the successor has everything" });
+        }
+    }
+
+    /// An attempt failed, was refused, or the lesson broke off.
+    pub(super) fn retry_successor(&mut self, now: Millis) {
+        self.peers[0].link = Link::Idle;
+        self.peers[0].last_status = LastStatus::None;
+        if let Some(stop) = &mut self.stop
+            && stop.progress == StopProgress::Teaching
+        {
+            if stop.lesson.take().is_some() {
+                // The search was suspended meanwhile.
+                stop.until = now + SEARCH_MS;
+            }
+            stop.attempt_at = Some(now + ATTEMPT_MS);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What a section looks like from outside: for `show peers`.
+
+use stick_table::Millis;
+
+use super::resync::ResyncState;
+use super::{PeerCounters, PeerKind, Section, SessionId, StopProgress};
+use crate::LastStatus;
+
+/// A section at one moment.
+#[derive(Clone, Debug)]
+pub struct SectionView {
+    /// The section's name.
+    pub name: String,
+    /// Flags by HAProxy 3.0's numbers (stick-tables §8).
+    pub flags: u32,
+    /// Whether the section is up to date, or from whom it waits to become so.
+    pub resync: ResyncState,
+    /// Set while the process stops.
+    pub stop: Option<StopProgress>,
+    /// The members, the local one first.
+    pub peers: Vec<PeerView>,
+}
+
+/// A member at one moment.
+#[derive(Clone, Debug)]
+pub struct PeerView {
+    /// Name.
+    pub name: String,
+    /// How it came to be a member.
+    pub kind: PeerKind,
+    /// The shard it is sent, 0 for all.
+    pub shard: u32,
+    /// Its session, also while the handshake lasts.
+    pub session: Option<SessionId>,
+    /// Whether the session is established.
+    pub established: bool,
+    /// Whether it is spoken to in version 2.0.
+    pub downgraded: bool,
+    /// Last status of a handshake.
+    pub last_status: LastStatus,
+    /// When a handshake succeeded last.
+    pub last_handshake: Option<Millis>,
+    /// When this side tries to connect next.
+    pub connect_at: Option<Millis>,
+    /// Whether a lesson from it is running.
+    pub assigned: bool,
+    /// Whether it is not asked for a lesson any more.
+    pub not_up_to_date: bool,
+    /// Counts.
+    pub counters: PeerCounters,
+    /// What went wrong last.
+    pub last_reason: Option<String>,
+}
+
+impl Section {
+    /// The section at this moment.
+    pub fn view(&self, now: Millis) -> SectionView {
+        let peers = self.peers.iter().map(|peer| PeerView {
+            name: peer.name.clone(),
+            kind: peer.kind,
+            shard: peer.shard,
+            session: peer.session(),
+            established: peer.established().is_some(),
+            downgraded: peer.is_downgraded(now),
+            last_status: peer.last_status,
+            last_handshake: peer.last_handshake,
+            connect_at: peer.connect_at,
+            assigned: self.resync.assigned.is_some() && self.resync.assigned == peer.session(),
+            not_up_to_date: peer.kind != PeerKind::Local && peer.lessons_wanted == 0,
+            counters: peer.counters,
+            last_reason: peer.last_reason.clone(),
+        });
+        SectionView {
+            name: self.config.name.clone(),
+            flags: self.resync.flags(),
+            resync: self.resync.state,
+            stop: self.stop_progress(),
+            peers: peers.collect(),
+        }
+    }
+}
