@@ -81,7 +81,7 @@ fn encode_string(string: &Arc<str>, dictionary: &mut SendDictionary, payload: &m
 }
 
 /// The nearest later age whose varint has no continuation byte of exactly 0x80, at which HAProxy 1.6 stops reading
-/// (peers-protocol §18.3). At most about 2 s later; counters themselves cannot be changed.
+/// (peers-protocol §18.3). At most about 2 s later for ages up to 9 hours; counters themselves cannot be changed.
 fn readable_by_1_6(age: u32) -> u32 {
     let has_it = |age: u32| {
         let (bytes, len) = varint::encode_long(age.into());
@@ -104,14 +104,12 @@ mod tests {
     /// peers-protocol §18.3.
     #[test]
     fn ages_for_1_6_avoid_the_byte_it_stops_at() {
-        for age in (0..300_000).chain(264_000..270_000).chain([u32::MAX, 33_818_864]) {
+        for age in (0..300_000).chain((264_000..33_000_000).step_by(997)) {
             let chosen = readable_by_1_6(age);
-            assert!(chosen >= age && (chosen - age <= 2_100 || chosen == age), "{age} became {chosen}");
+            assert!((age..age + 2_100).contains(&chosen), "{age} became {chosen}");
             let mut bytes = Vec::new();
             varint::encode(chosen.into(), &mut bytes);
-            if chosen > 2_287 && chosen < 30_000_000 {
-                assert!(!bytes[1..bytes.len() - 1].contains(&0x80), "{chosen}: {bytes:02x?}");
-            }
+            assert!(bytes.len() < 3 || !bytes[1..bytes.len() - 1].contains(&0x80), "{chosen}: {bytes:02x?}");
         }
         assert_eq!(readable_by_1_6(2_288), 2_304);
     }
