@@ -98,7 +98,7 @@ impl<'l> Arguments<'l> {
         if value.is_none() {
             report.push(
                 Diagnostic::error(word.span, format!("\"{}\" needs {what}", word.text))
-                    .label(format!("{what} is missing"))
+                    .label("missing after this")
                     .help(format!("for example `{example}`")),
             );
         }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use stick_table::{KeyType, TableDefinition};
+use stick_table::{Column, KeyType, TableDefinition};
 
 use super::model::{PeersSection, StatsSocket, TableEntry};
 use super::{Config, Options};
@@ -100,13 +100,24 @@ fn table(entry: &TableEntry, shared: bool) -> String {
         }
         None => text.push_str(", no expiry"),
     }
-    let columns: Vec<_> = definition.columns().iter().map(ToString::to_string).collect();
+    let columns: Vec<_> = definition.columns().iter().map(column).collect();
     if columns.is_empty() {
         text.push_str(", stores nothing");
     } else {
         let _ = write!(text, ", stores {}", columns.join(","));
     }
     text + &flags(definition)
+}
+
+/// A data type as it is written in a `store` list.
+fn column(column: &Column) -> String {
+    let (name, period) = (column.data_type(), duration(column.period()));
+    match (column.data_type().is_array(), column.data_type().has_period()) {
+        (false, false) => name.to_string(),
+        (false, true) => format!("{name}({period})"),
+        (true, false) => format!("{name}({})", column.count()),
+        (true, true) => format!("{name}({},{period})", column.count()),
+    }
 }
 
 fn flags(definition: &TableDefinition) -> String {

@@ -231,7 +231,7 @@ fn remote(
 fn shard(draft: &PeersDraft, member: &Member, report: &mut Report) -> u32 {
     let Some((shard, span)) = member.server.shard else { return 0 };
     let shards = draft.shards.unwrap_or(0);
-    if shard <= shards {
+    if shard <= shards || draft.has_faulty_shards() {
         return shard;
     }
     let label = match shards {

@@ -6,7 +6,7 @@ use std::fmt;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 
-use super::source::{Sources, Span};
+use super::source::{Source, Sources, Span};
 
 /// How much a diagnostic matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,13 +90,20 @@ impl Diagnostic {
             Severity::Warning => Level::WARNING,
         };
         let mut group = Group::with_title(level.primary_title(self.title.as_str()));
-        if let Some(span) = self.span {
-            let label = (!self.label.is_empty()).then_some(self.label.as_str());
-            group = snippet(group, sources, span, AnnotationKind::Primary, label);
+        let label = (!self.label.is_empty()).then_some(self.label.as_str());
+        let primary = self.span.map(|span| (span, AnnotationKind::Primary, label));
+        let related =
+            self.related.iter().map(|(span, label)| (*span, AnnotationKind::Context, Some(&**label)));
+        let mut lines: Vec<Line<'_>> = Vec::new();
+        for (span, kind, label) in primary.into_iter().chain(related) {
+            let Some(line) = Line::of(span, sources) else { continue };
+            let annotation = line.mark(span, kind, label);
+            match lines.iter_mut().find(|known| known.is(&line)) {
+                Some(known) => known.annotations.push(annotation),
+                None => lines.push(Line { annotations: vec![annotation], ..line }),
+            }
         }
-        for (span, label) in &self.related {
-            group = snippet(group, sources, *span, AnnotationKind::Context, Some(label));
-        }
+        group = group.elements(lines.into_iter().map(Line::into_snippet));
         for help in &self.help {
             group = group.element(Level::HELP.message(help.as_str()));
         }
@@ -104,22 +111,36 @@ impl Diagnostic {
     }
 }
 
-/// Adds the line of a span with the span marked in it.
-fn snippet<'a>(
-    group: Group<'a>,
-    sources: &'a Sources,
-    span: Span,
-    kind: AnnotationKind,
-    label: Option<&'a str>,
-) -> Group<'a> {
-    let Some(source) = sources.get(span) else { return group };
-    let (line, number) = source.line_of(span);
-    let mark = span.range();
-    let start = mark.start.clamp(line.start, line.end) - line.start;
-    let end = mark.end.clamp(line.start, line.end) - line.start;
-    let annotation: Annotation<'a> = kind.span(start..end.max(start)).label(label);
-    let text = source.text().get(line).unwrap_or_default();
-    group.element(Snippet::source(text).path(source.name()).line_start(number).annotation(annotation))
+/// A line to show with what is marked in it.
+struct Line<'a> {
+    source: &'a Source,
+    number: usize,
+    bytes: std::ops::Range<usize>,
+    annotations: Vec<Annotation<'a>>,
+}
+
+impl<'a> Line<'a> {
+    fn of(span: Span, sources: &'a Sources) -> Option<Self> {
+        let source = sources.get(span)?;
+        let (bytes, number) = source.line_of(span);
+        Some(Self { source, number, bytes, annotations: Vec::new() })
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        std::ptr::eq(self.source, other.source) && self.number == other.number
+    }
+
+    fn mark(&self, span: Span, kind: AnnotationKind, label: Option<&'a str>) -> Annotation<'a> {
+        let (line, mark) = (&self.bytes, span.range());
+        let start = mark.start.clamp(line.start, line.end) - line.start;
+        let end = mark.end.clamp(line.start, line.end) - line.start;
+        kind.span(start..end.max(start)).label(label)
+    }
+
+    fn into_snippet(self) -> Snippet<'a, Annotation<'a>> {
+        let text = self.source.text().get(self.bytes).unwrap_or_default();
+        Snippet::source(text).path(self.source.name()).line_start(self.number).annotations(self.annotations)
+    }
 }
 
 /// Everything found in one run, in the order of the texts, with the texts to show it.

@@ -11,7 +11,8 @@ use super::{log, socket, table};
 /// Smallest and largest `tune.bufsize`, in bytes: update payloads are counted in 16 bits (peers-protocol §14.2).
 const BUFSIZE: std::ops::RangeInclusive<u32> = 1024..=65_535;
 
-const KEYWORDS: [&str; 11] = [
+/// What a `global` section may say.
+pub(super) const KEYWORDS: [&str; 11] = [
     "localpeer",
     "node",
     "description",
@@ -60,8 +61,11 @@ impl GlobalDraft {
                 }
             }
             "description" => {
-                let words: Vec<_> = arguments.map(|word| word.text.as_str()).collect();
-                self.global.description = Some(words.join(" "));
+                let mut words = arguments.clone();
+                if words.value(keyword, "a text", "description stick tables of shop 1", report).is_some() {
+                    let words: Vec<_> = arguments.map(|word| word.text.as_str()).collect();
+                    self.global.description = Some(words.join(" "));
+                }
             }
             "stats" => socket::parse(arguments, &mut self.global, report),
             "log" => self.global.logs.extend(log::parse(arguments, report)),

@@ -24,9 +24,10 @@ const LEVELS: [(&str, LogLevel); 8] = [
     ("debug", LogLevel::Debug),
 ];
 
-const FORMATS: [(&str, LogFormat); 5] = [
+const FORMATS: [(&str, LogFormat); 6] = [
     ("plain", LogFormat::Plain),
     ("timed", LogFormat::Plain),
+    ("iso", LogFormat::Plain),
     ("raw", LogFormat::Raw),
     ("short", LogFormat::Raw),
     ("json", LogFormat::Json),
@@ -48,6 +49,12 @@ pub(super) fn parse(mut arguments: Arguments<'_>, report: &mut Report) -> Option
             return None;
         }
     };
+    if let Some(word) = arguments.peek().filter(|word| word.text == "len") {
+        arguments.next();
+        let length = arguments.value(word, "a number of bytes", "len 8192", report)?;
+        let warning = Diagnostic::warning(word.span.to(length.span), "\"len\" has no effect in stickd");
+        report.push(warning.label("lines are not cut"));
+    }
     let format = match arguments.peek().filter(|word| word.text == "format") {
         None => LogFormat::default(),
         Some(word) => {
@@ -108,6 +115,7 @@ mod tests {
             ("log stdout format raw local0", Stdout, Raw, LogLevel::Info),
             ("log fd@2 format timed daemon debug", Stderr, Plain, LogLevel::Debug),
             ("log stderr format json err", Stderr, Json, LogLevel::Error),
+            ("log stdout len 8192 format raw local0 debug", Stdout, Raw, LogLevel::Debug),
             ("log stderr alert", Stderr, Plain, LogLevel::Alert),
             ("log stderr alert err", Stderr, Plain, LogLevel::Error),
         ] {

@@ -4,13 +4,13 @@ use std::env;
 
 use super::arguments::{Arguments, Report, Word, check_name, suggest};
 use super::cluster::{self, Context};
-use super::diagnostic::{Diagnostic, Diagnostics};
+use super::diagnostic::{Diagnostic, Diagnostics, closest};
 use super::global::GlobalDraft;
 use super::lexer::{self, Rules};
 use super::peers::PeersDraft;
 use super::proxy::ProxyDraft;
 use super::source::{Source, Sources, Span};
-use super::{Config, Environment, Options, references};
+use super::{Config, Environment, Options, global, peers, references};
 
 const SECTIONS: [&str; 5] = ["global", "peers", "backend", "frontend", "listen"];
 
@@ -97,6 +97,10 @@ impl Parser<'_> {
             Err(error) => {
                 let fault = Diagnostic::error(place(error.span), error.kind.to_string());
                 self.report.push(fault.label("here").help(error.kind.help()));
+                // The lines of a section whose name is unknown belong to no other one.
+                if line.split_whitespace().next().is_some_and(|word| SECTIONS.contains(&word)) {
+                    self.current = Current::Refused;
+                }
                 return None;
             }
         };
@@ -171,6 +175,12 @@ impl Parser<'_> {
                 Diagnostic::error(keyword.span, format!("\"{text}\" before a keyword is not supported"));
             return self.report.push(error.label("remove the line"));
         }
+        if let Some(meant) = self.misspelt_section(text) {
+            let error = Diagnostic::error(keyword.span, format!("unknown section \"{text}\""));
+            self.report.push(error.label("not a section").help(format!("did you mean \"{meant}\"?")));
+            self.current = Current::Refused;
+            return;
+        }
         match self.current {
             Current::None => {
                 let error =
@@ -192,6 +202,15 @@ impl Parser<'_> {
                 }
             }
         }
+    }
+
+    /// The section a word was meant to begin, if it is closer to one than to any keyword.
+    fn misspelt_section(&self, word: &str) -> Option<&'static str> {
+        if matches!(self.current, Current::None | Current::Refused) {
+            return None;
+        }
+        let keywords = global::KEYWORDS.into_iter().chain(peers::KEYWORDS).chain(["stick-table"]);
+        closest(word, keywords.chain(SECTIONS)).filter(|meant| SECTIONS.contains(meant))
     }
 
     fn global_line(&mut self, arguments: Arguments<'_>) {

@@ -5,9 +5,10 @@ use super::cidr::Cidr;
 use super::diagnostic::Diagnostic;
 use super::model::{DynamicPeers, DynamicTables};
 use super::table::{self, Form, TableDraft};
-use super::transport::{Parameters, Role};
+use super::transport::{Parameters, Role, is_parameter};
 
-const KEYWORDS: [&str; 12] = [
+/// What a `peers` section may say.
+pub(super) const KEYWORDS: [&str; 12] = [
     "peer",
     "bind",
     "server",
@@ -123,11 +124,11 @@ impl PeersDraft {
         };
         let Some(name) = arguments.value(keyword, "a name and an address", example, report) else { return };
         check_name(name, "a peer", report);
+        let role = if keyword.text == "peer" { Role::Peer } else { Role::Server };
         let address = match arguments.peek() {
-            Some(word) if looks_like_address(&word.text) => arguments.next(),
+            Some(word) if !is_parameter(&word.text, role) => arguments.next(),
             _ => None,
         };
-        let role = if keyword.text == "peer" { Role::Peer } else { Role::Server };
         let own = Parameters::parse(arguments, role, report);
         self.members.push(Member {
             keyword: keyword.clone(),
@@ -248,16 +249,16 @@ impl PeersDraft {
         true
     }
 
+    /// Whether there is a `shards` line that was refused.
+    pub(super) fn has_faulty_shards(&self) -> bool {
+        self.shards.is_none() && self.once.iter().any(|keyword| keyword.text == "shards")
+    }
+
     /// The names on `peer` and `server` lines, for messages.
     pub(super) fn member_names(&self) -> String {
         let names: Vec<_> = self.members.iter().map(|member| format!("\"{}\"", member.name.text)).collect();
         listed(&names)
     }
-}
-
-/// Whether the word after a peer's name is its address and not yet a parameter: `server` lines may have none.
-fn looks_like_address(word: &str) -> bool {
-    word.contains([':', '/', '@', '.'])
 }
 
 fn block(word: &Word, report: &mut Report) -> Option<Cidr> {

@@ -74,7 +74,9 @@ fn check_section(name: &Word, sections: &[PeersDraft], report: &mut Report) {
     if sections.iter().any(|section| section.name.text == name.text) {
         return;
     }
-    let known: Vec<_> = sections.iter().map(|section| section.name.text.as_str()).collect();
+    let mut known: Vec<_> = sections.iter().map(|section| section.name.text.as_str()).collect();
+    known.sort_unstable();
+    known.dedup();
     let error = Diagnostic::error(name.span, format!("there is no peers section \"{}\"", name.text))
         .label("not declared");
     report.push(names_help(error, &name.text, &known, "peers sections"));
@@ -87,6 +89,10 @@ fn check_target(
     names: &BTreeMap<&str, Span>,
     report: &mut Report,
 ) {
+    if source.definition.name == target.text {
+        let error = Diagnostic::error(target.span, "a table cannot write to itself");
+        return report.push(error.label("this very table"));
+    }
     let Some(found) = tables.iter().find(|table| table.definition.name == target.text) else {
         // A target whose own line has faults is there all the same.
         if !names.contains_key(target.text.as_str()) {

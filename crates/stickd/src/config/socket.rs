@@ -97,7 +97,7 @@ fn parameter(
         }
         "user" => socket.user = Some(name(arguments.value(word, "a user's name", "user stickd", report)?)),
         "group" => {
-            socket.group = Some(name(arguments.value(word, "a group's name", "group stickd", report)?))
+            socket.group = Some(name(arguments.value(word, "a group's name", "group stickd", report)?));
         }
         "uid" => {
             let value = arguments.value(word, "a user's number", "uid 1000", report)?;

@@ -78,7 +78,7 @@ pub(super) fn parse(
     }
     let type_span = table.key_type?;
     let Table { definition, peers, write_to, .. } = table;
-    (report.errors() == errors).then(|| TableDraft {
+    (report.errors() == errors).then_some(TableDraft {
         definition,
         span: name.span,
         type_span,
@@ -154,6 +154,10 @@ impl Table {
                 let example = "store gpc0,http_req_rate(10s)";
                 let list = arguments.value(word, "a list of data types", example, report)?;
                 self.store(list, report);
+                // After `gpc0, gpc1` the blank is the fault, not the words behind it.
+                while list.text.ends_with(',') && arguments.peek().is_some_and(is_data_type) {
+                    arguments.next();
+                }
             }
             "peers" => {
                 self.peers =
@@ -193,7 +197,7 @@ impl Table {
         }
         let mut known = WORDS.to_vec();
         known.retain(|&word| word != "peers" || self.form == Form::Proxy);
-        if DataType::from_name(word.text.split('(').next().unwrap_or_default()).is_some() {
+        if is_data_type(word) {
             let error = Diagnostic::error(word.span, format!("\"{}\" does not follow \"store\"", word.text))
                 .label("a data type")
                 .help("the list is one word without blanks: `store gpc0,http_req_rate(10s)`");
@@ -281,6 +285,11 @@ impl Table {
     }
 }
 
+/// Whether a word begins with the name of a data type.
+fn is_data_type(word: &Word) -> bool {
+    word.text.split(['(', ',']).next().is_some_and(|name| DataType::from_name(name).is_some())
+}
+
 /// The items of a `store` list and where they start: commas in parentheses do not separate.
 fn items(list: &str) -> Vec<(usize, &str)> {
     let (mut items, mut start, mut depth) = (Vec::new(), 0, 0u32);
@@ -315,7 +324,11 @@ fn column_fault(span: Span, error: &ColumnError) -> Diagnostic {
             fault.label("an argument is not allowed here").help(format!("write `{data_type}`"))
         }
         ColumnError::Period(_, unit) => fault.label(unit_help(*unit)),
-        _ => fault.label("not valid"),
+        ColumnError::Unclosed => fault.label("a parenthesis is open"),
+        ColumnError::MissingPeriod(_)
+        | ColumnError::MissingCount(_)
+        | ColumnError::MissingCountAndPeriod(_) => fault.label("not complete"),
+        ColumnError::Count(_) | ColumnError::ZeroPeriod(_) => fault.label("out of range"),
     }
 }
 

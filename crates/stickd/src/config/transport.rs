@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::arguments::{Arguments, Report, Word, listed, number};
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, closest};
 use super::global::Bases;
 use super::model::{BindTls, CaFile, ServerTls, TlsVersion, TlsVersions, Verify};
 use super::source::Span;
@@ -49,21 +49,26 @@ const WORDS: [(&str, &[Role]); 22] = {
     ]
 };
 
-/// Server parameters that HAProxy, too, gives no meaning in a `peers` section, or that only tune: without a value.
-const IGNORED_FLAGS: &str = "\
+/// Parameters of servers that HAProxy, too, gives no meaning in a `peers` section, or that only tune: without a value.
+const IGNORED_SERVER_FLAGS: &str = "\
     check no-check backup no-backup disabled enabled stick non-stick check-ssl no-check-ssl \
     check-send-proxy no-check-send-proxy check-via-socks4 agent-check no-agent-check tfo no-tfo \
-    allow-0rtt ssl-reuse no-ssl-reuse tls-tickets no-tls-tickets defer-accept check-reuse-pool \
-    no-check-reuse-pool";
+    allow-0rtt ssl-reuse no-ssl-reuse tls-tickets no-tls-tickets check-reuse-pool no-check-reuse-pool";
 
 /// The same, followed by a value.
-const IGNORED_VALUES: &str = "\
+const IGNORED_SERVER_VALUES: &str = "\
     inter fastinter downinter rise fall weight maxconn minconn maxqueue slowstart cookie on-error \
     on-marked-down on-marked-up observe error-limit agent-addr agent-port agent-inter agent-send addr \
     port check-alpn check-proto check-sni check-pool-conn-name resolvers resolve-prefer resolve-net \
     resolve-opts init-addr init-state track redir id pool-max-conn pool-low-conn pool-purge-delay \
-    max-reuse ws log-proto log-bufsize hash-key guid tcp-ut cc pool-conn-name idle-ping healthcheck name \
-    backlog nice thread process guid-prefix mss";
+    max-reuse ws log-proto log-bufsize hash-key guid tcp-ut cc pool-conn-name idle-ping healthcheck";
+
+/// Parameters of listeners that only tune or name: without a value.
+const IGNORED_BIND_FLAGS: &str = "tfo defer-accept allow-0rtt tls-tickets no-tls-tickets";
+
+/// The same, followed by a value.
+const IGNORED_BIND_VALUES: &str =
+    "name id backlog maxconn nice thread process guid-prefix mss tcp-ut cc idle-ping severity-output";
 
 /// Parameters that would change what is on the wire or who may connect, and that stickd cannot honour.
 const REFUSED: &str = "\
@@ -89,6 +94,8 @@ pub(super) struct Parameters {
     /// Place of the first TLS word other than `ssl`.
     tls_word: Option<Span>,
     pub(super) shard: Option<(u32, Span)>,
+    /// Whether something was reported, so that what is missing may be what was refused.
+    faulty: bool,
 }
 
 impl Parameters {
@@ -98,6 +105,7 @@ impl Parameters {
         while let Some(word) = arguments.next() {
             // After a fault the rest of the line may be values: stop.
             if parameters.parameter(word, role, &mut arguments, report).is_none() {
+                parameters.faulty = true;
                 break;
             }
         }
@@ -119,6 +127,7 @@ impl Parameters {
             alpn: own.alpn.or(defaults.alpn),
             tls_word: own.tls_word,
             shard: own.shard.or(defaults.shard),
+            faulty: own.faulty || defaults.faulty,
         }
     }
 
@@ -206,7 +215,7 @@ impl Parameters {
 
     /// TLS of a listener whose line is at `at`: `None` when it is plain, or after a fault, which is reported.
     pub(super) fn bind_tls(&self, at: Span, bases: &Bases, report: &mut Report) -> Option<BindTls> {
-        if !self.has_tls() {
+        if !self.has_tls() || self.faulty {
             self.warn_plain(report);
             return None;
         }
@@ -236,12 +245,19 @@ impl Parameters {
 
     /// TLS towards a peer whose line is at `at`: `None` when it is plain, or after a fault, which is reported.
     pub(super) fn server_tls(&self, at: Span, bases: &Bases, report: &mut Report) -> Option<ServerTls> {
-        if !self.has_tls() {
+        if !self.has_tls() || self.faulty {
             self.warn_plain(report);
             return None;
         }
         let versions = self.versions(at, report)?;
         let verify = self.verify.map_or(Verify::Required, |(verify, _)| verify);
+        if let Some((Verify::Optional, span)) = self.verify {
+            let error = Diagnostic::error(span, "\"verify optional\" is for listeners");
+            report.push(
+                error.label("this line names another node").help("write `verify required` or `verify none`"),
+            );
+            return None;
+        }
         if verify == Verify::Required && self.ca_file.is_none() {
             report.push(
                 Diagnostic::error(at, "no authority to verify the peer's certificate with")
@@ -281,7 +297,7 @@ impl Parameters {
     }
 
     fn warn_plain(&self, report: &mut Report) {
-        if let Some(span) = self.tls_word.filter(|_| self.ssl.is_none()) {
+        if let Some(span) = self.tls_word.filter(|_| self.ssl.is_none() && !self.faulty) {
             report.push(
                 Diagnostic::warning(span, "TLS parameters without \"ssl\" have no effect")
                     .label("the connection is not encrypted")
@@ -293,15 +309,14 @@ impl Parameters {
 
 fn unknown(word: &Word, role: Role, arguments: &mut Arguments<'_>, report: &mut Report) -> Option<()> {
     let text = word.text.as_str();
-    let is_in = |list: &str| list.split(' ').any(|known| known == text);
-    if is_in(IGNORED_FLAGS) || is_in(IGNORED_VALUES) {
-        let value = if is_in(IGNORED_VALUES) { arguments.next() } else { None };
+    if let Some(has_value) = ignored(text, role) {
+        let value = if has_value { arguments.next() } else { None };
         let span = value.map_or(word.span, |value| word.span.to(value.span));
         let warning = Diagnostic::warning(span, format!("\"{text}\" has no effect between peers"));
         report.push(warning.label("can be removed"));
         return Some(());
     }
-    if is_in(REFUSED) {
+    if lists(REFUSED, text) {
         report.push(
             Diagnostic::error(word.span, format!("stickd cannot honour \"{text}\""))
                 .label("HAProxy's, but not supported here")
@@ -316,6 +331,30 @@ fn unknown(word: &Word, role: Role, arguments: &mut Arguments<'_>, report: &mut 
     let place = if role == Role::Bind { "on a listener" } else { "on a peer" };
     report.unknown(word, "parameter", place, &known);
     None
+}
+
+/// Whether the word after a peer's name is a parameter, or meant as one, rather than an address.
+pub(super) fn is_parameter(text: &str, role: Role) -> bool {
+    let known = || WORDS.into_iter().map(|(word, _)| word);
+    known().any(|word| word == text)
+        || ignored(text, role).is_some()
+        || lists(REFUSED, text)
+        || (!text.contains([':', '/', '@', '.']) && closest(text, known()).is_some())
+}
+
+/// Whether a parameter is accepted without effect, and then whether a value follows.
+fn ignored(text: &str, role: Role) -> Option<bool> {
+    let in_roles = |bind: &str, server: &str| {
+        (role != Role::Server && lists(bind, text)) || (role != Role::Bind && lists(server, text))
+    };
+    if in_roles(IGNORED_BIND_VALUES, IGNORED_SERVER_VALUES) {
+        return Some(true);
+    }
+    in_roles(IGNORED_BIND_FLAGS, IGNORED_SERVER_FLAGS).then_some(false)
+}
+
+fn lists(list: &str, word: &str) -> bool {
+    list.split(' ').any(|listed| listed == word)
 }
 
 fn verify(value: &Word, role: Role, report: &mut Report) -> Option<Verify> {
@@ -476,6 +515,16 @@ mod tests {
             ("server send-proxy check", &["stickd cannot honour \"send-proxy\""]),
             ("server sll", &["unknown parameter \"sll\""]),
             ("bind sni x", &["unknown parameter \"sni\""]),
+            ("bind check", &["unknown parameter \"check\""]),
+            (
+                "bind name x backlog 5 tfo",
+                &[
+                    "\"name\" has no effect between peers",
+                    "\"backlog\" has no effect between peers",
+                    "\"tfo\" has no effect between peers",
+                ],
+            ),
+            ("server backlog 5", &["unknown parameter \"backlog\""]),
             ("bind shards 4", &["stickd cannot honour \"shards\""]),
             ("server verify optional", &["unknown word \"optional\""]),
             ("server sni req.hdr(host)", &["the name for SNI is not a constant"]),
