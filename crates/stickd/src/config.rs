@@ -1,0 +1,119 @@
+//! The configuration, in HAProxy's own syntax.
+//!
+//! [`Config::load`] reads files and directories and gives one complete, checked [`Config`], or all [`Diagnostics`]
+//! of one run: each shows its line with a caret under the word and says what is allowed. Nothing is silently
+//! ignored: a word of HAProxy's that has no effect here is a warning, any other unknown word an error.
+//!
+//! Sections are `global`, `peers`, and `backend`, `frontend` and `listen` for their `stick-table` line. A table of
+//! a `peers` section is named `<section>/<name>`, a proxy's table has the proxy's name.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+pub mod address;
+mod arguments;
+pub mod builtin;
+mod check;
+pub mod cidr;
+mod cluster;
+pub mod diagnostic;
+mod global;
+pub mod lexer;
+mod log;
+mod model;
+mod parser;
+mod peers;
+mod proxy;
+mod references;
+mod socket;
+pub mod source;
+mod table;
+mod transport;
+
+use arguments::Report;
+
+pub use address::Address;
+pub use check::{check, summary};
+pub use cidr::Cidr;
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use model::{
+    Bind, BindTls, CaFile, DynamicPeers, DynamicTables, Global, Level, LocalPeer, LogFormat, LogLevel,
+    LogOutput, LogTarget, Owner, PeersSection, RemotePeer, ServerTls, StatsSocket, TableEntry, TlsVersion,
+    TlsVersions, Verify,
+};
+pub use source::{Sources, Span};
+
+/// A complete and checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The `global` sections taken together.
+    pub global: Global,
+    /// Name of this node in every section: `-L`, else `localpeer`, else the host name.
+    pub local_peer: String,
+    /// The `peers` sections in declaration order, names unique.
+    pub sections: Vec<PeersSection>,
+    /// Tables of proxies without a `peers` argument: kept and shown, shared with nobody.
+    pub local_tables: Vec<TableEntry>,
+    /// What loads, but may not mean what its author expects; holds no error.
+    pub warnings: Diagnostics,
+    /// The texts, to say where something was declared.
+    pub sources: Sources,
+}
+
+/// What the command line and the system add to the configuration's text.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The argument of `-L`: this node's name, stronger than `localpeer`.
+    pub local_peer: Option<String>,
+    /// The host's name, this node's name of last resort; asked from the system when `None`.
+    pub host_name: Option<String>,
+    /// Where `"$NAME"` takes its values from.
+    pub environment: Environment,
+}
+
+/// Where variables take their values from.
+#[derive(Clone, Debug, Default)]
+pub enum Environment {
+    /// From the process's environment.
+    #[default]
+    Process,
+    /// From these values.
+    Fixed(BTreeMap<String, String>),
+}
+
+impl Config {
+    /// Reads files, and the `.cfg` files of directories in name order; without any path, the built-in configuration.
+    ///
+    /// # Errors
+    /// Everything that is wrong in all files, and the warnings too.
+    pub fn load(paths: &[PathBuf], options: &Options) -> Result<Self, Diagnostics> {
+        if paths.is_empty() {
+            return Self::builtin(options);
+        }
+        let (mut sources, mut report) = (Sources::default(), Report::default());
+        for path in paths {
+            if let Err(error) = sources.load(path) {
+                report.push(Diagnostic::without_place(error.to_string()));
+            }
+        }
+        parser::parse(sources, report, options)
+    }
+
+    /// Reads one text; `name` stands for its file in messages.
+    ///
+    /// # Errors
+    /// Everything that is wrong, and the warnings too.
+    pub fn parse_text(name: &str, text: &str, options: &Options) -> Result<Self, Diagnostics> {
+        let mut sources = Sources::default();
+        sources.add(name, text, false);
+        parser::parse(sources, Report::default(), options)
+    }
+
+    /// The configuration that serves when no file is given, see [`builtin::TEXT`].
+    ///
+    /// # Errors
+    /// When the local peer's name from `-L` or the host is no name for a peer.
+    pub fn builtin(options: &Options) -> Result<Self, Diagnostics> {
+        Self::parse_text(builtin::NAME, builtin::TEXT, options)
+    }
+}

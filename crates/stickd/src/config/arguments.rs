@@ -1,0 +1,227 @@
+//! The words of one line, taken one after the other, with the faults every keyword shares.
+
+use super::diagnostic::{Diagnostic, Severity, closest};
+use super::source::Span;
+
+/// A word of a configuration and its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Word {
+    pub(super) text: String,
+    pub(super) span: Span,
+}
+
+impl Word {
+    /// The place of some bytes of the text: the very bytes if the word is written plainly, else the whole word.
+    pub(super) fn part(&self, bytes: std::ops::Range<usize>) -> Span {
+        let whole = self.span.range();
+        if whole.len() != self.text.len() {
+            return self.span;
+        }
+        Span::new(self.span.source() as u32, whole.start + bytes.start, whole.start + bytes.end)
+    }
+}
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    pub(super) items: Vec<Diagnostic>,
+}
+
+impl Report {
+    pub(super) fn push(&mut self, diagnostic: Diagnostic) {
+        self.items.push(diagnostic);
+    }
+
+    pub(super) fn errors(&self) -> usize {
+        self.items.iter().filter(|item| item.severity() == Severity::Error).count()
+    }
+
+    /// An unknown word: suggests the known one that may be meant, and lists what is allowed.
+    pub(super) fn unknown(&mut self, word: &Word, what: &str, place: &str, known: &[&str]) {
+        let error = Diagnostic::error(word.span, format!("unknown {what} \"{}\"", word.text))
+            .label(format!("not known {place}"));
+        self.push(suggest(error, &word.text, known));
+    }
+}
+
+/// Adds what may be meant and what is allowed.
+pub(super) fn suggest(diagnostic: Diagnostic, word: &str, known: &[&str]) -> Diagnostic {
+    let diagnostic = match closest(word, known.iter().copied()) {
+        Some(meant) => diagnostic.help(format!("did you mean \"{meant}\"?")),
+        None => diagnostic,
+    };
+    diagnostic.help(format!("allowed are {}", listed(known)))
+}
+
+/// Words as a list for people: `a, b and c`.
+pub(super) fn listed<T: AsRef<str>>(words: &[T]) -> String {
+    match words {
+        [] => "none".to_owned(),
+        [one] => one.as_ref().to_owned(),
+        [first @ .., last] => {
+            let first: Vec<_> = first.iter().map(AsRef::as_ref).collect();
+            format!("{} and {}", first.join(", "), last.as_ref())
+        }
+    }
+}
+
+/// The words of a line after its keyword.
+#[derive(Clone, Debug)]
+pub(super) struct Arguments<'l> {
+    keyword: &'l Word,
+    rest: &'l [Word],
+}
+
+impl<'l> Arguments<'l> {
+    /// `None` for a line without words.
+    pub(super) fn new(words: &'l [Word]) -> Option<Self> {
+        words.split_first().map(|(keyword, rest)| Self { keyword, rest })
+    }
+
+    pub(super) fn keyword(&self) -> &'l Word {
+        self.keyword
+    }
+
+    pub(super) fn peek(&self) -> Option<&'l Word> {
+        self.rest.first()
+    }
+
+    /// The word after the keyword's `word`: its value. Reports its absence with an example.
+    pub(super) fn value(
+        &mut self,
+        word: &Word,
+        what: &str,
+        example: &str,
+        report: &mut Report,
+    ) -> Option<&'l Word> {
+        let value = self.next();
+        if value.is_none() {
+            report.push(
+                Diagnostic::error(word.span, format!("\"{}\" needs {what}", word.text))
+                    .label("missing after this")
+                    .help(format!("for example `{example}`")),
+            );
+        }
+        value
+    }
+
+    /// The value of a line that has exactly one. Reports its absence and further words.
+    pub(super) fn only_value(mut self, what: &str, example: &str, report: &mut Report) -> Option<&'l Word> {
+        let keyword = self.keyword;
+        let value = self.value(keyword, what, example, report)?;
+        self.end(example, report).then_some(value)
+    }
+
+    /// Reports words that are left; whether there are none.
+    pub(super) fn end(&self, example: &str, report: &mut Report) -> bool {
+        let [first, ..] = self.rest else { return true };
+        let last = self.rest.last().unwrap_or(first);
+        let title = format!("unexpected \"{}\" on the line of \"{}\"", first.text, self.keyword.text);
+        report.push(
+            Diagnostic::error(first.span.to(last.span), title)
+                .label("the line should end before this")
+                .help(format!("for example `{example}`")),
+        );
+        false
+    }
+}
+
+impl<'l> Iterator for Arguments<'l> {
+    type Item = &'l Word;
+
+    fn next(&mut self) -> Option<&'l Word> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(first)
+    }
+}
+
+/// Reads a number in a range, digits only.
+pub(super) fn number(word: &Word, min: u32, max: u32, what: &str, report: &mut Report) -> Option<u32> {
+    let digits = !word.text.is_empty() && word.text.bytes().all(|byte| byte.is_ascii_digit());
+    let value = word.text.parse().ok().filter(|value| digits && (min..=max).contains(value));
+    if value.is_none() {
+        report.push(
+            Diagnostic::error(word.span, format!("\"{}\" is not {what}", word.text))
+                .label(format!("a number from {min} to {max} is expected")),
+        );
+    }
+    value
+}
+
+/// Checks that a name has only the characters HAProxy allows in names.
+pub(super) fn check_name(word: &Word, what: &str, report: &mut Report) -> bool {
+    let allowed = |letter: char| letter.is_ascii_alphanumeric() || "_-.:".contains(letter);
+    if !word.text.is_empty() && word.text.chars().all(allowed) {
+        return true;
+    }
+    let span = match word.text.char_indices().find(|&(_, letter)| !allowed(letter)) {
+        Some((at, letter)) => word.part(at..at + letter.len_utf8()),
+        None => word.span,
+    };
+    report.push(
+        Diagnostic::error(span, format!("\"{}\" is no name for {what}", word.text))
+            .label(if word.text.is_empty() { "the name is empty" } else { "not allowed in a name" })
+            .help("names have ASCII letters, digits, '-', '_', '.' and ':'"),
+    );
+    false
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// The words of a line at offset 0 of the first text.
+    pub(in crate::config) fn words(line: &str) -> Vec<Word> {
+        let split = crate::config::lexer::split(line, crate::config::lexer::Rules::CONFIGURATION, &|_| None);
+        let words = split.unwrap().words.into_iter();
+        words
+            .map(|word| Word { text: word.text, span: Span::new(0, word.span.start, word.span.end) })
+            .collect()
+    }
+
+    /// The titles of what was reported.
+    pub(in crate::config) fn titles(report: &Report) -> Vec<&str> {
+        report.items.iter().map(Diagnostic::title).collect()
+    }
+
+    #[test]
+    fn arguments_are_counted() {
+        for (line, faults) in [
+            ("shards 2", &[][..]),
+            ("shards", &["\"shards\" needs a number"]),
+            ("shards 2 3 4", &["unexpected \"3\" on the line of \"shards\""]),
+        ] {
+            let (words, mut report) = (words(line), Report::default());
+            Arguments::new(&words).unwrap().only_value("a number", "shards 3", &mut report);
+            assert_eq!(titles(&report), faults, "{line}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_digits_in_their_range() {
+        for (text, expected) in [("5", Some(5)), ("10", Some(10)), ("11", None), ("+5", None), ("x", None)] {
+            let mut report = Report::default();
+            assert_eq!(number(&words(text)[0], 1, 10, "a count", &mut report), expected, "{text}");
+            assert_eq!(report.errors(), usize::from(expected.is_none()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_fault_in_a_name_is_under_its_letter() {
+        let mut report = Report::default();
+        assert!(check_name(&words("node-1.a:b_C")[0], "a peer", &mut report));
+        assert!(!check_name(&words("a/b")[0], "a peer", &mut report));
+        assert_eq!(report.items[0].span().unwrap().range(), 1..2);
+        assert!(!check_name(&words("'a b'")[0], "a peer", &mut report));
+        assert_eq!(report.items[1].span().unwrap().range(), 0..5);
+        assert!(!check_name(&words("''")[0], "a peer", &mut report));
+    }
+
+    #[test]
+    fn lists_for_people() {
+        assert_eq!(listed(&["a", "b", "c"]), "a, b and c");
+        assert_eq!(listed(&["a"]), "a");
+        assert_eq!(listed::<&str>(&[]), "none");
+    }
+}

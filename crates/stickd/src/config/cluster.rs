@@ -1,0 +1,258 @@
+//! What the lines of a `peers` section mean together (stick-tables §9).
+//!
+//! - The local peer is the line with this node's name. A section without such a line is refused, unless it has
+//!   `dynamic-peers` and a `bind` line: then the node takes part under its name without being listed.
+//! - The listener is the address of the local `peer` line, or the `bind` line; there is exactly one.
+//! - A disabled section needs neither.
+
+use super::arguments::{Report, Word};
+use super::diagnostic::Diagnostic;
+use super::global::Bases;
+use super::model::{Bind, LocalPeer, PeersSection, RemotePeer};
+use super::peers::{Member, PeersDraft};
+use super::socket::address;
+
+/// What a section needs to know of the rest.
+pub(super) struct Context<'c> {
+    /// This node's name.
+    pub(super) local_peer: &'c str,
+    /// Where the name comes from, for messages.
+    pub(super) local_peer_origin: &'static str,
+    pub(super) bases: &'c Bases,
+}
+
+/// Builds the section. `None` after a fault; all are reported.
+pub(super) fn build(draft: &PeersDraft, context: &Context<'_>, report: &mut Report) -> Option<PeersSection> {
+    let errors = report.errors();
+    duplicates(&draft.members, report);
+    mixing(draft, report);
+    let is_local = |member: &&Member| member.name.text == context.local_peer;
+    let local = local(draft, draft.members.iter().find(is_local), context, report);
+    let mut remotes = Vec::new();
+    for member in draft.members.iter().filter(|member| !is_local(member)) {
+        remotes.extend(remote(draft, member, context, report));
+    }
+    (report.errors() == errors).then_some(())?;
+    Some(PeersSection {
+        name: draft.name.text.clone(),
+        disabled: draft.disabled,
+        local: local?,
+        remotes,
+        tables: Vec::new(),
+        shards: draft.shards,
+        dynamic_peers: draft.dynamic_peers.clone(),
+        dynamic_tables: draft.dynamic_tables,
+        span: draft.name.span,
+    })
+}
+
+fn duplicates(members: &[Member], report: &mut Report) {
+    for (number, member) in members.iter().enumerate() {
+        if let Some(first) = members[..number].iter().find(|first| first.name.text == member.name.text) {
+            report.push(
+                Diagnostic::error(
+                    member.name.span,
+                    format!("the peer \"{}\" is declared twice", member.name.text),
+                )
+                .label("second declaration")
+                .related(first.name.span, "first declaration"),
+            );
+        }
+    }
+}
+
+fn mixing(draft: &PeersDraft, report: &mut Report) {
+    let peer_line = draft.members.iter().find(|member| member.is_peer_line());
+    if let (Some(listener), Some(member)) = (&draft.listener, peer_line) {
+        report.push(
+            Diagnostic::error(member.keyword.span, "\"peer\" lines do not go together with a \"bind\" line")
+                .label("write \"server\" here")
+                .related(listener.keyword.span, "the section's listener")
+                .help("either `peer NAME ADDRESS` for every node, or `bind` and `server NAME [ADDRESS]`"),
+        );
+    }
+}
+
+fn local(
+    draft: &PeersDraft,
+    member: Option<&Member>,
+    context: &Context<'_>,
+    report: &mut Report,
+) -> Option<LocalPeer> {
+    let name = context.local_peer.to_owned();
+    let bind = draft.listener.as_ref().and_then(|listener| {
+        let address_span = listener.address.span;
+        let address = address(&listener.address, report)?;
+        let tls = listener.parameters.bind_tls(address_span, context.bases, report);
+        Some(Bind { address, tls, span: address_span })
+    });
+    let Some(member) = member else {
+        let may_be_absent = draft.disabled || (draft.dynamic_peers.is_some() && draft.listener.is_some());
+        if !may_be_absent {
+            missing_local(draft, context, report);
+            return None;
+        }
+        return Some(LocalPeer {
+            name,
+            listeners: bind.into_iter().collect(),
+            tls: None,
+            span: draft.name.span,
+        });
+    };
+    if let Some((shard, span)) = member.server.shard.filter(|&(shard, _)| shard != 0) {
+        let warning = Diagnostic::warning(span, format!("shard {shard} has no effect on the local peer"));
+        report.push(warning.label("taken as 0: this node holds every shard"));
+    }
+    let bind = if member.is_peer_line() {
+        peer_line_bind(member, context, report)
+    } else {
+        server_line_bind(draft, member, bind, report)
+    }?;
+    let tls = if member.is_peer_line() {
+        member.bind.own_tls(bind.span, context.bases, report)
+    } else {
+        own_server_tls(member, &bind, context, report)
+    };
+    Some(LocalPeer { name, listeners: vec![bind], tls, span: member.name.span })
+}
+
+/// The listener of a local `peer` line: its own address.
+fn peer_line_bind(member: &Member, context: &Context<'_>, report: &mut Report) -> Option<Bind> {
+    let Some(word) = &member.address else {
+        report.push(
+            Diagnostic::error(member.name.span, format!("the peer \"{}\" has no address", member.name.text))
+                .label("this node: its address is where it listens")
+                .help("for example `peer node1 10.0.0.1:10000`"),
+        );
+        return None;
+    };
+    let address = address(word, report)?;
+    let tls = member.bind.bind_tls(word.span, context.bases, report);
+    Some(Bind { address, tls, span: word.span })
+}
+
+/// The listener for a local `server` line: the `bind` line.
+fn server_line_bind(
+    draft: &PeersDraft,
+    member: &Member,
+    bind: Option<Bind>,
+    report: &mut Report,
+) -> Option<Bind> {
+    if let Some(word) = &member.address {
+        let title = format!("the local server \"{}\" takes no address", member.name.text);
+        let help = format!("write `bind {}` and `server {}`", word.text, member.name.text);
+        report.push(
+            Diagnostic::error(word.span, title).label("this node listens where \"bind\" says").help(help),
+        );
+        return None;
+    }
+    if draft.listener.is_none() {
+        report.push(
+            Diagnostic::error(
+                draft.name.span,
+                format!("the section \"{}\" has no listener", draft.name.text),
+            )
+            .label("a \"bind\" line is missing")
+            .related(member.name.span, "this node, without an address")
+            .help("add for example `bind 10.0.0.1:10000`"),
+        );
+    }
+    bind
+}
+
+/// How to connect to the own listener over TLS; the two lines should agree.
+fn own_server_tls(
+    member: &Member,
+    bind: &Bind,
+    context: &Context<'_>,
+    report: &mut Report,
+) -> Option<super::model::ServerTls> {
+    if member.server.has_tls() != bind.tls.is_some() {
+        let (here, there) =
+            if bind.tls.is_some() { ("no \"ssl\" here", "TLS") } else { ("\"ssl\" here", "no TLS") };
+        report.push(
+            Diagnostic::warning(member.name.span, "the local server and its listener disagree about TLS")
+                .label(here)
+                .related(bind.span, format!("{there} here"))
+                .help("a new process could not be taught by the old one at a hand-over: set \"ssl\" on both or none"),
+        );
+    }
+    member.server.server_tls(member.name.span, context.bases, report)
+}
+
+fn missing_local(draft: &PeersDraft, context: &Context<'_>, report: &mut Report) {
+    let Context { local_peer, local_peer_origin, .. } = context;
+    let error = Diagnostic::error(
+        draft.name.span,
+        format!("this node is not in the section \"{}\"", draft.name.text),
+    );
+    let error = error.label(format!("no peer is named \"{local_peer}\""));
+    let origin = format!("this node is \"{local_peer}\" by {local_peer_origin}");
+    let Some(first) = draft.members.first() else {
+        return report.push(error.help(format!("{origin}; add `peer {local_peer} ADDRESS:PORT`")));
+    };
+    let add = if draft.listener.is_some() { "server" } else { "peer" };
+    let address = if draft.listener.is_some() { "" } else { " ADDRESS:PORT" };
+    report.push(
+        error
+            .help(format!("{origin}; the section has {}", draft.member_names()))
+            .help(format!("start with `-L {0}`, or write `localpeer {0}` in global", first.name.text))
+            .help(format!("or add `{add} {local_peer}{address}`")),
+    );
+}
+
+fn remote(
+    draft: &PeersDraft,
+    member: &Member,
+    context: &Context<'_>,
+    report: &mut Report,
+) -> Option<RemotePeer> {
+    let Some(word) = &member.address else {
+        report.push(
+            Diagnostic::error(member.name.span, format!("the peer \"{}\" has no address", member.name.text))
+                .label("another node: where to connect is missing")
+                .help(format!("this node is \"{}\"; only its own line has no address", context.local_peer)),
+        );
+        return None;
+    };
+    let address = address(word, report)?;
+    if address.is_wildcard() {
+        report.push(
+            Diagnostic::error(word.span, format!("\"{}\" is no address to connect to", word.text))
+                .label("means every address of this machine"),
+        );
+        return None;
+    }
+    let tls = member.server.server_tls(member.name.span, context.bases, report);
+    let shard = shard(draft, member, report);
+    Some(RemotePeer { name: member.name.text.clone(), address, shard, tls, span: member.name.span })
+}
+
+fn shard(draft: &PeersDraft, member: &Member, report: &mut Report) -> u32 {
+    let Some((shard, span)) = member.server.shard else { return 0 };
+    let shards = draft.shards.unwrap_or(0);
+    if shard <= shards || draft.has_faulty_shards() {
+        return shard;
+    }
+    let label = match shards {
+        0 => "the section has no \"shards\" line".to_owned(),
+        _ => format!("the section has {shards} shards"),
+    };
+    report.push(
+        Diagnostic::warning(span, format!("shard {shard} of \"{}\" does not exist", member.name.text))
+            .label(label)
+            .help("taken as 0: the peer gets every entry"),
+    );
+    0
+}
+
+/// Reports a section that is declared twice.
+pub(super) fn check_unique(sections: &[PeersDraft], name: &Word, report: &mut Report) {
+    if let Some(first) = sections.iter().find(|section| section.name.text == name.text) {
+        report.push(
+            Diagnostic::error(name.span, format!("the section \"{}\" is declared twice", name.text))
+                .label("second declaration")
+                .related(first.name.span, "first declaration"),
+        );
+    }
+}

@@ -1,0 +1,277 @@
+//! What is wrong or doubtful in a configuration, and how it is shown: the line, a caret under the word, and help.
+
+use std::error::Error;
+use std::fmt;
+
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
+
+use super::source::{Source, Sources, Span};
+
+/// How much a diagnostic matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The configuration is refused.
+    Error,
+    /// The configuration loads, but not every word has the effect its author may expect.
+    Warning,
+}
+
+/// One thing that is wrong or doubtful.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    severity: Severity,
+    title: String,
+    span: Option<Span>,
+    label: String,
+    related: Vec<(Span, String)>,
+    help: Vec<String>,
+}
+
+impl Diagnostic {
+    /// An error at a word.
+    pub(crate) fn error(span: Span, title: impl Into<String>) -> Self {
+        Self::new(Severity::Error, Some(span), title.into())
+    }
+
+    /// A warning at a word.
+    pub(crate) fn warning(span: Span, title: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, Some(span), title.into())
+    }
+
+    /// An error that belongs to no line, such as a missing file.
+    pub(crate) fn without_place(title: impl Into<String>) -> Self {
+        Self::new(Severity::Error, None, title.into())
+    }
+
+    fn new(severity: Severity, span: Option<Span>, title: String) -> Self {
+        Self { severity, title, span, label: String::new(), related: Vec::new(), help: Vec::new() }
+    }
+
+    /// The text beside the caret.
+    #[must_use]
+    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    /// Another place that explains this one, such as the first of two equal names.
+    #[must_use]
+    pub(crate) fn related(mut self, span: Span, label: impl Into<String>) -> Self {
+        self.related.push((span, label.into()));
+        self
+    }
+
+    /// What to write instead, or what is allowed.
+    #[must_use]
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help.push(help.into());
+        self
+    }
+
+    /// Whether the configuration is refused.
+    pub fn severity(&self) -> Severity {
+        self.severity
+    }
+
+    /// What is wrong, in one line.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// The word that is wrong; `None` when the fault belongs to no line.
+    pub fn span(&self) -> Option<Span> {
+        self.span
+    }
+
+    fn group<'a>(&'a self, sources: &'a Sources) -> Group<'a> {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let mut group = Group::with_title(level.primary_title(self.title.as_str()));
+        let label = (!self.label.is_empty()).then_some(self.label.as_str());
+        let primary = self.span.map(|span| (span, AnnotationKind::Primary, label));
+        let related =
+            self.related.iter().map(|(span, label)| (*span, AnnotationKind::Context, Some(&**label)));
+        let mut lines: Vec<Line<'_>> = Vec::new();
+        for (span, kind, label) in primary.into_iter().chain(related) {
+            let Some(line) = Line::of(span, sources) else { continue };
+            let annotation = line.mark(span, kind, label);
+            match lines.iter_mut().find(|known| known.is(&line)) {
+                Some(known) => known.annotations.push(annotation),
+                None => lines.push(Line { annotations: vec![annotation], ..line }),
+            }
+        }
+        group = group.elements(lines.into_iter().map(Line::into_snippet));
+        for help in &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        group
+    }
+}
+
+/// A line to show with what is marked in it.
+struct Line<'a> {
+    source: &'a Source,
+    number: usize,
+    bytes: std::ops::Range<usize>,
+    annotations: Vec<Annotation<'a>>,
+}
+
+impl<'a> Line<'a> {
+    fn of(span: Span, sources: &'a Sources) -> Option<Self> {
+        let source = sources.get(span)?;
+        let (bytes, number) = source.line_of(span);
+        Some(Self { source, number, bytes, annotations: Vec::new() })
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        std::ptr::eq(self.source, other.source) && self.number == other.number
+    }
+
+    fn mark(&self, span: Span, kind: AnnotationKind, label: Option<&'a str>) -> Annotation<'a> {
+        let (line, mark) = (&self.bytes, span.range());
+        let start = mark.start.clamp(line.start, line.end) - line.start;
+        let end = mark.end.clamp(line.start, line.end) - line.start;
+        kind.span(start..end.max(start)).label(label)
+    }
+
+    fn into_snippet(self) -> Snippet<'a, Annotation<'a>> {
+        let text = self.source.text().get(self.bytes).unwrap_or_default();
+        Snippet::source(text).path(self.source.name()).line_start(self.number).annotations(self.annotations)
+    }
+}
+
+/// Everything found in one run, in the order of the texts, with the texts to show it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Diagnostics {
+    sources: Sources,
+    items: Vec<Diagnostic>,
+}
+
+impl Diagnostics {
+    /// Puts diagnostics in the order of their places.
+    pub(crate) fn new(sources: Sources, mut items: Vec<Diagnostic>) -> Self {
+        items.sort_by_key(|item| (item.span, item.severity));
+        Self { sources, items }
+    }
+
+    /// The diagnostics in the order of their places; those without a place come first.
+    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.items.iter()
+    }
+
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Whether the configuration is refused.
+    pub fn has_errors(&self) -> bool {
+        self.items.iter().any(|item| item.severity == Severity::Error)
+    }
+
+    /// Everything as text for a person, with colours for a terminal when asked; ends with a line that counts.
+    pub fn render(&self, colors: bool) -> String {
+        let renderer = if colors { Renderer::styled() } else { Renderer::plain() };
+        let renderer = renderer.decor_style(DecorStyle::Ascii);
+        let mut text = String::new();
+        for item in &self.items {
+            text.push_str(&renderer.render(&[item.group(&self.sources)]));
+            text.push_str("\n\n");
+        }
+        if !self.items.is_empty() {
+            text.push_str(&self.count());
+            text.push('\n');
+        }
+        text
+    }
+
+    /// How many errors and warnings there are, such as `2 errors, 1 warning`.
+    fn count(&self) -> String {
+        let errors = self.items.iter().filter(|item| item.severity == Severity::Error).count();
+        let warnings = self.items.len() - errors;
+        let count = |number: usize, word: &str| match number {
+            0 => None,
+            1 => Some(format!("1 {word}")),
+            _ => Some(format!("{number} {word}s")),
+        };
+        let counts: Vec<_> =
+            [count(errors, "error"), count(warnings, "warning")].into_iter().flatten().collect();
+        counts.join(", ")
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl Error for Diagnostics {}
+
+/// The known word closest to a misspelt one, if one is close enough to be meant.
+pub(crate) fn closest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let word = word.to_ascii_lowercase();
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&word, candidate), candidate))
+        .filter(|&(distance, candidate)| {
+            distance <= 1 + candidate.len() / 5 && distance < candidate.len().max(2)
+        })
+        .min_by_key(|&(distance, _)| distance)
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_diagnostic_shows_its_line_and_help() {
+        let mut sources = Sources::default();
+        let number = sources.add("a.cfg", "peers p\n  tabel t type ip\n", false);
+        let error = Diagnostic::error(Span::new(number, 10, 15), "unknown keyword \"tabel\"")
+            .label("not a keyword of a peers section")
+            .related(Span::new(number, 0, 5), "in this section")
+            .help("did you mean \"table\"?");
+        let early = Diagnostic::warning(Span::new(number, 0, 5), "early");
+        let all = Diagnostics::new(sources, vec![error, early]);
+        let expected = "\
+warning: early
+ --> a.cfg:1:1
+  |
+1 | peers p
+  | ^^^^^
+
+error: unknown keyword \"tabel\"
+ --> a.cfg:2:3
+  |
+2 |   tabel t type ip
+  |   ^^^^^ not a keyword of a peers section
+  |
+ ::: a.cfg:1:1
+  |
+1 | peers p
+  | ----- in this section
+  |
+  = help: did you mean \"table\"?
+
+1 error, 1 warning
+";
+        assert_eq!(all.to_string(), expected);
+        assert!(all.has_errors());
+        assert!(all.render(true).contains("\u{1b}["));
+    }
+
+    #[test]
+    fn only_close_words_are_suggested() {
+        let known = ["table", "peer", "shards", "default-server"];
+        assert_eq!(closest("tabel", known), Some("table"));
+        assert_eq!(closest("Peer", known), Some("peer"));
+        assert_eq!(closest("defaultserver", known), Some("default-server"));
+        assert_eq!(closest("balance", known), None);
+        assert_eq!(closest("x", known), None);
+    }
+}

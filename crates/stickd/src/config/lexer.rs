@@ -1,0 +1,429 @@
+//! Splits a line into words by HAProxy's rules: quotes, escapes, comments and environment variables.
+//!
+//! - Words are separated by blanks. `#` starts a comment, unless it is quoted or escaped.
+//! - A backslash escapes: `\ `, `\#`, `\\`, `\'`, `\"` stand for the character, `\n`, `\r`, `\t` and `\xHH` for a
+//!   byte. Before any other character the backslash stays.
+//! - In `'strong quotes'` nothing is special. In `"weak quotes"` escapes work, and `"$NAME"`, `"${NAME}"`,
+//!   `"${NAME-default}"` and `"${NAME[*]}"` (one word for each blank-separated part) are replaced; `\$` is a dollar.
+//! - Quoted and plain parts that touch make one word; `""` is an empty word.
+
+use std::ops::Range;
+
+use thiserror::Error;
+
+/// A word and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// The word after escapes, quotes and variables are resolved.
+    pub text: String,
+    /// Its bytes in the line, quotes included.
+    pub span: Range<usize>,
+}
+
+/// A line's words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// The words in order.
+    pub words: Vec<Word>,
+    /// Variables that are not set and have no default: name and place. They are replaced by nothing, as in HAProxy.
+    pub unset: Vec<Word>,
+}
+
+/// Which characters are special.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Whether `#` starts a comment.
+    pub comments: bool,
+    /// Whether `'` and `"` quote.
+    pub quotes: bool,
+    /// Whether variables are replaced in weak quotes.
+    pub variables: bool,
+}
+
+impl Rules {
+    /// The rules of configuration files.
+    pub const CONFIGURATION: Self = Self { comments: true, quotes: true, variables: true };
+    /// The rules of commands on the runtime socket: only blanks separate and only backslashes escape.
+    pub const COMMAND: Self = Self { comments: false, quotes: false, variables: false };
+}
+
+/// What is wrong in a line, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{kind}")]
+pub struct LexError {
+    /// What is wrong.
+    pub kind: LexErrorKind,
+    /// The bytes of the line.
+    pub span: Range<usize>,
+}
+
+/// What is wrong in a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum LexErrorKind {
+    #[error("the closing {0} is missing")]
+    UnclosedQuote(char),
+    #[error("a line cannot continue on the next one")]
+    TrailingBackslash,
+    #[error("\\x is followed by two hexadecimal digits")]
+    HexEscape,
+    #[error("a NUL character is not allowed")]
+    Nul,
+    #[error("a dollar in double quotes is followed by a variable's name")]
+    VariableName,
+    #[error("the closing brace of the variable is missing")]
+    UnclosedBrace,
+    #[error("the escapes do not make UTF-8 text")]
+    NotUtf8,
+}
+
+impl LexErrorKind {
+    /// What to write instead.
+    pub fn help(self) -> &'static str {
+        match self {
+            Self::UnclosedQuote('\'') => {
+                "close the quote on the same line, or write \\' for a quote character"
+            }
+            Self::UnclosedQuote(_) => "close the quote on the same line, or write \\\" for a quote character",
+            Self::TrailingBackslash => "put everything on one line; \\\\ stands for a backslash",
+            Self::HexEscape => "write a byte such as \\x2f, or \\\\x for a backslash and an x",
+            Self::Nul => "remove it",
+            Self::VariableName => "write \"$NAME\" or \"${NAME}\", or \\$ for a dollar character",
+            Self::UnclosedBrace => "write \"${NAME}\" or \"${NAME-default}\"",
+            Self::NotUtf8 => "names and paths are UTF-8: write the character itself",
+        }
+    }
+}
+
+/// Splits one line, given without its end, into words.
+///
+/// # Errors
+/// When a quote is not closed, an escape is incomplete or a variable is malformed. The span of the error, like those
+/// of the words, lies in the line and on character boundaries.
+pub fn split(line: &str, rules: Rules, variables: &dyn Fn(&str) -> Option<String>) -> Result<Line, LexError> {
+    let lexer = Lexer { text: line, at: 0, rules, variables, word: None, line: Line::default() };
+    lexer.run()
+}
+
+struct Lexer<'a> {
+    text: &'a str,
+    at: usize,
+    rules: Rules,
+    variables: &'a dyn Fn(&str) -> Option<String>,
+    /// The word that is being read: its start and its bytes.
+    word: Option<(usize, Vec<u8>)>,
+    line: Line,
+}
+
+impl Lexer<'_> {
+    fn run(mut self) -> Result<Line, LexError> {
+        while let Some(next) = self.peek() {
+            match next {
+                ' ' | '\t' | '\r' | '\n' | '\x0b' | '\x0c' => {
+                    self.end_word(self.at)?;
+                    self.at += 1;
+                }
+                '#' if self.rules.comments => break,
+                '\'' if self.rules.quotes => self.strong_quotes()?,
+                '"' if self.rules.quotes => self.weak_quotes()?,
+                '\\' => self.escape(false)?,
+                _ => self.plain(next)?,
+            }
+        }
+        self.end_word(self.at)?;
+        Ok(self.line)
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.text[self.at..].chars().next()
+    }
+
+    /// The bytes of the current word, which begins here if none has begun.
+    fn word(&mut self) -> &mut Vec<u8> {
+        let at = self.at;
+        &mut self.word.get_or_insert_with(|| (at, Vec::new())).1
+    }
+
+    fn plain(&mut self, next: char) -> Result<(), LexError> {
+        let from = self.at;
+        if next == '\0' {
+            return Err(self.error(LexErrorKind::Nul, from..from + 1));
+        }
+        let mut buffer = [0; 4];
+        let bytes = next.encode_utf8(&mut buffer).as_bytes();
+        self.word().extend_from_slice(bytes);
+        self.at += bytes.len();
+        Ok(())
+    }
+
+    fn end_word(&mut self, end: usize) -> Result<(), LexError> {
+        let Some((start, bytes)) = self.word.take() else { return Ok(()) };
+        match String::from_utf8(bytes) {
+            Ok(text) => self.line.words.push(Word { text, span: start..end }),
+            Err(_) => return Err(self.error(LexErrorKind::NotUtf8, start..end)),
+        }
+        Ok(())
+    }
+
+    fn strong_quotes(&mut self) -> Result<(), LexError> {
+        let from = self.at;
+        self.word();
+        self.at += 1;
+        loop {
+            match self.peek() {
+                None => return Err(self.error(LexErrorKind::UnclosedQuote('\''), from..from + 1)),
+                Some('\'') => break,
+                Some(next) => self.plain(next)?,
+            }
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn weak_quotes(&mut self) -> Result<(), LexError> {
+        let from = self.at;
+        self.word();
+        self.at += 1;
+        loop {
+            match self.peek() {
+                None => return Err(self.error(LexErrorKind::UnclosedQuote('"'), from..from + 1)),
+                Some('"') => break,
+                Some('\\') => self.escape(true)?,
+                Some('$') if self.rules.variables => self.variable()?,
+                Some(next) => self.plain(next)?,
+            }
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Reads a backslash and what it escapes.
+    fn escape(&mut self, weak: bool) -> Result<(), LexError> {
+        let from = self.at;
+        self.word();
+        let rest = &self.text[from + 1..];
+        let Some(next) = rest.chars().next() else {
+            return Err(self.error(LexErrorKind::TrailingBackslash, from..from + 1));
+        };
+        let (byte, length) = match next {
+            ' ' | '#' | '\\' | '\'' | '"' => (next as u8, 2),
+            '$' if weak => (b'$', 2),
+            'n' => (b'\n', 2),
+            'r' => (b'\r', 2),
+            't' => (b'\t', 2),
+            'x' => (self.hexadecimal(from)?, 4),
+            // A line that ends with a backslash in a file with CRLF.
+            '\r' if rest.len() == 1 => {
+                return Err(self.error(LexErrorKind::TrailingBackslash, from..from + 1));
+            }
+            // Commands may hold separators that are special only to their caller.
+            ';' if !self.rules.comments => (b';', 2),
+            _ => (b'\\', 1),
+        };
+        self.word().push(byte);
+        self.at += length;
+        Ok(())
+    }
+
+    /// The byte of `\xHH` at `from`.
+    fn hexadecimal(&self, from: usize) -> Result<u8, LexError> {
+        let digits = self
+            .text
+            .get(from + 2..from + 4)
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        match digits.map(|digits| u8::from_str_radix(digits, 16)) {
+            Some(Ok(0)) => Err(self.error(LexErrorKind::Nul, from..from + 4)),
+            Some(Ok(byte)) => Ok(byte),
+            _ => Err(self.error(LexErrorKind::HexEscape, from..from + 2)),
+        }
+    }
+
+    /// Replaces the variable at the current dollar.
+    fn variable(&mut self) -> Result<(), LexError> {
+        let from = self.at;
+        let rest = &self.text[from + 1..];
+        let braced = rest.starts_with('{');
+        let name_at = from + 1 + usize::from(braced);
+        let name_end = name_at + name_length(&self.text[name_at..]);
+        let name = &self.text[name_at..name_end];
+        if name.is_empty() {
+            return Err(self.error(LexErrorKind::VariableName, from..name_at));
+        }
+        let (default, list, end) = if braced { self.brace(from, name_end)? } else { (None, false, name_end) };
+        let value = (self.variables)(name).or_else(|| default.map(str::to_owned));
+        if value.is_none() {
+            self.line.unset.push(Word { text: name.to_owned(), span: from..end });
+        }
+        let value = value.unwrap_or_default();
+        if list {
+            self.expand_list(&value, from..end)?;
+        } else {
+            self.word().extend_from_slice(value.as_bytes());
+        }
+        self.at = end;
+        Ok(())
+    }
+
+    /// What follows a name in braces: its default, whether it is a list, and the place after the brace.
+    fn brace(&self, from: usize, name_end: usize) -> Result<(Option<&str>, bool, usize), LexError> {
+        let rest = &self.text[name_end..];
+        let (list, rest) = rest.strip_prefix("[*]").map_or((false, rest), |rest| (true, rest));
+        let unclosed = || self.error(LexErrorKind::UnclosedBrace, from..name_end);
+        let close = rest.find(['}', '"']).filter(|&place| rest[place..].starts_with('}'));
+        let inside = &rest[..close.ok_or_else(unclosed)?];
+        let end = self.text.len() - rest.len() + inside.len() + 1;
+        match inside.strip_prefix('-') {
+            Some(default) => Ok((Some(default), list, end)),
+            None if inside.is_empty() => Ok((None, list, end)),
+            None => Err(self.error(LexErrorKind::VariableName, from..end)),
+        }
+    }
+
+    /// Adds each blank-separated part of a list as a word of its own; the first continues the current word.
+    fn expand_list(&mut self, value: &str, span: Range<usize>) -> Result<(), LexError> {
+        for (number, part) in value.split_ascii_whitespace().enumerate() {
+            if number > 0 {
+                self.end_word(span.end)?;
+                self.at = span.start;
+            }
+            self.word().extend_from_slice(part.as_bytes());
+        }
+        Ok(())
+    }
+
+    fn error(&self, kind: LexErrorKind, span: Range<usize>) -> LexError {
+        // An escape may be cut by the line's end or by a character of several bytes.
+        let mut end = span.end.min(self.text.len());
+        while !self.text.is_char_boundary(end) {
+            end += 1;
+        }
+        LexError { kind, span: span.start..end }
+    }
+}
+
+/// Length of the variable name a text starts with.
+fn name_length(text: &str) -> usize {
+    let length = text.bytes().take_while(|&byte| byte == b'_' || byte.is_ascii_alphanumeric()).count();
+    if text.starts_with(|first: char| first.is_ascii_digit()) { 0 } else { length }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn variables(name: &str) -> Option<String> {
+        match name {
+            "NAME" => Some("value".to_owned()),
+            "LIST" => Some(" a  b c ".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        }
+    }
+
+    fn words(line: &str) -> Vec<String> {
+        let line = split(line, Rules::CONFIGURATION, &variables).unwrap();
+        line.words.into_iter().map(|word| word.text).collect()
+    }
+
+    #[test]
+    fn blanks_separate_and_comments_end() {
+        for (line, expected) in [
+            ("", &[][..]),
+            ("  \t \r", &[]),
+            ("# all", &[]),
+            (" a\tb  c\r", &["a", "b", "c"]),
+            ("a#b c", &["a"]),
+            (r"a\#b c", &["a#b", "c"]),
+            (r#"'a # b' "c # d""#, &["a # b", "c # d"]),
+            ("é ü", &["é", "ü"]),
+        ] {
+            assert_eq!(words(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn escapes_and_quotes() {
+        for (line, expected) in [
+            (r"a\ b", &["a b"][..]),
+            (r"a\\b \'x\' \q", &["a\\b", "'x'", "\\q"]),
+            (r"\n\r\t\x41\xc3\xa9", &["\n\r\tAé"]),
+            (r#"a"b c"'d e'f"#, &["ab cd ef"]),
+            (r#""" ''"#, &["", ""]),
+            (r#"'$NAME \n "x"' "it's""#, &[r#"$NAME \n "x""#, "it's"]),
+            (r#""a\"b\$NAME""#, &["a\"b$NAME"]),
+            (r"$NAME \$", &["$NAME", "\\$"]),
+        ] {
+            assert_eq!(words(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn variables_are_replaced_in_double_quotes() {
+        for (line, expected) in [
+            (r#""$NAME""#, &["value"][..]),
+            (r#"x"${NAME}y"z"#, &["xvalueyz"]),
+            (r#""${NONE-some thing}""#, &["some thing"]),
+            (r#""${EMPTY-default}""#, &[""]),
+            (r#""${NONE-}""#, &[""]),
+            (r#"x "${LIST[*]}" y"#, &["x", "a", "b", "c", "y"]),
+            (r#""${LIST}""#, &[" a  b c "]),
+            (r#""${NONE[*]-d e}""#, &["d", "e"]),
+        ] {
+            assert_eq!(words(line), expected, "{line}");
+        }
+        let line = split(r#"a "$NONE""#, Rules::CONFIGURATION, &variables).unwrap();
+        assert_eq!(line.unset, [Word { text: "NONE".to_owned(), span: 3..8 }]);
+        assert_eq!(line.words[1], Word { text: String::new(), span: 2..9 });
+    }
+
+    #[test]
+    fn what_is_wrong_has_a_place() {
+        for (line, kind, span) in [
+            ("a 'b", LexErrorKind::UnclosedQuote('\''), 2..3),
+            ("a \"b", LexErrorKind::UnclosedQuote('"'), 2..3),
+            ("a \\", LexErrorKind::TrailingBackslash, 2..3),
+            ("a \\\r", LexErrorKind::TrailingBackslash, 2..3),
+            (r"\x4", LexErrorKind::HexEscape, 0..2),
+            (r"\x+1", LexErrorKind::HexEscape, 0..2),
+            (r"\x00", LexErrorKind::Nul, 0..4),
+            ("a\0", LexErrorKind::Nul, 1..2),
+            (r"a \xff", LexErrorKind::NotUtf8, 2..6),
+            (r#""$ ""#, LexErrorKind::VariableName, 1..2),
+            (r#""${1}""#, LexErrorKind::VariableName, 1..3),
+            (r#""${NAME+x}""#, LexErrorKind::VariableName, 1..10),
+            (r#""${NAME""#, LexErrorKind::UnclosedBrace, 1..7),
+        ] {
+            let error = split(line, Rules::CONFIGURATION, &variables).unwrap_err();
+            assert_eq!(error, LexError { kind, span }, "{line}");
+        }
+    }
+
+    #[test]
+    fn commands_have_no_quotes_and_no_comments() {
+        let line = split(r#"show "a b" #c d\ e\;f $NAME"#, Rules::COMMAND, &variables).unwrap();
+        let words: Vec<_> = line.words.into_iter().map(|word| word.text).collect();
+        assert_eq!(words, ["show", "\"a", "b\"", "#c", "d e;f", "$NAME"]);
+    }
+
+    proptest! {
+        #[test]
+        fn spans_lie_in_the_line(line in r#"[ -~\t\\"'$\{\}#éüx0]{0,40}|\PC{0,20}"#) {
+            for rules in [Rules::CONFIGURATION, Rules::COMMAND] {
+                let spans = match split(&line, rules, &variables) {
+                    Ok(split) => split.words.into_iter().chain(split.unset).map(|word| word.span).collect(),
+                    Err(error) => vec![error.span],
+                };
+                for span in spans {
+                    prop_assert!(span.start <= span.end && line.get(span.clone()).is_some(), "{span:?}");
+                }
+            }
+        }
+
+        #[test]
+        fn strong_quotes_keep_any_text(text in "[^'\0]{0,20}") {
+            prop_assert_eq!(words(&format!("'{text}'")), [text]);
+        }
+    }
+}

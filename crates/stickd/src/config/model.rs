@@ -1,0 +1,351 @@
+//! What a configuration means: the typed structures the daemon is built from.
+//!
+//! Every structure is complete and checked: names are unique, references lead somewhere, numbers are in range.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use stick_table::TableDefinition;
+
+use super::address::Address;
+use super::cidr::Cidr;
+use super::source::Span;
+
+/// The `global` sections taken together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Global {
+    /// The argument of `localpeer`. The name in force is [`Config::local_peer`](super::Config::local_peer).
+    pub local_peer: Option<String>,
+    /// Name of the node shown by `show info`; the host name when `None`.
+    pub node: Option<String>,
+    /// Text shown by `show info`.
+    pub description: Option<String>,
+    /// Sockets of the runtime API.
+    pub stats_sockets: Vec<StatsSocket>,
+    /// Time after which an idle runtime connection is closed, in ms. Default 10 s, as in HAProxy.
+    pub stats_timeout: u32,
+    /// Most runtime connections at a time, over all sockets. Default 10, as in HAProxy.
+    pub stats_max_connections: u32,
+    /// Where log lines go; empty when no `log` line was given.
+    pub logs: Vec<LogTarget>,
+    /// Most updates pushed to a peer in one pass, at least 1 (stick-tables §9).
+    pub max_updates_at_once: u32,
+    /// Largest message on the wire, in bytes (peers-protocol §14.2).
+    pub bufsize: u32,
+}
+
+impl Global {
+    /// Default of [`max_updates_at_once`](Self::max_updates_at_once).
+    pub const MAX_UPDATES_AT_ONCE: u32 = 200;
+    /// Default of [`bufsize`](Self::bufsize).
+    pub const BUFSIZE: u32 = 16384;
+    /// Default of [`stats_timeout`](Self::stats_timeout), in ms.
+    pub const STATS_TIMEOUT: u32 = 10_000;
+    /// Default of [`stats_max_connections`](Self::stats_max_connections).
+    pub const STATS_MAX_CONNECTIONS: u32 = 10;
+}
+
+impl Default for Global {
+    fn default() -> Self {
+        Self {
+            local_peer: None,
+            node: None,
+            description: None,
+            stats_sockets: Vec::new(),
+            stats_timeout: Self::STATS_TIMEOUT,
+            stats_max_connections: Self::STATS_MAX_CONNECTIONS,
+            logs: Vec::new(),
+            max_updates_at_once: Self::MAX_UPDATES_AT_ONCE,
+            bufsize: Self::BUFSIZE,
+        }
+    }
+}
+
+/// A `stats socket` line: one socket of the runtime API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatsSocket {
+    /// Where to listen.
+    pub address: Address,
+    /// Permissions of a Unix socket, 0 to 0o7777; the umask decides when `None`.
+    pub mode: Option<u32>,
+    /// Owner of a Unix socket.
+    pub user: Option<Owner>,
+    /// Group of a Unix socket.
+    pub group: Option<Owner>,
+    /// What its users may do.
+    pub level: Level,
+    /// The address in the configuration.
+    pub span: Span,
+}
+
+/// A user or a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// By name (`user`, `group`).
+    Name(String),
+    /// By number (`uid`, `gid`).
+    Id(u32),
+}
+
+/// What a user of a runtime socket may do; each level includes the one before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// Look at what is not sensitive.
+    User,
+    /// Look at everything and change little: HAProxy's default.
+    #[default]
+    Operator,
+    /// Everything.
+    Admin,
+}
+
+/// A `log` line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogTarget {
+    /// Where lines go.
+    pub output: LogOutput,
+    /// How they look.
+    pub format: LogFormat,
+    /// The least severe level that is written; `info` when the line names none.
+    pub level: LogLevel,
+}
+
+/// Where log lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogOutput {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Time, level and text: `plain`, and the default.
+    #[default]
+    Plain,
+    /// Level and text without a time: HAProxy's `raw` and `short`, for collectors that add the time.
+    Raw,
+    /// One JSON object a line.
+    Json,
+}
+
+/// HAProxy's levels of log lines, the most severe first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "syslog's own words")]
+pub enum LogLevel {
+    Emergency,
+    Alert,
+    Critical,
+    Error,
+    Warning,
+    Notice,
+    Info,
+    Debug,
+}
+
+/// A `peers` section: a cluster of peers and the tables they share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeersSection {
+    /// Name of the section. Peers do not see it, but shards depend on it (peers-protocol §15).
+    pub name: String,
+    /// Whether the section neither listens nor connects; its tables exist all the same.
+    pub disabled: bool,
+    /// This node.
+    pub local: LocalPeer,
+    /// The other nodes in declaration order, names unique and different from the local one.
+    pub remotes: Vec<RemotePeer>,
+    /// The shared tables in declaration order, those of proxies and of this section, network names unique.
+    pub tables: Vec<TableEntry>,
+    /// Number of shards, at least 1; `None` without a `shards` line.
+    pub shards: Option<u32>,
+    /// Set when peers that are not listed may connect.
+    pub dynamic_peers: Option<DynamicPeers>,
+    /// Set when tables that are not listed are created from the definitions peers send.
+    pub dynamic_tables: Option<DynamicTables>,
+    /// The name in the section's first line.
+    pub span: Span,
+}
+
+/// This node in a section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalPeer {
+    /// The name other peers know this node by.
+    pub name: String,
+    /// Where it listens: exactly one, or none in a disabled section.
+    pub listeners: Vec<Bind>,
+    /// How to connect to the own listener over TLS for a hand-over; `None` when the listener is plain.
+    pub tls: Option<ServerTls>,
+    /// The name on the `peer` or `server` line, or the section's name when there is no such line.
+    pub span: Span,
+}
+
+/// A listener for peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bind {
+    /// Where to listen.
+    pub address: Address,
+    /// Set when peers connect over TLS.
+    pub tls: Option<BindTls>,
+    /// The address in the configuration.
+    pub span: Span,
+}
+
+/// TLS of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindTls {
+    /// Certificate chain and private key, PEM.
+    pub crt: PathBuf,
+    /// Authorities for certificates of clients.
+    pub ca_file: Option<CaFile>,
+    /// Whether clients must show a certificate; [`Verify::None`] by default.
+    pub verify: Verify,
+    /// Versions to speak.
+    pub versions: TlsVersions,
+    /// Application protocols to offer, most wanted first; usually empty.
+    pub alpn: Vec<String>,
+}
+
+/// TLS towards a remote peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTls {
+    /// Authorities for the peer's certificate; set whenever `verify` is [`Verify::Required`].
+    pub ca_file: Option<CaFile>,
+    /// [`Verify::Required`] (the default) or [`Verify::None`].
+    pub verify: Verify,
+    /// Certificate chain and private key to show, PEM.
+    pub crt: Option<PathBuf>,
+    /// Name to ask for, from `sni str(NAME)` or `sni NAME`.
+    pub sni: Option<String>,
+    /// Name the peer's certificate must carry.
+    pub verify_host: Option<String>,
+    /// Versions to speak.
+    pub versions: TlsVersions,
+    /// Application protocols to offer, most wanted first; usually empty.
+    pub alpn: Vec<String>,
+}
+
+/// Where authorities come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CaFile {
+    /// A PEM file.
+    File(PathBuf),
+    /// `@system-ca`: the machine's own.
+    System,
+}
+
+/// How the other side's certificate is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// Not at all.
+    None,
+    /// When it shows one (listeners only).
+    Optional,
+    /// Always.
+    Required,
+}
+
+/// The range of TLS versions to speak, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TlsVersions {
+    /// Lowest.
+    pub min: TlsVersion,
+    /// Highest.
+    pub max: TlsVersion,
+}
+
+impl Default for TlsVersions {
+    fn default() -> Self {
+        Self { min: TlsVersion::V12, max: TlsVersion::V13 }
+    }
+}
+
+/// A TLS version stickd speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    V12,
+    /// TLS 1.3.
+    V13,
+}
+
+/// Another node of a section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemotePeer {
+    /// Its name.
+    pub name: String,
+    /// Where to connect; never a wildcard.
+    pub address: Address,
+    /// The shard it gets, 1 to the section's `shards`; 0 when it gets all (peers-protocol §15).
+    pub shard: u32,
+    /// Set to connect over TLS.
+    pub tls: Option<ServerTls>,
+    /// The name in the configuration.
+    pub span: Span,
+}
+
+/// A declared table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableEntry {
+    /// What it is, under its full local name.
+    pub definition: TableDefinition,
+    /// Its name on the `table` line, or the proxy's name.
+    pub span: Span,
+}
+
+/// `dynamic-peers`: which peers may connect without being listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DynamicPeers {
+    /// Addresses they may come from; empty means any.
+    pub from: Vec<Cidr>,
+    /// Most such peers at a time.
+    pub max: u32,
+}
+
+impl DynamicPeers {
+    /// Default of [`max`](Self::max).
+    pub const MAX: u32 = 1024;
+
+    /// Whether a peer at this address may connect, by its address alone.
+    pub fn accepts(&self, address: IpAddr) -> bool {
+        self.from.is_empty() || self.from.iter().any(|block| block.contains(address))
+    }
+}
+
+/// `dynamic-tables`: tables created from the definitions peers send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DynamicTables {
+    /// Most entries of such a table; definitions on the wire carry no size.
+    pub size: u32,
+    /// Most such tables in the section.
+    pub max: u32,
+}
+
+impl DynamicTables {
+    /// Default of [`size`](Self::size): `100k` in HAProxy's units.
+    pub const SIZE: u32 = 100 << 10;
+    /// Default of [`max`](Self::max).
+    pub const MAX: u32 = 256;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dynamic_peers_come_from_their_blocks() {
+        let any = DynamicPeers { from: Vec::new(), max: 1 };
+        let loopback = DynamicPeers { from: vec!["127.0.0.0/8".parse().unwrap()], max: 1 };
+        let address = "10.0.0.1".parse().unwrap();
+        assert!(any.accepts(address));
+        assert!(!loopback.accepts(address));
+        assert!(loopback.accepts("127.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn levels_include_lower_ones() {
+        assert!(Level::Admin > Level::Operator && Level::Operator > Level::User);
+        assert!(LogLevel::Debug > LogLevel::Error);
+    }
+}

@@ -1,0 +1,337 @@
+//! The lines of a `peers` section, read one by one; what they mean together is worked out by [`cluster`](super::cluster).
+
+use super::arguments::{Arguments, Report, Word, check_name, listed, number};
+use super::cidr::Cidr;
+use super::diagnostic::Diagnostic;
+use super::model::{DynamicPeers, DynamicTables};
+use super::table::{self, Form, TableDraft};
+use super::transport::{Parameters, Role, is_parameter};
+
+/// What a `peers` section may say.
+pub(super) const KEYWORDS: [&str; 12] = [
+    "peer",
+    "bind",
+    "server",
+    "default-bind",
+    "default-server",
+    "table",
+    "shards",
+    "disabled",
+    "enabled",
+    "log",
+    "dynamic-peers",
+    "dynamic-tables",
+];
+
+/// A section as it is written.
+#[derive(Debug)]
+pub(super) struct PeersDraft {
+    /// The section's name.
+    pub(super) name: Word,
+    pub(super) disabled: bool,
+    pub(super) listener: Option<ListenerDraft>,
+    pub(super) members: Vec<Member>,
+    pub(super) tables: Vec<TableDraft>,
+    /// Full names of all `table` lines, those with faults too.
+    pub(super) table_names: Vec<(String, Word)>,
+    pub(super) shards: Option<u32>,
+    pub(super) dynamic_peers: Option<DynamicPeers>,
+    pub(super) dynamic_tables: Option<DynamicTables>,
+    default_bind: Parameters,
+    default_server: Parameters,
+    /// Keywords that may stand once, with the word they were first given by.
+    once: Vec<Word>,
+}
+
+/// A `bind` line.
+#[derive(Debug)]
+pub(super) struct ListenerDraft {
+    pub(super) keyword: Word,
+    pub(super) address: Word,
+    pub(super) parameters: Parameters,
+}
+
+/// A `peer` or a `server` line. Which node it names decides later what its parameters are for.
+#[derive(Debug)]
+pub(super) struct Member {
+    /// `peer` or `server`.
+    pub(super) keyword: Word,
+    pub(super) name: Word,
+    pub(super) address: Option<Word>,
+    /// As a listener, with the defaults of `default-bind`.
+    pub(super) bind: Parameters,
+    /// As a server, with the defaults of `default-server`.
+    pub(super) server: Parameters,
+}
+
+impl Member {
+    pub(super) fn is_peer_line(&self) -> bool {
+        self.keyword.text == "peer"
+    }
+}
+
+impl PeersDraft {
+    pub(super) fn new(name: Word) -> Self {
+        Self {
+            name,
+            disabled: false,
+            listener: None,
+            members: Vec::new(),
+            tables: Vec::new(),
+            table_names: Vec::new(),
+            shards: None,
+            dynamic_peers: None,
+            dynamic_tables: None,
+            default_bind: Parameters::default(),
+            default_server: Parameters::default(),
+            once: Vec::new(),
+        }
+    }
+
+    /// Reads one line.
+    pub(super) fn line(&mut self, arguments: Arguments<'_>, report: &mut Report) {
+        let keyword = arguments.keyword();
+        match keyword.text.as_str() {
+            "peer" | "server" => self.member(arguments, report),
+            "bind" => self.bind(arguments, report),
+            "default-bind" => {
+                self.default_bind = Parameters::parse(arguments, Role::Bind, report).or(&self.default_bind);
+            }
+            "default-server" => {
+                self.default_server =
+                    Parameters::parse(arguments, Role::Server, report).or(&self.default_server);
+            }
+            "table" => self.table(arguments, report),
+            "shards" => self.shards(arguments, report),
+            "disabled" => self.disabled = arguments.end("disabled", report) || self.disabled,
+            "enabled" => self.disabled = !arguments.end("enabled", report) && self.disabled,
+            "log" => report.push(
+                Diagnostic::warning(keyword.span, "\"log\" has no effect in a peers section")
+                    .label("can be removed")
+                    .help("stickd logs every section where the \"log\" line of global says"),
+            ),
+            "dynamic-peers" => self.dynamic_peers(arguments, report),
+            "dynamic-tables" => self.dynamic_tables(arguments, report),
+            _ => report.unknown(keyword, "keyword", "in a peers section", &KEYWORDS),
+        }
+    }
+
+    fn member(&mut self, mut arguments: Arguments<'_>, report: &mut Report) {
+        let keyword = arguments.keyword();
+        let example = match keyword.text.as_str() {
+            "peer" => "peer node1 10.0.0.1:10000",
+            _ => "server node1 10.0.0.1:10000",
+        };
+        let Some(name) = arguments.value(keyword, "a name and an address", example, report) else { return };
+        check_name(name, "a peer", report);
+        let role = if keyword.text == "peer" { Role::Peer } else { Role::Server };
+        let address = match arguments.peek() {
+            Some(word) if !is_parameter(&word.text, role) => arguments.next(),
+            _ => None,
+        };
+        let own = Parameters::parse(arguments, role, report);
+        self.members.push(Member {
+            keyword: keyword.clone(),
+            name: name.clone(),
+            address: address.cloned(),
+            bind: own.or(&self.default_bind),
+            server: own.or(&self.default_server),
+        });
+    }
+
+    fn bind(&mut self, mut arguments: Arguments<'_>, report: &mut Report) {
+        let keyword = arguments.keyword();
+        let Some(address) = arguments.value(keyword, "an address", "bind 10.0.0.1:10000", report) else {
+            return;
+        };
+        let parameters = Parameters::parse(arguments, Role::Bind, report).or(&self.default_bind);
+        if let Some(first) = &self.listener {
+            report.push(
+                Diagnostic::error(keyword.span, "a peers section has one listener")
+                    .label("second \"bind\"")
+                    .related(first.keyword.span, "first \"bind\""),
+            );
+            return;
+        }
+        self.listener =
+            Some(ListenerDraft { keyword: keyword.clone(), address: address.clone(), parameters });
+    }
+
+    fn table(&mut self, mut arguments: Arguments<'_>, report: &mut Report) {
+        let keyword = arguments.keyword();
+        let example = "table t1 type ip size 100k expire 30m store http_req_rate(10s)";
+        let Some(name) = arguments.value(keyword, "a name and arguments", example, report) else { return };
+        if !check_name(name, "a table", report) {
+            return;
+        }
+        let full_name = format!("{}/{}", self.name.text, name.text);
+        self.tables.extend(table::parse(&full_name, name, Form::Section, arguments, report));
+        self.table_names.push((full_name, name.clone()));
+    }
+
+    fn shards(&mut self, arguments: Arguments<'_>, report: &mut Report) {
+        if !self.first(arguments.keyword(), report) {
+            return;
+        }
+        if let Some(word) = arguments.only_value("a number", "shards 3", report) {
+            self.shards = number(word, 1, u32::MAX, "a number of shards", report);
+        }
+    }
+
+    fn dynamic_peers(&mut self, mut arguments: Arguments<'_>, report: &mut Report) {
+        const EXAMPLE: &str = "dynamic-peers from 10.0.0.0/8 max 100";
+        if !self.first(arguments.keyword(), report) {
+            return;
+        }
+        let mut dynamic = DynamicPeers { from: Vec::new(), max: DynamicPeers::MAX };
+        while let Some(word) = arguments.next() {
+            match word.text.as_str() {
+                "from" => {
+                    let Some(first) = arguments.value(word, "a block of addresses", EXAMPLE, report) else {
+                        break;
+                    };
+                    dynamic.from.extend(block(first, report));
+                    while let Some(next) =
+                        arguments.peek().filter(|word| !["max", "from"].contains(&&*word.text))
+                    {
+                        arguments.next();
+                        dynamic.from.extend(block(next, report));
+                    }
+                }
+                "max" => {
+                    let Some(value) = arguments.value(word, "a number", EXAMPLE, report) else { break };
+                    dynamic.max = table::size(value, 1, u32::MAX, report).unwrap_or(dynamic.max);
+                }
+                _ => {
+                    report.unknown(word, "word", "after dynamic-peers", &["from", "max"]);
+                    break;
+                }
+            }
+        }
+        self.dynamic_peers = Some(dynamic);
+    }
+
+    fn dynamic_tables(&mut self, mut arguments: Arguments<'_>, report: &mut Report) {
+        const EXAMPLE: &str = "dynamic-tables size 100k max 50";
+        if !self.first(arguments.keyword(), report) {
+            return;
+        }
+        let mut dynamic = DynamicTables { size: DynamicTables::SIZE, max: DynamicTables::MAX };
+        while let Some(word) = arguments.next() {
+            let target = match word.text.as_str() {
+                "size" => &mut dynamic.size,
+                "max" => &mut dynamic.max,
+                _ => {
+                    report.unknown(word, "word", "after dynamic-tables", &["size", "max"]);
+                    break;
+                }
+            };
+            let Some(value) = arguments.value(word, "a number", EXAMPLE, report) else { break };
+            *target = table::size(value, 1, u32::MAX, report).unwrap_or(*target);
+        }
+        self.dynamic_tables = Some(dynamic);
+    }
+
+    /// Whether a keyword is given for the first time; reports the second.
+    fn first(&mut self, keyword: &Word, report: &mut Report) -> bool {
+        if let Some(first) = self.once.iter().find(|first| first.text == keyword.text) {
+            report.push(
+                Diagnostic::error(
+                    keyword.span,
+                    format!("\"{}\" is given twice in the section", keyword.text),
+                )
+                .label("second line")
+                .related(first.span, "first line"),
+            );
+            return false;
+        }
+        self.once.push(keyword.clone());
+        true
+    }
+
+    /// Whether there is a `shards` line that was refused.
+    pub(super) fn has_faulty_shards(&self) -> bool {
+        self.shards.is_none() && self.once.iter().any(|keyword| keyword.text == "shards")
+    }
+
+    /// The names on `peer` and `server` lines, for messages.
+    pub(super) fn member_names(&self) -> String {
+        let names: Vec<_> = self.members.iter().map(|member| format!("\"{}\"", member.name.text)).collect();
+        listed(&names)
+    }
+}
+
+fn block(word: &Word, report: &mut Report) -> Option<Cidr> {
+    let block = word.text.parse();
+    if let Err(error) = &block {
+        let title = format!("\"{}\" is not a block of addresses", word.text);
+        report.push(Diagnostic::error(word.span, title).label(format!("{error}")));
+    }
+    block.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::arguments::tests::{titles, words};
+    use super::*;
+
+    fn read(lines: &[&str]) -> (PeersDraft, Report) {
+        let mut report = Report::default();
+        let mut draft = PeersDraft::new(words("p").remove(0));
+        for line in lines {
+            draft.line(Arguments::new(&words(line)).unwrap(), &mut report);
+        }
+        (draft, report)
+    }
+
+    #[test]
+    fn dynamic_keywords() {
+        let (draft, report) =
+            read(&["dynamic-peers from 127.0.0.0/8 ::1 max 10", "dynamic-tables size 1k max 3"]);
+        assert_eq!(titles(&report), [""; 0]);
+        let peers = draft.dynamic_peers.unwrap();
+        assert_eq!((peers.from.len(), peers.max), (2, 10));
+        assert_eq!(draft.dynamic_tables, Some(DynamicTables { size: 1024, max: 3 }));
+
+        let (draft, _) = read(&["dynamic-peers", "dynamic-tables"]);
+        assert_eq!(draft.dynamic_peers, Some(DynamicPeers { from: Vec::new(), max: 1024 }));
+        assert_eq!(draft.dynamic_tables, Some(DynamicTables { size: 102_400, max: 256 }));
+    }
+
+    #[test]
+    fn faults_of_single_lines() {
+        for (lines, title) in [
+            (&["peer"][..], "\"peer\" needs a name and an address"),
+            (&["peer a/b 1.2.3.4:1"], "\"a/b\" is no name for a peer"),
+            (&["bind"], "\"bind\" needs an address"),
+            (&["bind :1", "bind :2"], "a peers section has one listener"),
+            (&["shards 0"], "\"0\" is not a number of shards"),
+            (&["shards 1 2"], "unexpected \"2\" on the line of \"shards\""),
+            (&["shards 1", "shards 2"], "\"shards\" is given twice in the section"),
+            (&["disabled x"], "unexpected \"x\" on the line of \"disabled\""),
+            (&["log global"], "\"log\" has no effect in a peers section"),
+            (&["tabel t"], "unknown keyword \"tabel\""),
+            (&["table a/b type ip size 1"], "\"a/b\" is no name for a table"),
+            (&["dynamic-peers form 10.0.0.0/8"], "unknown word \"form\""),
+            (&["dynamic-peers from"], "\"from\" needs a block of addresses"),
+            (&["dynamic-peers from 10.0.0.1/8"], "\"10.0.0.1/8\" is not a block of addresses"),
+            (&["dynamic-tables size 0"], "\"0\" is out of range"),
+        ] {
+            assert_eq!(titles(&read(lines).1), [title], "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_disabled_and_enabled_counts() {
+        assert!(read(&["enabled", "disabled"]).0.disabled);
+        assert!(!read(&["disabled", "enabled"]).0.disabled);
+    }
+
+    #[test]
+    fn defaults_hold_for_the_lines_after_them() {
+        let (draft, _) =
+            read(&["server a 1.2.3.4:1", "default-server ssl verify none", "server b 1.2.3.4:2"]);
+        let tls: Vec<_> = draft.members.iter().map(|member| member.server.has_tls()).collect();
+        assert_eq!(tls, [false, true]);
+    }
+}

@@ -1,0 +1,133 @@
+//! Names that lead from one declaration to another: `peers` and `write-to`, and names that must be unique.
+
+use std::collections::BTreeMap;
+
+use super::arguments::{Report, Word, listed};
+use super::diagnostic::{Diagnostic, closest};
+use super::model::{PeersSection, TableEntry};
+use super::peers::PeersDraft;
+use super::proxy::ProxyDraft;
+use super::source::Span;
+use super::table::TableDraft;
+
+/// Reports tables that share a name and references that lead nowhere.
+pub(super) fn check(sections: &[PeersDraft], proxies: &[ProxyDraft], report: &mut Report) {
+    let mut names: BTreeMap<&str, Span> = BTreeMap::new();
+    let of_sections = sections.iter().flat_map(|section| &section.table_names);
+    let of_proxies =
+        proxies.iter().filter(|proxy| proxy.line.is_some()).map(|proxy| (&proxy.name.text, &proxy.name));
+    for (full_name, word) in of_sections.map(|(name, word)| (name, word)).chain(of_proxies) {
+        if let Some(&first) = names.get(full_name.as_str()) {
+            report.push(
+                Diagnostic::error(word.span, format!("the table \"{full_name}\" is declared twice"))
+                    .label("second declaration")
+                    .related(first, "first declaration"),
+            );
+        } else {
+            names.insert(full_name, word.span);
+        }
+    }
+    let tables: Vec<_> = tables(sections, proxies).collect();
+    for table in &tables {
+        if let Some(section) = &table.peers {
+            check_section(section, sections, report);
+        }
+        if let Some(target) = &table.write_to {
+            check_target(table, target, &tables, &names, report);
+        }
+    }
+}
+
+/// Hands the tables out to the sections they are shared in, in declaration order; returns those shared with nobody.
+pub(super) fn distribute(
+    sections: &mut [PeersSection],
+    drafts: Vec<PeersDraft>,
+    proxies: Vec<ProxyDraft>,
+) -> Vec<TableEntry> {
+    let mut local = Vec::new();
+    let of_sections = drafts.into_iter().flat_map(|draft| {
+        let section = draft.name.text;
+        draft.tables.into_iter().map(move |table| (Some(section.clone()), table))
+    });
+    let of_proxies = proxies.into_iter().filter_map(|proxy| proxy.table).map(|table| {
+        let section = table.peers.as_ref().map(|section| section.text.clone());
+        (section, table)
+    });
+    let mut all: Vec<_> = of_sections.chain(of_proxies).collect();
+    all.sort_by_key(|(_, table)| table.span);
+    for (name, table) in all {
+        let entry = TableEntry { definition: table.definition, span: table.span };
+        match sections.iter_mut().find(|section| name.as_ref() == Some(&section.name)) {
+            Some(section) => section.tables.push(entry),
+            None => local.push(entry),
+        }
+    }
+    local
+}
+
+fn tables<'d>(sections: &'d [PeersDraft], proxies: &'d [ProxyDraft]) -> impl Iterator<Item = &'d TableDraft> {
+    let of_sections = sections.iter().flat_map(|section| &section.tables);
+    of_sections.chain(proxies.iter().filter_map(|proxy| proxy.table.as_ref()))
+}
+
+fn check_section(name: &Word, sections: &[PeersDraft], report: &mut Report) {
+    if sections.iter().any(|section| section.name.text == name.text) {
+        return;
+    }
+    let mut known: Vec<_> = sections.iter().map(|section| section.name.text.as_str()).collect();
+    known.sort_unstable();
+    known.dedup();
+    let error = Diagnostic::error(name.span, format!("there is no peers section \"{}\"", name.text))
+        .label("not declared");
+    report.push(names_help(error, &name.text, &known, "peers sections"));
+}
+
+fn check_target(
+    source: &TableDraft,
+    target: &Word,
+    tables: &[&TableDraft],
+    names: &BTreeMap<&str, Span>,
+    report: &mut Report,
+) {
+    if source.definition.name == target.text {
+        let error = Diagnostic::error(target.span, "a table cannot write to itself");
+        return report.push(error.label("this very table"));
+    }
+    let Some(found) = tables.iter().find(|table| table.definition.name == target.text) else {
+        // A target whose own line has faults is there all the same.
+        if !names.contains_key(target.text.as_str()) {
+            let known: Vec<_> =
+                names.keys().copied().filter(|&name| name != source.definition.name).collect();
+            let error = Diagnostic::error(target.span, format!("there is no table \"{}\"", target.text))
+                .label("not declared");
+            report.push(names_help(error, &target.text, &known, "tables"));
+        }
+        return;
+    };
+    if found.definition.key_type != source.definition.key_type {
+        report.push(
+            Diagnostic::error(target.span, format!("the keys of \"{}\" are of another type", target.text))
+                .label("cannot be written to")
+                .related(source.type_span, "keys of this table")
+                .related(found.type_span, "keys of the target"),
+        );
+    }
+    if let Some(onward) = &found.write_to {
+        report.push(
+            Diagnostic::error(
+                target.span,
+                format!("the table \"{}\" writes to another table itself", target.text),
+            )
+            .label("cannot be written to")
+            .related(onward.span, "its own target"),
+        );
+    }
+}
+
+fn names_help(error: Diagnostic, name: &str, known: &[&str], what: &str) -> Diagnostic {
+    let error = match closest(name, known.iter().copied()) {
+        Some(meant) => error.help(format!("did you mean \"{meant}\"?")),
+        None => error,
+    };
+    error.help(format!("declared {what}: {}", listed(known)))
+}

@@ -1,0 +1,539 @@
+//! The parameters of `bind`, `server` and `peer` lines: TLS and shard; the rest of HAProxy's is named, not obeyed.
+
+use std::path::{Path, PathBuf};
+
+use super::arguments::{Arguments, Report, Word, listed, number};
+use super::diagnostic::{Diagnostic, closest};
+use super::global::Bases;
+use super::model::{BindTls, CaFile, ServerTls, TlsVersion, TlsVersions, Verify};
+use super::source::Span;
+
+/// What a line configures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// `bind`, `default-bind`.
+    Bind,
+    /// `server`, `default-server`.
+    Server,
+    /// `peer`: a listener on the node it names, a server on the others.
+    Peer,
+}
+
+/// Parameters that are understood, and the roles they go with.
+const WORDS: [(&str, &[Role]); 22] = {
+    const ANY: &[Role] = &[Role::Bind, Role::Server, Role::Peer];
+    const SERVER: &[Role] = &[Role::Server, Role::Peer];
+    [
+        ("ssl", ANY),
+        ("crt", ANY),
+        ("ca-file", ANY),
+        ("verify", ANY),
+        ("alpn", ANY),
+        ("ssl-min-ver", ANY),
+        ("ssl-max-ver", ANY),
+        ("force-tlsv12", ANY),
+        ("force-tlsv13", ANY),
+        ("no-tlsv12", ANY),
+        ("no-tlsv13", ANY),
+        ("no-sslv3", ANY),
+        ("no-tlsv10", ANY),
+        ("no-tlsv11", ANY),
+        ("no-ssl", SERVER),
+        ("no-verify", SERVER),
+        ("sni", SERVER),
+        ("no-sni", SERVER),
+        ("verifyhost", SERVER),
+        ("no-verifyhost", SERVER),
+        ("no-alpn", ANY),
+        ("shard", SERVER),
+    ]
+};
+
+/// Parameters of servers that HAProxy, too, gives no meaning in a `peers` section, or that only tune: without a value.
+const IGNORED_SERVER_FLAGS: &str = "\
+    check no-check backup no-backup disabled enabled stick non-stick check-ssl no-check-ssl \
+    check-send-proxy no-check-send-proxy check-via-socks4 agent-check no-agent-check tfo no-tfo \
+    allow-0rtt ssl-reuse no-ssl-reuse tls-tickets no-tls-tickets check-reuse-pool no-check-reuse-pool";
+
+/// The same, followed by a value.
+const IGNORED_SERVER_VALUES: &str = "\
+    inter fastinter downinter rise fall weight maxconn minconn maxqueue slowstart cookie on-error \
+    on-marked-down on-marked-up observe error-limit agent-addr agent-port agent-inter agent-send addr \
+    port check-alpn check-proto check-sni check-pool-conn-name resolvers resolve-prefer resolve-net \
+    resolve-opts init-addr init-state track redir id pool-max-conn pool-low-conn pool-purge-delay \
+    max-reuse ws log-proto log-bufsize hash-key guid tcp-ut cc pool-conn-name idle-ping healthcheck";
+
+/// Parameters of listeners that only tune or name: without a value.
+const IGNORED_BIND_FLAGS: &str = "tfo defer-accept allow-0rtt tls-tickets no-tls-tickets";
+
+/// The same, followed by a value.
+const IGNORED_BIND_VALUES: &str =
+    "name id backlog maxconn nice thread process guid-prefix mss tcp-ut cc idle-ping severity-output";
+
+/// Parameters that would change what is on the wire or who may connect, and that stickd cannot honour.
+const REFUSED: &str = "\
+    accept-proxy accept-netscaler-cip send-proxy send-proxy-v2 send-proxy-v2-ssl send-proxy-v2-ssl-cn \
+    proxy-v2-options set-proxy-v2-tlv-fmt source usesrc interface namespace transparent socks4 crl-file \
+    ciphers ciphersuites curves ecdhe sigalgs client-sigalgs crt-list ca-verify-file ca-sign-file \
+    ca-sign-pass ca-ignore-err crt-ignore-err generate-certificates strict-sni npn v4v6 v6only mode user \
+    group uid gid expose-fd level proto force-sslv3 force-tlsv10 force-tlsv11 ech ktls renegotiate \
+    no-renegotiate no-ca-names shards quic-force-retry default-crt";
+
+/// What the parameters of a line say; those absent are `None`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Parameters {
+    ssl: Option<bool>,
+    crt: Option<PathBuf>,
+    ca_file: Option<CaFile>,
+    verify: Option<(Verify, Span)>,
+    sni: Option<Option<String>>,
+    verify_host: Option<Option<String>>,
+    min: Option<TlsVersion>,
+    max: Option<TlsVersion>,
+    alpn: Option<Vec<String>>,
+    /// Place of the first TLS word other than `ssl`.
+    tls_word: Option<Span>,
+    pub(super) shard: Option<(u32, Span)>,
+    /// Whether something was reported, so that what is missing may be what was refused.
+    faulty: bool,
+}
+
+impl Parameters {
+    /// Reads the rest of a line.
+    pub(super) fn parse(mut arguments: Arguments<'_>, role: Role, report: &mut Report) -> Self {
+        let mut parameters = Self::default();
+        while let Some(word) = arguments.next() {
+            // After a fault the rest of the line may be values: stop.
+            if parameters.parameter(word, role, &mut arguments, report).is_none() {
+                parameters.faulty = true;
+                break;
+            }
+        }
+        parameters
+    }
+
+    /// These parameters with those of a `default-…` line behind them.
+    pub(super) fn or(&self, defaults: &Self) -> Self {
+        let (own, defaults) = (self.clone(), defaults.clone());
+        Self {
+            ssl: own.ssl.or(defaults.ssl),
+            crt: own.crt.or(defaults.crt),
+            ca_file: own.ca_file.or(defaults.ca_file),
+            verify: own.verify.or(defaults.verify),
+            sni: own.sni.or(defaults.sni),
+            verify_host: own.verify_host.or(defaults.verify_host),
+            min: own.min.or(defaults.min),
+            max: own.max.or(defaults.max),
+            alpn: own.alpn.or(defaults.alpn),
+            tls_word: own.tls_word,
+            shard: own.shard.or(defaults.shard),
+            faulty: own.faulty || defaults.faulty,
+        }
+    }
+
+    fn parameter(
+        &mut self,
+        word: &Word,
+        role: Role,
+        arguments: &mut Arguments<'_>,
+        report: &mut Report,
+    ) -> Option<()> {
+        let known = WORDS.into_iter().find(|(known, roles)| *known == word.text && roles.contains(&role));
+        if known.is_none() {
+            return unknown(word, role, arguments, report);
+        }
+        match word.text.as_str() {
+            "ssl" => self.ssl = Some(true),
+            "no-ssl" => self.ssl = Some(false),
+            "shard" => {
+                let value = arguments.value(word, "a number", "shard 2", report)?;
+                self.shard = Some((number(value, 0, u32::MAX, "a shard", report)?, value.span));
+            }
+            _ => {
+                self.tls_word.get_or_insert(word.span);
+                self.tls(word, role, arguments, report)?;
+            }
+        }
+        Some(())
+    }
+
+    fn tls(
+        &mut self,
+        word: &Word,
+        role: Role,
+        arguments: &mut Arguments<'_>,
+        report: &mut Report,
+    ) -> Option<()> {
+        let mut value = |what, example| arguments.value(word, what, example, report);
+        match word.text.as_str() {
+            "crt" => self.crt = Some(PathBuf::from(&value("a file", "crt /etc/stickd/node.pem")?.text)),
+            "ca-file" => {
+                let file = value("a file, or @system-ca", "ca-file /etc/stickd/ca.pem")?;
+                self.ca_file = Some(match file.text.as_str() {
+                    "@system-ca" => CaFile::System,
+                    path => CaFile::File(PathBuf::from(path)),
+                });
+            }
+            "verify" => {
+                let value = value("a word", "verify required")?;
+                self.verify = Some((verify(value, role, report)?, value.span));
+            }
+            "no-verify" => self.verify = Some((Verify::None, word.span)),
+            "sni" => self.sni = Some(Some(sni(value("a name", "sni str(node1.example.org)")?, report)?)),
+            "no-sni" => self.sni = Some(None),
+            "verifyhost" => {
+                self.verify_host = Some(Some(value("a name", "verifyhost node1.example.org")?.text.clone()));
+            }
+            "no-verifyhost" => self.verify_host = Some(None),
+            "alpn" => {
+                let list = value("a list of protocols", "alpn haproxy-peers")?;
+                self.alpn = Some(list.text.split(',').map(str::to_owned).collect());
+            }
+            "no-alpn" => self.alpn = Some(Vec::new()),
+            "ssl-min-ver" => {
+                let value = value("a TLS version", "ssl-min-ver TLSv1.2")?;
+                self.min = Some(version(value, true, report)?);
+            }
+            "ssl-max-ver" => {
+                let value = value("a TLS version", "ssl-max-ver TLSv1.3")?;
+                self.max = Some(version(value, false, report)?);
+            }
+            "force-tlsv12" => (self.min, self.max) = (Some(TlsVersion::V12), Some(TlsVersion::V12)),
+            "force-tlsv13" => (self.min, self.max) = (Some(TlsVersion::V13), Some(TlsVersion::V13)),
+            "no-tlsv12" => self.min = Some(TlsVersion::V13),
+            "no-tlsv13" => self.max = Some(TlsVersion::V12),
+            // no-sslv3, no-tlsv10 and no-tlsv11 ask for what holds anyway.
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// Whether TLS is asked for.
+    pub(super) fn has_tls(&self) -> bool {
+        self.ssl == Some(true)
+    }
+
+    /// TLS of a listener whose line is at `at`: `None` when it is plain, or after a fault, which is reported.
+    pub(super) fn bind_tls(&self, at: Span, bases: &Bases, report: &mut Report) -> Option<BindTls> {
+        if !self.has_tls() || self.faulty {
+            self.warn_plain(report);
+            return None;
+        }
+        let versions = self.versions(at, report)?;
+        let Some(crt) = &self.crt else {
+            report.push(
+                Diagnostic::error(at, "a listener with \"ssl\" needs a certificate")
+                    .label("\"crt FILE\" is missing")
+                    .help("for example `bind :10000 ssl crt /etc/stickd/node.pem`: certificate chain and key, PEM"),
+            );
+            return None;
+        };
+        let verify = self.verify.map_or(Verify::None, |(verify, _)| verify);
+        if let Some((Verify::Optional | Verify::Required, span)) =
+            self.verify.filter(|_| self.ca_file.is_none())
+        {
+            report.push(
+                Diagnostic::error(span, "no authority to verify certificates of peers with")
+                    .label("needs \"ca-file FILE\""),
+            );
+            return None;
+        }
+        let ca_file = self.ca_file.clone().map(|file| based_ca(file, bases));
+        let alpn = self.alpn.clone().unwrap_or_default();
+        Some(BindTls { crt: based(crt, bases.crt.as_deref()), ca_file, verify, versions, alpn })
+    }
+
+    /// TLS towards a peer whose line is at `at`: `None` when it is plain, or after a fault, which is reported.
+    pub(super) fn server_tls(&self, at: Span, bases: &Bases, report: &mut Report) -> Option<ServerTls> {
+        if !self.has_tls() || self.faulty {
+            self.warn_plain(report);
+            return None;
+        }
+        let versions = self.versions(at, report)?;
+        let verify = self.verify.map_or(Verify::Required, |(verify, _)| verify);
+        if let Some((Verify::Optional, span)) = self.verify {
+            let error = Diagnostic::error(span, "\"verify optional\" is for listeners");
+            report.push(
+                error.label("this line names another node").help("write `verify required` or `verify none`"),
+            );
+            return None;
+        }
+        if verify == Verify::Required && self.ca_file.is_none() {
+            report.push(
+                Diagnostic::error(at, "no authority to verify the peer's certificate with")
+                    .label("\"ca-file FILE\" is missing")
+                    .help("write `ssl verify required ca-file FILE`, or `ssl verify none` to trust any certificate"),
+            );
+            return None;
+        }
+        Some(ServerTls {
+            ca_file: self.ca_file.clone().map(|file| based_ca(file, bases)),
+            verify,
+            crt: self.crt.as_deref().map(|crt| based(crt, bases.crt.as_deref())),
+            sni: self.sni.clone().flatten(),
+            verify_host: self.verify_host.clone().flatten(),
+            versions,
+            alpn: self.alpn.clone().unwrap_or_default(),
+        })
+    }
+
+    /// TLS towards the own listener of a `peer` line, whose words describe the listener: verified if there is an
+    /// authority, else not, because what is connected to is this very machine.
+    pub(super) fn own_tls(&self, at: Span, bases: &Bases, report: &mut Report) -> Option<ServerTls> {
+        let verify = if self.ca_file.is_some() { Verify::Required } else { Verify::None };
+        Self { verify: Some((verify, at)), tls_word: None, ..self.clone() }.server_tls(at, bases, report)
+    }
+
+    fn versions(&self, at: Span, report: &mut Report) -> Option<TlsVersions> {
+        let default = TlsVersions::default();
+        let versions =
+            TlsVersions { min: self.min.unwrap_or(default.min), max: self.max.unwrap_or(default.max) };
+        if versions.min > versions.max {
+            let error = Diagnostic::error(at, "no TLS version is left to speak");
+            report.push(error.label("the lowest version allowed is above the highest"));
+            return None;
+        }
+        Some(versions)
+    }
+
+    fn warn_plain(&self, report: &mut Report) {
+        if let Some(span) = self.tls_word.filter(|_| self.ssl.is_none() && !self.faulty) {
+            report.push(
+                Diagnostic::warning(span, "TLS parameters without \"ssl\" have no effect")
+                    .label("the connection is not encrypted")
+                    .help("add \"ssl\" to the line, or remove this"),
+            );
+        }
+    }
+}
+
+fn unknown(word: &Word, role: Role, arguments: &mut Arguments<'_>, report: &mut Report) -> Option<()> {
+    let text = word.text.as_str();
+    if let Some(has_value) = ignored(text, role) {
+        let value = if has_value { arguments.next() } else { None };
+        let span = value.map_or(word.span, |value| word.span.to(value.span));
+        let warning = Diagnostic::warning(span, format!("\"{text}\" has no effect between peers"));
+        report.push(warning.label("can be removed"));
+        return Some(());
+    }
+    if lists(REFUSED, text) {
+        report.push(
+            Diagnostic::error(word.span, format!("stickd cannot honour \"{text}\""))
+                .label("HAProxy's, but not supported here")
+                .help(
+                    "remove it if the peers work without; it is refused because ignoring it could surprise",
+                ),
+        );
+        return None;
+    }
+    let known: Vec<_> =
+        WORDS.into_iter().filter(|(_, roles)| roles.contains(&role)).map(|(word, _)| word).collect();
+    let place = if role == Role::Bind { "on a listener" } else { "on a peer" };
+    report.unknown(word, "parameter", place, &known);
+    None
+}
+
+/// Whether the word after a peer's name is a parameter, or meant as one, rather than an address.
+pub(super) fn is_parameter(text: &str, role: Role) -> bool {
+    let known = || WORDS.into_iter().map(|(word, _)| word);
+    known().any(|word| word == text)
+        || ignored(text, role).is_some()
+        || lists(REFUSED, text)
+        || (!text.contains([':', '/', '@', '.']) && closest(text, known()).is_some())
+}
+
+/// Whether a parameter is accepted without effect, and then whether a value follows.
+fn ignored(text: &str, role: Role) -> Option<bool> {
+    let in_roles = |bind: &str, server: &str| {
+        (role != Role::Server && lists(bind, text)) || (role != Role::Bind && lists(server, text))
+    };
+    if in_roles(IGNORED_BIND_VALUES, IGNORED_SERVER_VALUES) {
+        return Some(true);
+    }
+    in_roles(IGNORED_BIND_FLAGS, IGNORED_SERVER_FLAGS).then_some(false)
+}
+
+fn lists(list: &str, word: &str) -> bool {
+    list.split(' ').any(|listed| listed == word)
+}
+
+fn verify(value: &Word, role: Role, report: &mut Report) -> Option<Verify> {
+    match (value.text.as_str(), role) {
+        ("none", _) => Some(Verify::None),
+        ("required", _) => Some(Verify::Required),
+        ("optional", Role::Bind | Role::Peer) => Some(Verify::Optional),
+        (_, Role::Server) => {
+            report.unknown(value, "word", "after verify", &["none", "required"]);
+            None
+        }
+        _ => {
+            report.unknown(value, "word", "after verify", &["none", "optional", "required"]);
+            None
+        }
+    }
+}
+
+/// A constant name, plain or as `str(NAME)`; other expressions need a request, which peers do not have.
+fn sni(value: &Word, report: &mut Report) -> Option<String> {
+    let name = value.text.strip_prefix("str(").and_then(|rest| rest.strip_suffix(')')).unwrap_or(&value.text);
+    if name.is_empty() || name.contains(['(', ')', ',', ' ']) {
+        report.push(
+            Diagnostic::error(value.span, "the name for SNI is not a constant")
+                .label("only a name is allowed")
+                .help("write `sni str(node1.example.org)`"),
+        );
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+/// Reads a TLS version; as a minimum, versions below 1.2 mean 1.2, with a warning.
+fn version(value: &Word, minimum: bool, report: &mut Report) -> Option<TlsVersion> {
+    match value.text.as_str() {
+        "TLSv1.2" => Some(TlsVersion::V12),
+        "TLSv1.3" => Some(TlsVersion::V13),
+        "SSLv3" | "TLSv1.0" | "TLSv1.1" if minimum => {
+            let warning = Diagnostic::warning(value.span, format!("stickd does not speak {}", value.text));
+            report.push(warning.label("the lowest version is TLSv1.2"));
+            Some(TlsVersion::V12)
+        }
+        _ => {
+            let known = ["TLSv1.2", "TLSv1.3"];
+            let error = Diagnostic::error(value.span, format!("stickd does not speak \"{}\"", value.text));
+            report
+                .push(error.label("not a TLS version here").help(format!("allowed are {}", listed(&known))));
+            None
+        }
+    }
+}
+
+fn based(path: &Path, base: Option<&Path>) -> PathBuf {
+    base.map_or_else(|| path.to_owned(), |base| base.join(path))
+}
+
+fn based_ca(file: CaFile, bases: &Bases) -> CaFile {
+    match file {
+        CaFile::File(path) => CaFile::File(based(&path, bases.ca.as_deref())),
+        CaFile::System => CaFile::System,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::arguments::tests::{titles, words};
+    use super::*;
+
+    fn read(line: &str) -> (Parameters, Report) {
+        let role = match line.split(' ').next() {
+            Some("bind") => Role::Bind,
+            Some("server") => Role::Server,
+            _ => Role::Peer,
+        };
+        let (words, mut report) = (words(line), Report::default());
+        let parameters = Parameters::parse(Arguments::new(&words).unwrap(), role, &mut report);
+        (parameters, report)
+    }
+
+    fn bases() -> Bases {
+        Bases { ca: Some("/ca".into()), crt: Some("/crt".into()) }
+    }
+
+    fn at() -> Span {
+        Span::new(0, 0, 1)
+    }
+
+    #[test]
+    fn tls_of_a_server() {
+        let (parameters, mut report) = read(
+            "server ssl ca-file ca.pem crt /abs.pem sni str(n.example) verifyhost h no-sslv3 ssl-min-ver TLSv1.3 \
+             alpn a,b shard 2",
+        );
+        let tls = parameters.server_tls(at(), &bases(), &mut report).unwrap();
+        assert_eq!(titles(&report), [""; 0]);
+        assert_eq!(tls.ca_file, Some(CaFile::File("/ca/ca.pem".into())));
+        assert_eq!(tls.crt, Some("/abs.pem".into()));
+        assert_eq!((tls.sni.as_deref(), tls.verify_host.as_deref()), (Some("n.example"), Some("h")));
+        assert_eq!(tls.verify, Verify::Required);
+        assert_eq!(tls.versions, TlsVersions { min: TlsVersion::V13, max: TlsVersion::V13 });
+        assert_eq!(tls.alpn, ["a", "b"]);
+        assert_eq!(parameters.shard.unwrap().0, 2);
+    }
+
+    #[test]
+    fn tls_of_a_listener() {
+        let (parameters, mut report) =
+            read("bind ssl crt n.pem verify optional ca-file @system-ca no-tlsv13");
+        let tls = parameters.bind_tls(at(), &bases(), &mut report).unwrap();
+        assert_eq!(titles(&report), [""; 0]);
+        assert_eq!(tls.crt, PathBuf::from("/crt/n.pem"));
+        assert_eq!((tls.ca_file, tls.verify), (Some(CaFile::System), Verify::Optional));
+        assert_eq!(tls.versions, TlsVersions { min: TlsVersion::V12, max: TlsVersion::V12 });
+    }
+
+    #[test]
+    fn a_line_is_stronger_than_its_defaults() {
+        let (defaults, _) = read("server ssl verify none sni a");
+        let (own, mut report) = read("server no-sni crt x");
+        let tls = own.or(&defaults).server_tls(at(), &Bases::default(), &mut report).unwrap();
+        assert_eq!((tls.verify, tls.sni, tls.crt), (Verify::None, None, Some("x".into())));
+        let plain = read("server no-ssl").0.or(&defaults);
+        assert_eq!(plain.server_tls(at(), &Bases::default(), &mut report), None);
+        assert_eq!(titles(&report), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_incomplete_is_refused() {
+        for (line, title) in [
+            ("server ssl", "no authority to verify the peer's certificate with"),
+            ("server ssl verify none ssl-min-ver TLSv1.3 no-tlsv13", "no TLS version is left to speak"),
+            ("bind ssl", "a listener with \"ssl\" needs a certificate"),
+            ("bind ssl crt x verify required", "no authority to verify certificates of peers with"),
+            ("bind crt x", "TLS parameters without \"ssl\" have no effect"),
+            ("server verify none", "TLS parameters without \"ssl\" have no effect"),
+        ] {
+            let (parameters, mut report) = read(line);
+            if line.starts_with("bind") {
+                assert_eq!(parameters.bind_tls(at(), &bases(), &mut report), None, "{line}");
+            } else {
+                assert_eq!(parameters.server_tls(at(), &bases(), &mut report), None, "{line}");
+            }
+            assert_eq!(titles(&report), [title], "{line}");
+        }
+    }
+
+    #[test]
+    fn other_words_are_named() {
+        for (line, expected) in [
+            (
+                "server check inter 2s weight 10",
+                &[
+                    "\"check\" has no effect between peers",
+                    "\"inter\" has no effect between peers",
+                    "\"weight\" has no effect between peers",
+                ][..],
+            ),
+            ("server send-proxy check", &["stickd cannot honour \"send-proxy\""]),
+            ("server sll", &["unknown parameter \"sll\""]),
+            ("bind sni x", &["unknown parameter \"sni\""]),
+            ("bind check", &["unknown parameter \"check\""]),
+            (
+                "bind name x backlog 5 tfo",
+                &[
+                    "\"name\" has no effect between peers",
+                    "\"backlog\" has no effect between peers",
+                    "\"tfo\" has no effect between peers",
+                ],
+            ),
+            ("server backlog 5", &["unknown parameter \"backlog\""]),
+            ("bind shards 4", &["stickd cannot honour \"shards\""]),
+            ("server verify optional", &["unknown word \"optional\""]),
+            ("server sni req.hdr(host)", &["the name for SNI is not a constant"]),
+            ("server ssl-max-ver TLSv1.1", &["stickd does not speak \"TLSv1.1\""]),
+            ("server ssl-min-ver TLSv1.0", &["stickd does not speak TLSv1.0"]),
+            ("peer shard x", &["\"x\" is not a shard"]),
+            ("peer crt", &["\"crt\" needs a file"]),
+        ] {
+            assert_eq!(titles(&read(line).1), expected, "{line}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The parts of the stickd daemon, one module each.
+
+pub mod config;
