@@ -19,7 +19,10 @@ const PUBLIC_ARCHIVE: &str = "http://deb.debian.org/debian";
 /// Unpacks `haproxy` of `suite` into `<directory>/root` and writes the script `<directory>/haproxy`.
 pub(super) fn unpack(suite: &str, directory: &Path) -> Result<()> {
     let apt = Apt::new(suite, &directory.join("apt"))?;
-    run::output(apt.command().arg("update"))?;
+    // Without the option apt counts a suite that it could not reach as a success.
+    run::output(apt.command().args(["update", "--error-on=any"])).with_context(|| {
+        format!("cannot read Debian's suite {suite} from {}: is it reachable? The address comes from the system's apt sources", apt.archive)
+    })?;
     let install = ["-y", "--no-install-recommends", "--download-only", "install", "haproxy"];
     run::output(apt.command().args(install))?;
     let root = directory.join("root");
@@ -41,6 +44,7 @@ pub(super) fn unpack(suite: &str, directory: &Path) -> Result<()> {
 /// An apt of its own in a directory.
 struct Apt {
     directory: PathBuf,
+    archive: String,
 }
 
 impl Apt {
@@ -53,7 +57,7 @@ impl Apt {
         let options = format!("target=Packages signed-by={}", tools::DEBIAN_KEYRING);
         fs::write(directory.join("sources.list"), format!("deb [{options}] {archive} {suite} main\n"))?;
         fs::write(directory.join("state/status"), "")?;
-        Ok(Self { directory: directory.to_owned() })
+        Ok(Self { directory: directory.to_owned(), archive })
     }
 
     fn command(&self) -> Command {
