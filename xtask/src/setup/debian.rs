@@ -84,13 +84,9 @@ impl Apt {
 
 /// The Debian archive that the system's apt uses, or the public one.
 fn archive() -> Result<String> {
-    let format = "$(RELEASE) $(COMPONENT) $(REPO_URI)";
-    let listed = run::output(Command::new("apt-get").args([
-        "indextargets",
-        "--format",
-        format,
-        "Created-By: Packages",
-    ]))?;
+    // Without release information: a fresh machine has not fetched any yet.
+    let options = ["indextargets", "--no-release-info", "--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)"];
+    let listed = run::output(Command::new("apt-get").args(options).arg("Created-By: Packages"))?;
     Ok(archive_in(&listed).unwrap_or(PUBLIC_ARCHIVE).to_owned())
 }
 
