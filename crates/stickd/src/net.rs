@@ -1,0 +1,168 @@
+//! Listening and connecting, over TCP and Unix sockets.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream, lookup_host};
+
+use crate::config::Address;
+use crate::config::address::Family;
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A connection of any kind.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// A connection with its ends, as `show peers` prints them.
+pub struct Connected {
+    /// The bytes.
+    pub stream: Box<dyn Stream>,
+    /// The other end: `<ip>:<port>`, or `unix:<path>`.
+    pub remote: String,
+    /// The other end's address, `None` for Unix sockets.
+    pub remote_ip: Option<IpAddr>,
+    /// This end.
+    pub local: String,
+}
+
+/// A listening socket.
+pub enum Listener {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A Unix socket at a path.
+    Unix(UnixListener, PathBuf),
+}
+
+impl Listener {
+    /// Listens. `shared` lets another process listen at the same address, so that a new one can take over from an old
+    /// one; without it an address in use is an error.
+    ///
+    /// # Errors
+    /// When the address cannot be resolved or bound.
+    pub async fn bind(address: &Address, shared: bool) -> io::Result<Self> {
+        if let Address::Unix(path) = address {
+            return bind_unix(path, shared);
+        }
+        let address = resolve(address).await?;
+        if !shared {
+            // Bound without sharing for a moment: that fails if anybody listens there.
+            drop(bind_tcp(address, false)?);
+        }
+        let socket = bind_tcp(address, true)?;
+        socket.listen(BACKLOG)?;
+        Ok(Self::Tcp(TcpListener::from_std(socket.into())?))
+    }
+
+    /// The next connection.
+    ///
+    /// # Errors
+    /// As the system says; most are of one connection or pass.
+    pub async fn accept(&self) -> io::Result<Connected> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, remote) = listener.accept().await?;
+                tcp(stream, remote)
+            }
+            Self::Unix(listener, path) => {
+                let (stream, _) = listener.accept().await?;
+                Ok(unix(stream, path))
+            }
+        }
+    }
+}
+
+fn bind_tcp(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Binds beside the path and renames, so that a new process takes the path over in one step.
+fn bind_unix(path: &Path, shared: bool) -> io::Result<Listener> {
+    if !shared && std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(io::ErrorKind::AddrInUse.into());
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}", std::process::id()));
+    let beside = PathBuf::from(beside);
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&beside)?;
+    std::fs::rename(&beside, path)?;
+    Ok(Listener::Unix(listener, path.to_owned()))
+}
+
+/// Connects.
+///
+/// # Errors
+/// When the name cannot be resolved, nobody answers within 3 s, or the connection is refused.
+pub async fn connect(address: &Address) -> io::Result<Connected> {
+    let attempt = async {
+        if let Address::Unix(path) = address {
+            return Ok(unix(UnixStream::connect(path).await?, path));
+        }
+        let remote = resolve(address).await?;
+        tcp(TcpStream::connect(reachable(remote)).await?, remote)
+    };
+    let timed_out = || io::Error::new(io::ErrorKind::TimedOut, "no answer within 3 s");
+    tokio::time::timeout(CONNECT_TIMEOUT, attempt).await.unwrap_or_else(|_| Err(timed_out()))
+}
+
+/// The loopback address in place of "every address of the machine".
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+fn tcp(stream: TcpStream, remote: SocketAddr) -> io::Result<Connected> {
+    stream.set_nodelay(true)?;
+    let local = stream.local_addr()?.to_string();
+    Ok(Connected {
+        remote: remote.to_string(),
+        remote_ip: Some(remote.ip().to_canonical()),
+        local,
+        stream: Box::new(stream),
+    })
+}
+
+fn unix(stream: UnixStream, path: &Path) -> Connected {
+    let name = format!("unix:{}", path.display());
+    Connected { remote: name.clone(), remote_ip: None, local: name, stream: Box::new(stream) }
+}
+
+async fn resolve(address: &Address) -> io::Result<SocketAddr> {
+    match address {
+        Address::Ip(address) => Ok(*address),
+        Address::Host { host, port, family } => {
+            let fits = |found: &SocketAddr| match family {
+                None => true,
+                Some(Family::V4) => found.is_ipv4(),
+                Some(Family::V6) => found.is_ipv6(),
+            };
+            let found = lookup_host((host.as_str(), *port)).await?.find(fits);
+            found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{host} has no such address")))
+        }
+        Address::Unix(_) => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}

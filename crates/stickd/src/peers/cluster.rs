@@ -1,0 +1,400 @@
+//! One peers section with its connections.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use haproxy_peers::{
+    Action, EndReason, Greeting, Hello, Limits, PeerId, PeerKind, Section, SectionConfig, SectionView, Session,
+    SessionError, SessionEvent, SessionId, Status, StopProgress, TableSet,
+};
+use parking_lot::Mutex;
+use stick_table::Millis;
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep_until;
+use tracing::{info, warn};
+
+use super::connection::{Connection, Direction};
+use super::refusals::Refusals;
+use super::{exchange, inbound, outbound};
+use crate::clock::Clock;
+use crate::config::{Address, PeersSection};
+use crate::net::{Listener, Stream};
+use crate::tls::{Acceptor, Connector};
+
+/// What a cluster is made from.
+pub struct ClusterSetup {
+    /// The section as configured.
+    pub config: PeersSection,
+    /// Its tables.
+    pub tables: Arc<TableSet>,
+    /// Bounds of each session.
+    pub limits: Limits,
+    /// Whether a process before this one is expected to teach.
+    pub expects_predecessor: bool,
+    /// A random number.
+    pub seed: u64,
+}
+
+/// Where to connect to for a peer.
+#[derive(Clone)]
+pub(super) struct Target {
+    pub(super) address: Address,
+    pub(super) connector: Option<Arc<Connector>>,
+    /// The name for TLS where none is configured.
+    pub(super) host: String,
+}
+
+/// Counts over all sessions that have ended, and of connections that never became one.
+#[derive(Debug, Default)]
+pub struct Totals {
+    /// Connections refused or dropped before a session.
+    pub refused_connections: AtomicU64,
+    /// Updates received.
+    pub updates_received: AtomicU64,
+    /// Updates that found their table full.
+    pub updates_refused: AtomicU64,
+    /// Updates sent.
+    pub updates_sent: AtomicU64,
+    /// Lessons received to their end.
+    pub lessons_learned: AtomicU64,
+    /// Lessons given and confirmed.
+    pub lessons_taught: AtomicU64,
+    /// Sessions closed because of malformed messages.
+    pub protocol_errors: AtomicU64,
+}
+
+impl Totals {
+    pub(super) fn refused(&self) {
+        self.refused_connections.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A peers section at work.
+pub struct Cluster {
+    config: PeersSection,
+    section: Mutex<Section>,
+    connections: Mutex<HashMap<SessionId, Arc<Connection>>>,
+    targets: HashMap<String, Target>,
+    clock: Clock,
+    limits: Limits,
+    /// Counts local changes of tables; sessions look for something to push when it moves.
+    changes: watch::Sender<u64>,
+    /// The section's timers may have moved.
+    wake: Notify,
+    listening: watch::Sender<bool>,
+    refusals: Refusals,
+    totals: Totals,
+}
+
+impl Cluster {
+    /// A cluster that is not yet connected to anything; [`start`](Self::start) it.
+    ///
+    /// # Errors
+    /// When a TLS file cannot be loaded.
+    pub fn new(setup: ClusterSetup, clock: Clock) -> Result<Self, crate::tls::TlsError> {
+        let ClusterSetup { config, tables, limits, expects_predecessor, seed } = setup;
+        let mut targets = HashMap::new();
+        for remote in &config.remotes {
+            targets.insert(remote.name.clone(), target(&remote.address, remote.tls.as_ref())?);
+        }
+        if let Some(own) = config.local.listeners.first() {
+            targets.insert(config.local.name.clone(), target(&own.address, config.local.tls.as_ref())?);
+        }
+        let section = Section::new(
+            SectionConfig {
+                name: config.name.clone(),
+                local_name: config.local.name.clone(),
+                peers: config.remotes.iter().map(|remote| (remote.name.clone(), remote.shard)).collect(),
+                max_dynamic_peers: config.dynamic_peers.as_ref().map_or(0, |dynamic| dynamic.max as usize),
+                tables,
+                limits,
+                expects_predecessor,
+                pid: std::process::id(),
+                seed,
+            },
+            clock.now(),
+        );
+        Ok(Self {
+            config,
+            section: Mutex::new(section),
+            connections: Mutex::default(),
+            targets,
+            clock,
+            limits,
+            changes: watch::Sender::new(0),
+            wake: Notify::new(),
+            listening: watch::Sender::new(false),
+            refusals: Refusals::default(),
+            totals: Totals::default(),
+        })
+    }
+
+    /// Starts to accept on the listeners (each with its TLS) and to connect.
+    pub fn start(self: &Arc<Self>, listeners: Vec<(Listener, Option<Acceptor>)>) {
+        for (listener, acceptor) in listeners {
+            let stopped = self.listening.subscribe();
+            tokio::spawn(inbound::accept(Arc::clone(self), listener, acceptor, stopped));
+        }
+        let cluster = Arc::clone(self);
+        tokio::spawn(async move { cluster.keep_time().await });
+    }
+
+    /// Calls the section when it is time.
+    async fn keep_time(self: Arc<Self>) {
+        loop {
+            self.with_section(|section, now| section.handle_timeout(now));
+            let next = self.section.lock().poll_timeout();
+            match next {
+                Some(at) => tokio::select! {
+                    () = sleep_until(self.clock.instant(at).into()) => {}
+                    () = self.wake.notified() => {}
+                },
+                None => self.wake.notified().await,
+            }
+        }
+    }
+
+    /// Lets the section handle something and does what it wants done.
+    ///
+    /// The section's lock is held to the end, so that actions are carried out in order; inside it only the map of
+    /// connections and single sessions are locked.
+    fn with_section<R>(self: &Arc<Self>, handle: impl FnOnce(&mut Section, Millis) -> R) -> R {
+        let mut section = self.section.lock();
+        let result = handle(&mut section, self.clock.now());
+        while let Some(action) = section.poll_action() {
+            self.perform(action);
+        }
+        drop(section);
+        self.wake.notify_one();
+        result
+    }
+
+    fn perform(self: &Arc<Self>, action: Action) {
+        match action {
+            Action::Connect { peer, name, session, hello } => {
+                let Some(target) = self.targets.get(&name).cloned() else { return };
+                let tls = target.connector.is_some();
+                let connection = Arc::new(Connection::new(session, peer, name, Direction::Outbound, tls));
+                self.connections.lock().insert(session, Arc::clone(&connection));
+                tokio::spawn(outbound::connect(Arc::clone(self), connection, target, hello));
+            }
+            Action::Close { session, reason } => {
+                if let Some(connection) = self.connections.lock().get(&session) {
+                    connection.close(reason);
+                }
+            }
+            Action::RequestLesson { session } => {
+                let connection = self.connections.lock().get(&session).cloned();
+                if let Some(connection) = connection {
+                    info!(section = self.name(), peer = connection.name, "asking for a lesson");
+                    connection.request_lesson();
+                }
+            }
+        }
+    }
+
+    /// Answers a hello; `register` makes the connection of a welcome one.
+    pub(super) fn greet(
+        self: &Arc<Self>,
+        hello: &Hello,
+        may_join: bool,
+        register: impl FnOnce(Session, SessionId, PeerId, String) -> (Arc<Connection>, Arc<Mutex<Session>>),
+    ) -> Result<(Arc<Connection>, Arc<Mutex<Session>>), Greeting> {
+        self.with_section(|section, now| match section.greet(now, hello, may_join) {
+            Greeting::Welcome { id, peer, session, kind } => {
+                let (connection, session) = register(*session, id, peer, hello.sender.clone());
+                self.connections.lock().insert(id, Arc::clone(&connection));
+                let address = connection.established().map_or("", |established| &established.remote);
+                let member = member_word(kind);
+                info!(section = self.name(), peer = hello.sender, address, version = %hello.version, member, "accepted");
+                Ok((connection, session))
+            }
+            other => Err(other),
+        })
+    }
+
+    /// Takes the status of an attempt; the session when the peer accepted.
+    pub(super) fn handle_status(
+        self: &Arc<Self>,
+        connection: &Connection,
+        status: Status,
+        establish: impl FnOnce(Session) -> Arc<Mutex<Session>>,
+    ) -> Option<Arc<Mutex<Session>>> {
+        let session = self.with_section(|section, now| {
+            // Before the actions: one of them may be for this session.
+            section.handle_status(now, connection.id, status).map(|session| establish(*session))
+        });
+        if session.is_none() {
+            self.connections.lock().remove(&connection.id);
+        }
+        session
+    }
+
+    pub(super) fn hello_sent(&self, connection: &Connection) {
+        self.section.lock().connected(connection.id);
+    }
+
+    /// An attempt failed; `refused` when nobody listens there.
+    pub(super) fn attempt_failed(self: &Arc<Self>, connection: &Connection, reason: String, refused: bool) {
+        self.connections.lock().remove(&connection.id);
+        self.with_section(|section, now| {
+            section.connect_failed(now, connection.id, reason);
+            if refused && connection.name == self.config.local.name {
+                section.no_successor();
+            }
+        });
+    }
+
+    /// Runs an established session to its end.
+    pub(super) async fn run(
+        self: &Arc<Self>,
+        connection: Arc<Connection>,
+        session: Arc<Mutex<Session>>,
+        stream: Box<dyn Stream>,
+        received: &[u8],
+    ) {
+        let reason = exchange::exchange(self, &connection, &session, stream, received).await;
+        self.connections.lock().remove(&connection.id);
+        self.count(&session.lock(), &reason);
+        let (section, peer) = (self.name(), connection.name.as_str());
+        match &reason {
+            EndReason::Error(error) => {
+                let address = connection.established().map_or("", |established| &established.remote);
+                warn!(section, peer, address, "session closed: {error}");
+            }
+            EndReason::Connection(reason) => info!(section, peer, "session ended: {reason}"),
+            EndReason::Closed(reason) => info!(section, peer, "session closed: {reason}"),
+        }
+        drop(session);
+        self.with_section(|section, now| section.session_ended(now, connection.id, connection.peer, &reason));
+    }
+
+    fn count(&self, session: &Session, reason: &EndReason) {
+        let (received, sent) = (session.received(), session.sent());
+        let add = |total: &AtomicU64, count| total.fetch_add(count, Ordering::Relaxed);
+        add(&self.totals.updates_received, received.updates);
+        add(&self.totals.updates_refused, received.refused_updates);
+        add(&self.totals.updates_sent, sent.live_updates + sent.lesson_updates);
+        if let EndReason::Error(SessionError::Malformed(_)) = reason {
+            add(&self.totals.protocol_errors, 1);
+        }
+    }
+
+    /// Tells the section of something that happened in a session, and the log.
+    pub(super) fn handle_event(self: &Arc<Self>, connection: &Connection, event: &SessionEvent) {
+        let (section, peer) = (self.name(), connection.name.as_str());
+        match event {
+            SessionEvent::TableIgnored { .. } | SessionEvent::PeerReportsError { .. } => warn!(section, peer, "{event}"),
+            _ => info!(section, peer, "{event}"),
+        }
+        match event {
+            SessionEvent::LessonLearned { .. } => self.totals.lessons_learned.fetch_add(1, Ordering::Relaxed),
+            SessionEvent::LessonTaught => self.totals.lessons_taught.fetch_add(1, Ordering::Relaxed),
+            _ => 0,
+        };
+        self.with_section(|section, now| section.handle_event(now, connection.id, event));
+    }
+
+    /// Closes the listener and all sessions with remote peers, and teaches the process that took the address over.
+    pub fn soft_stop(self: &Arc<Self>) {
+        self.listening.send_replace(true);
+        self.with_section(Section::stop);
+    }
+
+    /// Waits until a soft stop is through.
+    pub async fn stopped(&self) -> StopProgress {
+        loop {
+            match self.section.lock().stop_progress() {
+                Some(progress @ (StopProgress::Taught | StopProgress::Alone)) => return progress,
+                _ => {}
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Wakes the sessions: a table was changed by this process.
+    pub fn changed(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    pub(super) fn buffer_size(&self) -> usize {
+        self.limits.buffer_size
+    }
+
+    /// Name of the section.
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    pub(super) fn local_name(&self) -> &str {
+        &self.config.local.name
+    }
+
+    pub(super) fn is_local_name(&self, name: &str) -> bool {
+        name == self.config.local.name
+    }
+
+    /// Whether a peer of this address may join under a name that is not configured.
+    pub(super) fn may_join(&self, address: Option<IpAddr>) -> bool {
+        let Some(dynamic) = &self.config.dynamic_peers else { return false };
+        // A Unix socket is of this machine, and guarded by its permissions.
+        address.is_none_or(|address| dynamic.accepts(address))
+    }
+
+    pub(super) fn refusal_is_due(&self, address: Option<IpAddr>) -> bool {
+        self.refusals.is_due(address, self.clock.now())
+    }
+
+    /// Counts over all sessions that have ended.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// The section as configured.
+    pub fn config(&self) -> &PeersSection {
+        &self.config
+    }
+
+    /// The section at this moment.
+    pub fn view(&self) -> SectionView {
+        self.section.lock().view(self.clock.now())
+    }
+
+    /// The connections at this moment.
+    pub fn connections(&self) -> HashMap<SessionId, Arc<Connection>> {
+        self.connections.lock().clone()
+    }
+
+    /// The section's tables.
+    pub fn tables(&self) -> Arc<TableSet> {
+        Arc::clone(self.section.lock().tables())
+    }
+}
+
+fn target(address: &Address, tls: Option<&crate::config::ServerTls>) -> Result<Target, crate::tls::TlsError> {
+    let connector = tls.map(Connector::load).transpose()?.map(Arc::new);
+    let host = match address {
+        Address::Ip(address) => address.ip().to_string(),
+        Address::Host { host, .. } => host.clone(),
+        Address::Unix(_) => "localhost".to_owned(),
+    };
+    Ok(Target { address: address.clone(), connector, host })
+}
+
+fn member_word(kind: PeerKind) -> &'static str {
+    match kind {
+        PeerKind::Local => "local",
+        PeerKind::Static => "static",
+        PeerKind::Dynamic => "dynamic",
+    }
+}

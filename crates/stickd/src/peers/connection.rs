@@ -1,0 +1,87 @@
+//! One connection as the cluster knows it.
+
+use std::sync::{Arc, OnceLock};
+
+use haproxy_peers::{PeerId, Session, SessionId};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+
+/// Who opened the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The peer.
+    Inbound,
+    /// This side.
+    Outbound,
+}
+
+/// A connection from the attempt or the accepted hello to its end.
+pub struct Connection {
+    /// Its id in the section.
+    pub id: SessionId,
+    /// Its peer.
+    pub peer: PeerId,
+    /// The peer's name.
+    pub name: String,
+    /// Who opened it.
+    pub direction: Direction,
+    /// Whether it is encrypted.
+    pub tls: bool,
+    established: OnceLock<Established>,
+    close: watch::Sender<Option<&'static str>>,
+    wake: Notify,
+}
+
+/// What a connection has after the handshake.
+pub struct Established {
+    /// The session.
+    pub session: Arc<Mutex<Session>>,
+    /// The other end's address.
+    pub remote: String,
+    /// This end's address.
+    pub local: String,
+}
+
+impl Connection {
+    pub(super) fn new(id: SessionId, peer: PeerId, name: String, direction: Direction, tls: bool) -> Self {
+        let established = OnceLock::new();
+        Self { id, peer, name, direction, tls, established, close: watch::Sender::new(None), wake: Notify::new() }
+    }
+
+    /// The session, after the handshake.
+    pub fn established(&self) -> Option<&Established> {
+        self.established.get()
+    }
+
+    pub(super) fn establish(&self, session: Session, remote: String, local: String) -> Arc<Mutex<Session>> {
+        let session = Arc::new(Mutex::new(session));
+        let established = Established { session: Arc::clone(&session), remote, local };
+        let _ = self.established.set(established);
+        session
+    }
+
+    /// Tells the connection's task to end.
+    pub(super) fn close(&self, reason: &'static str) {
+        self.close.send_replace(Some(reason));
+    }
+
+    /// Waits until the connection is to end.
+    pub(super) async fn closed(&self) -> &'static str {
+        let mut close = self.close.subscribe();
+        // The sender lives as long as `self`, so waiting cannot fail.
+        let reason = close.wait_for(Option::is_some).await.ok().and_then(|reason| *reason);
+        reason.unwrap_or("closed")
+    }
+
+    pub(super) fn request_lesson(&self) {
+        if let Some(established) = self.established.get() {
+            established.session.lock().request_lesson();
+        }
+        self.wake.notify_one();
+    }
+
+    /// Waits until the session has something to say.
+    pub(super) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+}

@@ -1,0 +1,119 @@
+//! The loop of an established session: bytes in, bytes out, timers.
+
+use std::time::Duration;
+
+use haproxy_peers::{EndReason, Session};
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
+use tokio::time::{sleep_until, timeout};
+
+use super::cluster::Cluster;
+use super::connection::Connection;
+use crate::net::Stream;
+
+/// Bytes read at once, and bytes made to be written at once.
+const CHUNK: usize = 64 * 1024;
+/// Longest wait for the peer to take an error message before the connection is closed.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// While the peer takes no bytes the clock is looked at this often, in ms.
+const STALLED_MS: u64 = 1_000;
+
+/// Moves bytes between a connection and its session until either ends. `received` is what came with the handshake.
+///
+/// Nothing is made to be sent while the last bytes are not taken, so a peer that does not read holds no memory.
+pub(super) async fn exchange(
+    cluster: &Cluster,
+    connection: &Connection,
+    session: &Mutex<Session>,
+    stream: Box<dyn Stream>,
+    received: &[u8],
+) -> EndReason {
+    let clock = cluster.clock();
+    let (mut reader, mut writer) = split(stream);
+    let mut changes = cluster.changes();
+    let mut input = vec![0; CHUNK];
+    let mut output = Vec::with_capacity(CHUNK);
+    let mut written = 0;
+    let mut deadline = clock.now();
+    if let Err(error) = take(cluster, connection, session, received) {
+        return last_words(cluster, session, &mut writer, error).await;
+    }
+    loop {
+        if written == output.len() {
+            output.clear();
+            written = 0;
+            changes.mark_unchanged();
+            let mut session = session.lock();
+            session.poll_transmit(clock.now(), CHUNK, &mut output);
+            deadline = session.poll_timeout();
+        } else {
+            // A heartbeat that is due has to wait for the peer.
+            deadline = deadline.max(clock.now() + STALLED_MS);
+        }
+        let idle = written == output.len();
+        tokio::select! {
+            read = reader.read(&mut input) => match read {
+                Ok(0) => return EndReason::Connection("the peer closed the connection".into()),
+                Ok(count) => {
+                    if let Err(error) = take(cluster, connection, session, &input[..count]) {
+                        return last_words(cluster, session, &mut writer, error).await;
+                    }
+                }
+                Err(error) => return EndReason::Connection(error.to_string()),
+            },
+            wrote = writer.write(&output[written..]), if !idle => match wrote {
+                Ok(count) => written += count,
+                Err(error) => return EndReason::Connection(error.to_string()),
+            },
+            _ = changes.changed(), if idle => {}
+            () = connection.woken(), if idle => {}
+            reason = connection.closed() => {
+                return EndReason::Closed(reason);
+            }
+            () = sleep_until(clock.instant(deadline).into()) => {
+                if let Err(error) = session.lock().handle_timeout(clock.now()) {
+                    return EndReason::Error(error);
+                }
+            }
+        }
+    }
+}
+
+/// Gives received bytes to the session and its events to the section.
+fn take(
+    cluster: &Cluster,
+    connection: &Connection,
+    session: &Mutex<Session>,
+    bytes: &[u8],
+) -> Result<(), haproxy_peers::SessionError> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let mut session = session.lock();
+    let result = session.handle_input(cluster.clock().now(), bytes);
+    // The section may want the session's lock, so it is not held while the section is told.
+    let events: Vec<_> = std::iter::from_fn(|| session.poll_event()).collect();
+    drop(session);
+    for event in events {
+        cluster.handle_event(connection, &event);
+    }
+    result
+}
+
+/// Sends the protocol's error message, as long as the peer takes it.
+async fn last_words(
+    cluster: &Cluster,
+    session: &Mutex<Session>,
+    writer: &mut (impl AsyncWriteExt + Unpin),
+    error: haproxy_peers::SessionError,
+) -> EndReason {
+    let mut output = Vec::new();
+    session.lock().poll_transmit(cluster.clock().now(), CHUNK, &mut output);
+    let send = async {
+        writer.write_all(&output).await?;
+        writer.shutdown().await
+    };
+    // Whether it arrives changes nothing: the session is over.
+    let _ = timeout(LAST_WORDS, send).await;
+    EndReason::Error(error)
+}

@@ -1,0 +1,119 @@
+//! Connections that this side opens.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use haproxy_peers::{Hello, Status, StatusParser, StatusProgress};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use super::cluster::{Cluster, Target};
+use super::connection::Connection;
+use crate::net::{self, Connected, Stream};
+
+/// Longest wait for the status (peers-protocol §3: both sides give up after 5 s of inactivity).
+const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest status line accepted, in bytes.
+const MAX_STATUS: usize = 1024;
+
+/// Connects, says hello, and runs the session when the peer accepts it.
+pub(super) async fn connect(cluster: Arc<Cluster>, connection: Arc<Connection>, target: Target, hello: Hello) {
+    let attempt = shake_hands(&cluster, &connection, &target, &hello);
+    let outcome = tokio::select! {
+        outcome = attempt => outcome,
+        reason = connection.closed() => {
+            cluster.attempt_failed(&connection, reason.to_owned(), false);
+            return;
+        }
+    };
+    match outcome {
+        Ok(Answered { stream, remote, local, status, received }) => {
+            let Some(session) = cluster.handle_status(&connection, status, |session| {
+                connection.establish(session, remote, local)
+            }) else {
+                let (section, peer) = (cluster.name(), connection.name.as_str());
+                warn!(section, peer, status = status.code(), "the peer refused: {}", explain(status));
+                return;
+            };
+            cluster.run(connection, session, stream, &received).await;
+        }
+        Err(error) => {
+            let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+            debug!(section = cluster.name(), peer = connection.name, %error, "cannot connect");
+            cluster.attempt_failed(&connection, error.to_string(), refused);
+        }
+    }
+}
+
+/// A connection whose status came.
+struct Answered {
+    stream: Box<dyn Stream>,
+    remote: String,
+    local: String,
+    status: Status,
+    received: Vec<u8>,
+}
+
+async fn shake_hands(
+    cluster: &Cluster,
+    connection: &Connection,
+    target: &Target,
+    hello: &Hello,
+) -> io::Result<Answered> {
+    let Connected { mut stream, remote, local, .. } = net::connect(&target.address).await?;
+    let handshake = async {
+        if let Some(connector) = &target.connector {
+            stream = Box::new(connector.connect(stream, &target.host).await.map_err(io::Error::other)?);
+        }
+        let mut line = Vec::new();
+        hello.encode(&mut line);
+        // One write: HAProxy judges the version only when the whole hello arrives at once (peers-protocol §2.4).
+        stream.write_all(&line).await?;
+        stream.flush().await?;
+        cluster.hello_sent(connection);
+        let mut parser = StatusParser::new(MAX_STATUS);
+        let mut input = vec![0; 4096];
+        loop {
+            let count = stream.read(&mut input).await?;
+            if count == 0 {
+                return Err(io::Error::other("the peer closed the connection instead of answering the hello"));
+            }
+            match parser.feed(&input[..count]) {
+                StatusProgress::Incomplete => {}
+                StatusProgress::Complete(status, consumed) => {
+                    let received = input[consumed..count].to_vec();
+                    return Ok(Answered { stream, remote, local, status, received });
+                }
+                StatusProgress::TooLong => return Err(io::Error::other("the answer to the hello is no status")),
+            }
+        }
+    };
+    let silent = || io::Error::new(io::ErrorKind::TimedOut, "no answer to the hello within 5 s");
+    let answered = timeout(STATUS_TIMEOUT, handshake).await.unwrap_or_else(|_| Err(silent()))?;
+    info!(
+        section = cluster.name(),
+        peer = connection.name,
+        address = answered.remote,
+        version = %hello.version,
+        status = answered.status.code(),
+        "connected"
+    );
+    Ok(answered)
+}
+
+/// What a status means and what to do about it.
+fn explain(status: Status) -> &'static str {
+    match status {
+        Status::Accepted => "accepted",
+        Status::TryLater => "it is busy with another session; trying again",
+        Status::ProtocolError => "it did not understand the hello; is this address a peers listener?",
+        Status::VersionMismatch => "it does not speak this version; trying 2.0 next",
+        Status::NameMismatch => {
+            "its local peer name is another one; make the name of this peer line the peer's own (localpeer, -L)"
+        }
+        Status::UnknownPeer => "it has no peer of this node's name; add this node to its peers section",
+        Status::Other(_) => "the status is unknown; trying again",
+    }
+}
