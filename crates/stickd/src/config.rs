@@ -17,6 +17,7 @@ mod check;
 pub mod cidr;
 mod cluster;
 pub mod diagnostic;
+mod foreign;
 mod global;
 pub mod lexer;
 mod log;

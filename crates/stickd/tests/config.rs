@@ -143,12 +143,14 @@ fn tls_of_a_section_is_worked_out() {
 }
 
 #[test]
-fn a_local_peer_line_with_tls_listens_with_it() {
-    let text = "peers p\n peer node1 :1 ssl crt a.pem\n peer node2 1.2.3.4:2 ssl verify none\n";
+fn a_local_peer_line_listens_with_the_defaults_of_bind() {
+    let text = "peers p\n default-bind ssl crt a.pem\n default-server ssl verify none\n peer node1 :1\n \
+                peer node2 1.2.3.4:2 no-ssl\n";
     let config = Config::parse_text("t", text, &options()).unwrap();
-    let local = &config.sections[0].local;
-    assert_eq!(local.listeners[0].tls.as_ref().unwrap().crt, Path::new("a.pem"));
-    assert_eq!(local.tls.as_ref().unwrap().verify, Verify::None);
+    let section = &config.sections[0];
+    assert_eq!(section.local.listeners[0].tls.as_ref().unwrap().crt, Path::new("a.pem"));
+    assert_eq!(section.local.tls.as_ref().unwrap().verify, Verify::None);
+    assert_eq!(section.remotes[0].tls, None);
 }
 
 #[test]

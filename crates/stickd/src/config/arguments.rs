@@ -1,5 +1,7 @@
 //! The words of one line, taken one after the other, with the faults every keyword shares.
 
+use stick_table::units::{self, UnitError};
+
 use super::diagnostic::{Diagnostic, Severity, closest};
 use super::source::Span;
 
@@ -147,6 +149,49 @@ pub(super) fn number(word: &Word, min: u32, max: u32, what: &str, report: &mut R
         );
     }
     value
+}
+
+/// Reads a size with HAProxy's suffixes, in a range.
+pub(super) fn size(word: &Word, min: u32, max: u32, report: &mut Report) -> Option<u32> {
+    match units::parse_size(&word.text) {
+        Ok(size) if (min..=max).contains(&size) => Some(size),
+        Ok(_) => {
+            let error = Diagnostic::error(word.span, format!("\"{}\" is out of range", word.text));
+            report.push(error.label(format!("{min} to {max} are allowed")));
+            None
+        }
+        Err(error) => {
+            report.push(
+                Diagnostic::error(word.span, format!("\"{}\" is not a size", word.text))
+                    .label(error.to_string()),
+            );
+            None
+        }
+    }
+}
+
+/// Reads a time with HAProxy's units, in ms.
+pub(super) fn time(word: &Word, report: &mut Report) -> Option<u32> {
+    match units::parse_time_ms(&word.text) {
+        Ok(time) => Some(time),
+        Err(error) => {
+            report.push(
+                Diagnostic::error(word.span, format!("\"{}\" is not a time", word.text))
+                    .label(error.to_string())
+                    .help(unit_help(error)),
+            );
+            None
+        }
+    }
+}
+
+/// What to write for a time.
+pub(super) fn unit_help(error: UnitError) -> String {
+    let units = ["us", "ms", "s", "m", "h", "d"];
+    match error {
+        UnitError::TimeTooLong => "the longest time is 24d".to_owned(),
+        _ => format!("times are such as 500, 500ms, 10s, 30m or 1d: the units are {}", listed(&units)),
+    }
 }
 
 /// Checks that a name has only the characters HAProxy allows in names.

@@ -108,11 +108,7 @@ fn local(
     } else {
         server_line_bind(draft, member, bind, report)
     }?;
-    let tls = if member.is_peer_line() {
-        member.bind.own_tls(bind.span, context.bases, report)
-    } else {
-        own_server_tls(member, &bind, context, report)
-    };
+    let tls = own_server_tls(member, &bind, context, report);
     Some(LocalPeer { name, listeners: vec![bind], tls, span: member.name.span })
 }
 
@@ -127,7 +123,7 @@ fn peer_line_bind(member: &Member, context: &Context<'_>, report: &mut Report) -
         return None;
     };
     let address = address(word, report)?;
-    let tls = member.bind.bind_tls(word.span, context.bases, report);
+    let tls = member.default_bind.bind_tls(word.span, context.bases, report);
     Some(Bind { address, tls, span: word.span })
 }
 
@@ -171,7 +167,7 @@ fn own_server_tls(
         let (here, there) =
             if bind.tls.is_some() { ("no \"ssl\" here", "TLS") } else { ("\"ssl\" here", "no TLS") };
         report.push(
-            Diagnostic::warning(member.name.span, "the local server and its listener disagree about TLS")
+            Diagnostic::warning(member.name.span, "this node and its listener disagree about TLS")
                 .label(here)
                 .related(bind.span, format!("{there} here"))
                 .help("a new process could not be taught by the old one at a hand-over: set \"ssl\" on both or none"),

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::arguments::{Arguments, Report, Word, suggest};
+use super::arguments::{Arguments, Report, Word, size, suggest};
 use super::diagnostic::{Diagnostic, closest};
 use super::model::Global;
-use super::{log, socket, table};
+use super::{log, socket};
 
-/// Smallest and largest `tune.bufsize`, in bytes: update payloads are counted in 16 bits (peers-protocol §14.2).
-const BUFSIZE: std::ops::RangeInclusive<u32> = 1024..=65_535;
+/// Smallest and largest `tune.bufsize`, in bytes: each session may take as much memory (peers-protocol §14.2).
+const BUFSIZE: std::ops::RangeInclusive<u32> = 1024..=16 << 20;
 
 /// What a `global` section may say.
 pub(super) const KEYWORDS: [&str; 11] = [
@@ -71,14 +71,14 @@ impl GlobalDraft {
             "log" => self.global.logs.extend(log::parse(arguments, report)),
             "tune.peers.max-updates-at-once" => {
                 let value = arguments.only_value("a number", "tune.peers.max-updates-at-once 200", report);
-                if let Some(updates) = value.and_then(|value| table::size(value, 1, 1 << 30, report)) {
+                if let Some(updates) = value.and_then(|value| size(value, 1, 1 << 30, report)) {
                     self.global.max_updates_at_once = updates;
                 }
             }
             "tune.bufsize" => {
                 let value = arguments.only_value("a number of bytes", "tune.bufsize 16384", report);
                 let (min, max) = BUFSIZE.into_inner();
-                if let Some(bytes) = value.and_then(|value| table::size(value, min, max, report)) {
+                if let Some(bytes) = value.and_then(|value| size(value, min, max, report)) {
                     self.global.bufsize = bytes;
                 }
             }

@@ -38,13 +38,16 @@ pub struct Rules {
     pub quotes: bool,
     /// Whether variables are replaced in weak quotes.
     pub variables: bool,
+    /// Whether `\n`, `\r`, `\t` and `\xHH` stand for bytes. Else a backslash stands for whatever follows it.
+    pub bytes: bool,
 }
 
 impl Rules {
     /// The rules of configuration files.
-    pub const CONFIGURATION: Self = Self { comments: true, quotes: true, variables: true };
-    /// The rules of commands on the runtime socket: only blanks separate and only backslashes escape.
-    pub const COMMAND: Self = Self { comments: false, quotes: false, variables: false };
+    pub const CONFIGURATION: Self = Self { comments: true, quotes: true, variables: true, bytes: true };
+    /// The rules of commands on HAProxy's runtime socket: only blanks separate, and a backslash takes the meaning from
+    /// the next character (tried with 2.6 and 3.2).
+    pub const COMMAND: Self = Self { comments: false, quotes: false, variables: false, bytes: false };
 }
 
 /// What is wrong in a line, and where.
@@ -202,6 +205,9 @@ impl Lexer<'_> {
         let from = self.at;
         self.word();
         let rest = &self.text[from + 1..];
+        if !self.rules.bytes {
+            return self.literal(rest);
+        }
         let Some(next) = rest.chars().next() else {
             return Err(self.error(LexErrorKind::TrailingBackslash, from..from + 1));
         };
@@ -216,13 +222,22 @@ impl Lexer<'_> {
             '\r' if rest.len() == 1 => {
                 return Err(self.error(LexErrorKind::TrailingBackslash, from..from + 1));
             }
-            // Commands may hold separators that are special only to their caller.
-            ';' if !self.rules.comments => (b';', 2),
             _ => (b'\\', 1),
         };
         self.word().push(byte);
         self.at += length;
         Ok(())
+    }
+
+    /// Reads the character after a backslash as it is; a backslash at the end of the line stands for itself.
+    fn literal(&mut self, rest: &str) -> Result<(), LexError> {
+        match rest.chars().next() {
+            Some(next) => {
+                self.at += 1;
+                self.plain(next)
+            }
+            None => self.plain('\\'),
+        }
     }
 
     /// The byte of `\xHH` at `from`.
@@ -402,9 +417,13 @@ mod tests {
 
     #[test]
     fn commands_have_no_quotes_and_no_comments() {
-        let line = split(r#"show "a b" #c d\ e\;f $NAME"#, Rules::COMMAND, &variables).unwrap();
-        let words: Vec<_> = line.words.into_iter().map(|word| word.text).collect();
-        assert_eq!(words, ["show", "\"a", "b\"", "#c", "d e;f", "$NAME"]);
+        let line =
+            split(r#"show "a b" #c d\ e\;f k\x41l m\n i\\j \"q $NAME \é \"#, Rules::COMMAND, &variables);
+        let words: Vec<_> = line.unwrap().words.into_iter().map(|word| word.text).collect();
+        assert_eq!(
+            words,
+            ["show", "\"a", "b\"", "#c", "d e;f", "kx41l", "mn", "i\\j", "\"q", "$NAME", "é", "\\"]
+        );
     }
 
     proptest! {

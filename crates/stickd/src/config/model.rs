@@ -175,7 +175,7 @@ pub struct LocalPeer {
     pub name: String,
     /// Where it listens: exactly one, or none in a disabled section.
     pub listeners: Vec<Bind>,
-    /// How to connect to the own listener over TLS for a hand-over; `None` when the listener is plain.
+    /// Set to connect to the own listener over TLS, for a hand-over.
     pub tls: Option<ServerTls>,
     /// The name on the `peer` or `server` line, or the section's name when there is no such line.
     pub span: Span,

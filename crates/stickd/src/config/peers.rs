@@ -1,6 +1,6 @@
 //! The lines of a `peers` section, read one by one; what they mean together is worked out by [`cluster`](super::cluster).
 
-use super::arguments::{Arguments, Report, Word, check_name, listed, number};
+use super::arguments::{Arguments, Report, Word, check_name, listed, number, size};
 use super::cidr::Cidr;
 use super::diagnostic::Diagnostic;
 use super::model::{DynamicPeers, DynamicTables};
@@ -51,16 +51,16 @@ pub(super) struct ListenerDraft {
     pub(super) parameters: Parameters,
 }
 
-/// A `peer` or a `server` line. Which node it names decides later what its parameters are for.
+/// A `peer` or a `server` line. Which node it names decides later what its address is for.
 #[derive(Debug)]
 pub(super) struct Member {
     /// `peer` or `server`.
     pub(super) keyword: Word,
     pub(super) name: Word,
     pub(super) address: Option<Word>,
-    /// As a listener, with the defaults of `default-bind`.
-    pub(super) bind: Parameters,
-    /// As a server, with the defaults of `default-server`.
+    /// How its address is listened to if it is a `peer` line of this node: what `default-bind` says.
+    pub(super) default_bind: Parameters,
+    /// How to connect to it: its own parameters with those of `default-server` behind them.
     pub(super) server: Parameters,
 }
 
@@ -124,17 +124,16 @@ impl PeersDraft {
         };
         let Some(name) = arguments.value(keyword, "a name and an address", example, report) else { return };
         check_name(name, "a peer", report);
-        let role = if keyword.text == "peer" { Role::Peer } else { Role::Server };
         let address = match arguments.peek() {
-            Some(word) if !is_parameter(&word.text, role) => arguments.next(),
+            Some(word) if !is_parameter(&word.text) => arguments.next(),
             _ => None,
         };
-        let own = Parameters::parse(arguments, role, report);
+        let own = Parameters::parse(arguments, Role::Server, report);
         self.members.push(Member {
             keyword: keyword.clone(),
             name: name.clone(),
             address: address.cloned(),
-            bind: own.or(&self.default_bind),
+            default_bind: self.default_bind.clone(),
             server: own.or(&self.default_server),
         });
     }
@@ -161,7 +160,7 @@ impl PeersDraft {
         let keyword = arguments.keyword();
         let example = "table t1 type ip size 100k expire 30m store http_req_rate(10s)";
         let Some(name) = arguments.value(keyword, "a name and arguments", example, report) else { return };
-        if !check_name(name, "a table", report) {
+        if !check_table_name(name, report) {
             return;
         }
         let full_name = format!("{}/{}", self.name.text, name.text);
@@ -170,8 +169,17 @@ impl PeersDraft {
     }
 
     fn shards(&mut self, arguments: Arguments<'_>, report: &mut Report) {
-        if !self.first(arguments.keyword(), report) {
-            return;
+        let keyword = arguments.keyword();
+        match self.once.iter_mut().find(|first| first.text == keyword.text) {
+            Some(first) => {
+                report.push(
+                    Diagnostic::warning(keyword.span, "\"shards\" is given twice in the section")
+                        .label("this one counts")
+                        .related(first.span, "this one is without effect"),
+                );
+                *first = keyword.clone();
+            }
+            None => self.once.push(keyword.clone()),
         }
         if let Some(word) = arguments.only_value("a number", "shards 3", report) {
             self.shards = number(word, 1, u32::MAX, "a number of shards", report);
@@ -200,7 +208,7 @@ impl PeersDraft {
                 }
                 "max" => {
                     let Some(value) = arguments.value(word, "a number", EXAMPLE, report) else { break };
-                    dynamic.max = table::size(value, 1, u32::MAX, report).unwrap_or(dynamic.max);
+                    dynamic.max = size(value, 1, u32::MAX, report).unwrap_or(dynamic.max);
                 }
                 _ => {
                     report.unknown(word, "word", "after dynamic-peers", &["from", "max"]);
@@ -227,7 +235,7 @@ impl PeersDraft {
                 }
             };
             let Some(value) = arguments.value(word, "a number", EXAMPLE, report) else { break };
-            *target = table::size(value, 1, u32::MAX, report).unwrap_or(*target);
+            *target = size(value, 1, u32::MAX, report).unwrap_or(*target);
         }
         self.dynamic_tables = Some(dynamic);
     }
@@ -259,6 +267,16 @@ impl PeersDraft {
         let names: Vec<_> = self.members.iter().map(|member| format!("\"{}\"", member.name.text)).collect();
         listed(&names)
     }
+}
+
+/// HAProxy takes any name for a table; one that breaks lines would break what `show table` prints.
+fn check_table_name(name: &Word, report: &mut Report) -> bool {
+    let good = !name.text.is_empty() && !name.text.contains(char::is_control);
+    if !good {
+        let error = Diagnostic::error(name.span, format!("{:?} is no name for a table", name.text));
+        report.push(error.label("names are not empty and have no control characters"));
+    }
+    good
 }
 
 fn block(word: &Word, report: &mut Report) -> Option<Cidr> {
@@ -308,10 +326,12 @@ mod tests {
             (&["shards 0"], "\"0\" is not a number of shards"),
             (&["shards 1 2"], "unexpected \"2\" on the line of \"shards\""),
             (&["shards 1", "shards 2"], "\"shards\" is given twice in the section"),
+            (&["dynamic-peers", "dynamic-peers"], "\"dynamic-peers\" is given twice in the section"),
             (&["disabled x"], "unexpected \"x\" on the line of \"disabled\""),
             (&["log global"], "\"log\" has no effect in a peers section"),
             (&["tabel t"], "unknown keyword \"tabel\""),
-            (&["table a/b type ip size 1"], "\"a/b\" is no name for a table"),
+            (&["table '' type ip size 1"], "\"\" is no name for a table"),
+            (&["table a\\nb type ip size 1"], "\"a\\nb\" is no name for a table"),
             (&["dynamic-peers form 10.0.0.0/8"], "unknown word \"form\""),
             (&["dynamic-peers from"], "\"from\" needs a block of addresses"),
             (&["dynamic-peers from 10.0.0.1/8"], "\"10.0.0.1/8\" is not a block of addresses"),
@@ -319,6 +339,14 @@ mod tests {
         ] {
             assert_eq!(titles(&read(lines).1), [title], "{lines:?}");
         }
+    }
+
+    #[test]
+    fn any_name_is_good_for_a_table() {
+        let (draft, report) = read(&["table a/b type ip size 1", "table 'a b%' type ip size 1"]);
+        assert_eq!(titles(&report), [""; 0]);
+        let names: Vec<_> = draft.tables.iter().map(|table| table.definition.network_name()).collect();
+        assert_eq!(names, ["/a/b", "/a b%"]);
     }
 
     #[test]

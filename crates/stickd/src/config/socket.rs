@@ -1,10 +1,9 @@
 //! The `stats` lines of `global`: sockets of the runtime API.
 
 use super::address::{Address, AddressError};
-use super::arguments::{Arguments, Report, Word, number};
+use super::arguments::{Arguments, Report, Word, number, time};
 use super::diagnostic::Diagnostic;
 use super::model::{Global, Level, Owner, StatsSocket};
-use super::table::time;
 
 const EXAMPLE: &str = "stats socket /run/stickd.sock mode 660 level admin";
 
@@ -73,9 +72,9 @@ fn socket(what: &Word, mut arguments: Arguments<'_>, report: &mut Report) -> Opt
     while let Some(word) = arguments.next() {
         let owned = ["mode", "user", "group", "uid", "gid"].contains(&word.text.as_str());
         if owned && !matches!(socket.address, Address::Unix(_)) {
-            let error =
-                Diagnostic::error(word.span, format!("\"{}\" has no meaning for an IP address", word.text));
-            report.push(error.label("for Unix sockets only").related(span, "this is an IP address"));
+            let title = format!("\"{}\" has no effect on an IP address", word.text);
+            let warning = Diagnostic::warning(word.span, title).label("for Unix sockets only");
+            report.push(warning.related(span, "this is an IP address"));
         }
         parameter(word, &mut socket, &mut arguments, report)?;
     }
@@ -212,6 +211,7 @@ mod tests {
 
         let (global, _) = read("stats socket 127.0.0.1:9999 level user");
         assert_eq!(global.stats_sockets[0].address.to_string(), "127.0.0.1:9999");
+        assert_eq!(titles(&read("stats socket :1 mode 600").1), ["\"mode\" has no effect on an IP address"]);
         assert_eq!(read("stats timeout 2m").0.stats_timeout, 120_000);
         assert_eq!(read("stats maxconn 3").0.stats_max_connections, 3);
     }
@@ -226,7 +226,6 @@ mod tests {
             ("stats socket /s mode 888", "\"888\" is not a file mode"),
             ("stats socket /s level root", "unknown level \"root\""),
             ("stats socket /s levl admin", "unknown socket parameter \"levl\""),
-            ("stats socket :1 mode 600", "\"mode\" has no meaning for an IP address"),
             ("stats timeout 1s 2s", "unexpected \"2s\" on the line of \"stats\""),
         ] {
             let (global, report) = read(line);

@@ -1,11 +1,10 @@
 //! The arguments of `stick-table` and `table` (stick-tables §1).
 
-use stick_table::units::{self, UnitError};
 use stick_table::{
     Column, ColumnError, DataType, DefinitionError, KeyType, ServerKeySource, TableDefinition,
 };
 
-use super::arguments::{Arguments, Report, Word, listed, number, suggest};
+use super::arguments::{Arguments, Report, Word, number, size, suggest, time, unit_help};
 use super::diagnostic::Diagnostic;
 use super::source::Span;
 
@@ -123,7 +122,7 @@ impl Table {
                 return;
             };
             self.once(known, word, report);
-            // A missing value ends the line, so nothing can follow.
+            // A fault was reported; the argument behind it is read all the same.
             let _: Option<()> = self.argument(known, word, &mut arguments, report);
         }
     }
@@ -153,7 +152,7 @@ impl Table {
             "store" => {
                 let example = "store gpc0,http_req_rate(10s)";
                 let list = arguments.value(word, "a list of data types", example, report)?;
-                self.store(list, report);
+                self.store(list, arguments.peek().is_some_and(is_data_type), report);
                 // After `gpc0, gpc1` the blank is the fault, not the words behind it.
                 while list.text.ends_with(',') && arguments.peek().is_some_and(is_data_type) {
                     arguments.next();
@@ -230,6 +229,9 @@ impl Table {
             "binary" => KeyType::DEFAULT_BINARY,
             _ => {
                 report.unknown(value, "key type", "after type", &KEY_TYPES);
+                if arguments.peek().is_some_and(|word| word.text == "len") {
+                    arguments.nth(1);
+                }
                 return None;
             }
         };
@@ -255,8 +257,21 @@ impl Table {
         Some(())
     }
 
-    fn store(&mut self, list: &Word, report: &mut Report) {
-        for (start, item) in items(&list.text) {
+    fn store(&mut self, list: &Word, goes_on: bool, report: &mut Report) {
+        let mut items = items(&list.text);
+        if let Some((start, _)) = items.pop_if(|(start, item)| item.is_empty() && *start > 0) {
+            // HAProxy takes it, but not when the list goes on behind a blank.
+            let span = list.part(start - 1..start);
+            let title = "the list of data types ends with a comma";
+            report.push(if goes_on {
+                Diagnostic::error(span, title)
+                    .label("and a blank follows")
+                    .help("the list is one word without blanks: `store gpc0,http_req_rate(10s)`")
+            } else {
+                Diagnostic::warning(span, title).label("can be removed")
+            });
+        }
+        for (start, item) in items {
             let span = list.part(start..start + item.len());
             match item.parse::<Column>() {
                 Ok(column) => self.add_column(column, span, report),
@@ -313,7 +328,7 @@ fn column_fault(span: Span, error: &ColumnError) -> Diagnostic {
     match error {
         ColumnError::UnknownType(name) if name.is_empty() => {
             Diagnostic::error(span, "a data type is missing")
-                .label("between commas, or at the end of the list")
+                .label("before or between commas")
                 .help("the list is one word without blanks: `store gpc0,http_req_rate(10s)`")
         }
         ColumnError::UnknownType(name) => {
@@ -329,48 +344,6 @@ fn column_fault(span: Span, error: &ColumnError) -> Diagnostic {
         | ColumnError::MissingCount(_)
         | ColumnError::MissingCountAndPeriod(_) => fault.label("not complete"),
         ColumnError::Count(_) | ColumnError::ZeroPeriod(_) => fault.label("out of range"),
-    }
-}
-
-/// Reads a size with HAProxy's suffixes, in a range.
-pub(super) fn size(word: &Word, min: u32, max: u32, report: &mut Report) -> Option<u32> {
-    match units::parse_size(&word.text) {
-        Ok(size) if (min..=max).contains(&size) => Some(size),
-        Ok(_) => {
-            let error = Diagnostic::error(word.span, format!("\"{}\" is out of range", word.text));
-            report.push(error.label(format!("{min} to {max} are allowed")));
-            None
-        }
-        Err(error) => {
-            report.push(
-                Diagnostic::error(word.span, format!("\"{}\" is not a size", word.text))
-                    .label(error.to_string()),
-            );
-            None
-        }
-    }
-}
-
-/// Reads a time with HAProxy's units, in ms.
-pub(super) fn time(word: &Word, report: &mut Report) -> Option<u32> {
-    match units::parse_time_ms(&word.text) {
-        Ok(time) => Some(time),
-        Err(error) => {
-            report.push(
-                Diagnostic::error(word.span, format!("\"{}\" is not a time", word.text))
-                    .label(error.to_string())
-                    .help(unit_help(error)),
-            );
-            None
-        }
-    }
-}
-
-fn unit_help(error: UnitError) -> String {
-    let units = ["us", "ms", "s", "m", "h", "d"];
-    match error {
-        UnitError::TimeTooLong => "the longest time is 24d".to_owned(),
-        _ => format!("times are such as 500, 500ms, 10s, 30m or 1d: the units are {}", listed(&units)),
     }
 }
 
@@ -464,7 +437,8 @@ mod tests {
             ("table t type ip", "the table \"t\" has no size", "table"),
             ("table t type ip size 10 sotre gpc0", "unknown table argument \"sotre\"", "sotre"),
             ("table t type ip size 10 store gpc0,gpc9", "unknown data type \"gpc9\"", "gpc9"),
-            ("table t type ip size 10 store gpc0, gpc1", "a data type is missing", ""),
+            ("table t type ip size 10 store gpc0, gpc1", "the list of data types ends with a comma", ","),
+            ("table t type ip size 10 store gpc0,,gpc1", "a data type is missing", ""),
             ("table t type ip size 10 store gpt(0)", "gpt takes 1 to 100 elements", "gpt(0)"),
             ("table t type ip size 10 store gpc0(1)", "gpc0 takes no argument", "gpc0(1)"),
             (
@@ -486,14 +460,21 @@ mod tests {
 
     #[test]
     fn several_faults_of_a_line_are_all_reported() {
-        let (_, report) = read("table t type ipx size 10q expire 3y store gpc7,gpc8");
+        let (_, report) = read("table t type ipx len 4 size 10q expire 3y store gpc7,gpc8");
         assert_eq!(report.errors(), 5);
     }
 
     #[test]
     fn a_data_type_stored_twice_is_kept_once() {
-        let (table, report) = read("table t type ip size 10 store conn_rate(1s),conn_rate(2s) size 20");
-        assert_eq!(titles(&report), ["conn_rate is stored twice", "\"size\" is given twice"]);
+        let (table, report) = read("table t type ip size 10 store conn_rate(1s),conn_rate(2s), size 20");
+        assert_eq!(
+            titles(&report),
+            [
+                "the list of data types ends with a comma",
+                "conn_rate is stored twice",
+                "\"size\" is given twice"
+            ]
+        );
         let definition = table.unwrap().definition;
         assert_eq!(definition.column(DataType::ConnRate).unwrap().period(), 1000);
         assert_eq!(definition.size, 20);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::arguments::{Arguments, Report, Word, listed, number};
 use super::diagnostic::{Diagnostic, closest};
+use super::foreign::{ignored, is_refused};
 use super::global::Bases;
 use super::model::{BindTls, CaFile, ServerTls, TlsVersion, TlsVersions, Verify};
 use super::source::Span;
@@ -13,16 +14,14 @@ use super::source::Span;
 pub(super) enum Role {
     /// `bind`, `default-bind`.
     Bind,
-    /// `server`, `default-server`.
+    /// `server`, `peer`, `default-server`: how to connect to a node, this one too.
     Server,
-    /// `peer`: a listener on the node it names, a server on the others.
-    Peer,
 }
 
 /// Parameters that are understood, and the roles they go with.
 const WORDS: [(&str, &[Role]); 22] = {
-    const ANY: &[Role] = &[Role::Bind, Role::Server, Role::Peer];
-    const SERVER: &[Role] = &[Role::Server, Role::Peer];
+    const ANY: &[Role] = &[Role::Bind, Role::Server];
+    const SERVER: &[Role] = &[Role::Server];
     [
         ("ssl", ANY),
         ("crt", ANY),
@@ -48,36 +47,6 @@ const WORDS: [(&str, &[Role]); 22] = {
         ("shard", SERVER),
     ]
 };
-
-/// Parameters of servers that HAProxy, too, gives no meaning in a `peers` section, or that only tune: without a value.
-const IGNORED_SERVER_FLAGS: &str = "\
-    check no-check backup no-backup disabled enabled stick non-stick check-ssl no-check-ssl \
-    check-send-proxy no-check-send-proxy check-via-socks4 agent-check no-agent-check tfo no-tfo \
-    allow-0rtt ssl-reuse no-ssl-reuse tls-tickets no-tls-tickets check-reuse-pool no-check-reuse-pool";
-
-/// The same, followed by a value.
-const IGNORED_SERVER_VALUES: &str = "\
-    inter fastinter downinter rise fall weight maxconn minconn maxqueue slowstart cookie on-error \
-    on-marked-down on-marked-up observe error-limit agent-addr agent-port agent-inter agent-send addr \
-    port check-alpn check-proto check-sni check-pool-conn-name resolvers resolve-prefer resolve-net \
-    resolve-opts init-addr init-state track redir id pool-max-conn pool-low-conn pool-purge-delay \
-    max-reuse ws log-proto log-bufsize hash-key guid tcp-ut cc pool-conn-name idle-ping healthcheck";
-
-/// Parameters of listeners that only tune or name: without a value.
-const IGNORED_BIND_FLAGS: &str = "tfo defer-accept allow-0rtt tls-tickets no-tls-tickets";
-
-/// The same, followed by a value.
-const IGNORED_BIND_VALUES: &str =
-    "name id backlog maxconn nice thread process guid-prefix mss tcp-ut cc idle-ping severity-output";
-
-/// Parameters that would change what is on the wire or who may connect, and that stickd cannot honour.
-const REFUSED: &str = "\
-    accept-proxy accept-netscaler-cip send-proxy send-proxy-v2 send-proxy-v2-ssl send-proxy-v2-ssl-cn \
-    proxy-v2-options set-proxy-v2-tlv-fmt source usesrc interface namespace transparent socks4 crl-file \
-    ciphers ciphersuites curves ecdhe sigalgs client-sigalgs crt-list ca-verify-file ca-sign-file \
-    ca-sign-pass ca-ignore-err crt-ignore-err generate-certificates strict-sni npn v4v6 v6only mode user \
-    group uid gid expose-fd level proto force-sslv3 force-tlsv10 force-tlsv11 ech ktls renegotiate \
-    no-renegotiate no-ca-names shards quic-force-retry default-crt";
 
 /// What the parameters of a line say; those absent are `None`.
 #[derive(Clone, Debug, Default)]
@@ -251,13 +220,6 @@ impl Parameters {
         }
         let versions = self.versions(at, report)?;
         let verify = self.verify.map_or(Verify::Required, |(verify, _)| verify);
-        if let Some((Verify::Optional, span)) = self.verify {
-            let error = Diagnostic::error(span, "\"verify optional\" is for listeners");
-            report.push(
-                error.label("this line names another node").help("write `verify required` or `verify none`"),
-            );
-            return None;
-        }
         if verify == Verify::Required && self.ca_file.is_none() {
             report.push(
                 Diagnostic::error(at, "no authority to verify the peer's certificate with")
@@ -275,13 +237,6 @@ impl Parameters {
             versions,
             alpn: self.alpn.clone().unwrap_or_default(),
         })
-    }
-
-    /// TLS towards the own listener of a `peer` line, whose words describe the listener: verified if there is an
-    /// authority, else not, because what is connected to is this very machine.
-    pub(super) fn own_tls(&self, at: Span, bases: &Bases, report: &mut Report) -> Option<ServerTls> {
-        let verify = if self.ca_file.is_some() { Verify::Required } else { Verify::None };
-        Self { verify: Some((verify, at)), tls_word: None, ..self.clone() }.server_tls(at, bases, report)
     }
 
     fn versions(&self, at: Span, report: &mut Report) -> Option<TlsVersions> {
@@ -316,7 +271,7 @@ fn unknown(word: &Word, role: Role, arguments: &mut Arguments<'_>, report: &mut 
         report.push(warning.label("can be removed"));
         return Some(());
     }
-    if lists(REFUSED, text) {
+    if is_refused(text) {
         report.push(
             Diagnostic::error(word.span, format!("stickd cannot honour \"{text}\""))
                 .label("HAProxy's, but not supported here")
@@ -334,34 +289,19 @@ fn unknown(word: &Word, role: Role, arguments: &mut Arguments<'_>, report: &mut 
 }
 
 /// Whether the word after a peer's name is a parameter, or meant as one, rather than an address.
-pub(super) fn is_parameter(text: &str, role: Role) -> bool {
+pub(super) fn is_parameter(text: &str) -> bool {
     let known = || WORDS.into_iter().map(|(word, _)| word);
     known().any(|word| word == text)
-        || ignored(text, role).is_some()
-        || lists(REFUSED, text)
+        || ignored(text, Role::Server).is_some()
+        || is_refused(text)
         || (!text.contains([':', '/', '@', '.']) && closest(text, known()).is_some())
-}
-
-/// Whether a parameter is accepted without effect, and then whether a value follows.
-fn ignored(text: &str, role: Role) -> Option<bool> {
-    let in_roles = |bind: &str, server: &str| {
-        (role != Role::Server && lists(bind, text)) || (role != Role::Bind && lists(server, text))
-    };
-    if in_roles(IGNORED_BIND_VALUES, IGNORED_SERVER_VALUES) {
-        return Some(true);
-    }
-    in_roles(IGNORED_BIND_FLAGS, IGNORED_SERVER_FLAGS).then_some(false)
-}
-
-fn lists(list: &str, word: &str) -> bool {
-    list.split(' ').any(|listed| listed == word)
 }
 
 fn verify(value: &Word, role: Role, report: &mut Report) -> Option<Verify> {
     match (value.text.as_str(), role) {
         ("none", _) => Some(Verify::None),
         ("required", _) => Some(Verify::Required),
-        ("optional", Role::Bind | Role::Peer) => Some(Verify::Optional),
+        ("optional", Role::Bind) => Some(Verify::Optional),
         (_, Role::Server) => {
             report.unknown(value, "word", "after verify", &["none", "required"]);
             None
@@ -426,8 +366,7 @@ mod tests {
     fn read(line: &str) -> (Parameters, Report) {
         let role = match line.split(' ').next() {
             Some("bind") => Role::Bind,
-            Some("server") => Role::Server,
-            _ => Role::Peer,
+            _ => Role::Server,
         };
         let (words, mut report) = (words(line), Report::default());
         let parameters = Parameters::parse(Arguments::new(&words).unwrap(), role, &mut report);
@@ -530,8 +469,8 @@ mod tests {
             ("server sni req.hdr(host)", &["the name for SNI is not a constant"]),
             ("server ssl-max-ver TLSv1.1", &["stickd does not speak \"TLSv1.1\""]),
             ("server ssl-min-ver TLSv1.0", &["stickd does not speak TLSv1.0"]),
-            ("peer shard x", &["\"x\" is not a shard"]),
-            ("peer crt", &["\"crt\" needs a file"]),
+            ("server shard x", &["\"x\" is not a shard"]),
+            ("server crt", &["\"crt\" needs a file"]),
         ] {
             assert_eq!(titles(&read(line).1), expected, "{line}");
         }
