@@ -41,8 +41,8 @@ impl SharedTable {
         self.copy.as_ref()
     }
 
-    /// The shard of a key; 0 when the section has no shards.
-    pub(crate) fn shard_of(&self, key: &[u8]) -> u32 {
+    /// The shard of a canonical key; 0 when the section has no shards (peers-protocol §15).
+    pub fn shard_of(&self, key: &[u8]) -> u32 {
         self.shards.as_ref().map_or(0, |shards| shards.shard_of(self.definition().key_type, key))
     }
 }
@@ -131,6 +131,11 @@ impl TableSet {
     /// All tables of this moment.
     pub fn all(&self) -> Vec<Arc<SharedTable>> {
         self.tables.read().clone()
+    }
+
+    /// The table of a full local name.
+    pub fn by_local_name(&self, name: &str) -> Option<Arc<SharedTable>> {
+        self.tables.read().iter().find(|shared| shared.definition().name == name).cloned()
     }
 
     /// The table of a network name (peers-protocol §7.5).

@@ -1,3 +1,19 @@
 //! The parts of the stickd daemon, one module each.
+//!
+//! - [`config`]: HAProxy's configuration syntax, read, checked and explained.
+//! - [`peers`]: peers sections at work; [`net`] and [`tls`] are their sockets.
+//! - [`runtime`]: HAProxy's runtime commands; [`status`] tells them what the daemon holds.
+//! - [`daemon`]: everything put together, started and stopped; [`handover`] is the change of process.
 
+pub mod args;
+pub mod clock;
 pub mod config;
+pub mod daemon;
+pub mod handover;
+pub mod logging;
+pub mod net;
+pub mod peers;
+pub mod runtime;
+pub mod status;
+mod sweeper;
+pub mod tls;

@@ -1,2 +1,53 @@
-//! The daemon.
-fn main() {}
+//! The `stickd` command.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use stickd::args::{Arguments, Command, Run};
+use stickd::config::{self, Config, Options};
+use stickd::daemon::{Daemon, Start};
+use stickd::logging;
+
+fn main() -> ExitCode {
+    let colors = std::io::stderr().is_terminal();
+    match Arguments::from_command_line().command {
+        Command::Check(arguments) => {
+            let options = Options { local_peer: arguments.local_peer, ..Options::default() };
+            let (text, good) = config::check(&arguments.files, &options, colors);
+            if good {
+                print!("{text}");
+                ExitCode::SUCCESS
+            } else {
+                eprint!("{text}");
+                ExitCode::FAILURE
+            }
+        }
+        Command::Run(arguments) => run(arguments, colors),
+    }
+}
+
+fn run(arguments: Run, colors: bool) -> ExitCode {
+    let options = Options { local_peer: arguments.configuration.local_peer, ..Options::default() };
+    let config = match Config::load(&arguments.configuration.files, &options) {
+        Ok(config) => config,
+        Err(diagnostics) => {
+            eprint!("{}", diagnostics.render(colors));
+            return ExitCode::FAILURE;
+        }
+    };
+    eprint!("{}", config.warnings.render(colors));
+    logging::start(&config.global.logs);
+    let start = Start { take_over_from: &arguments.take_over_from, pid_file: arguments.pid_file.as_deref() };
+    match serve(config, start) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("stickd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(config: Config, start: Start<'_>) -> anyhow::Result<()> {
+    let daemon = Daemon::new(config, !start.take_over_from.is_empty())?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(daemon.run(start))
+}

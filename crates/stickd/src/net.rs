@@ -161,7 +161,8 @@ async fn resolve(address: &Address) -> io::Result<SocketAddr> {
                 Some(Family::V6) => found.is_ipv6(),
             };
             let found = lookup_host((host.as_str(), *port)).await?.find(fits);
-            found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{host} has no such address")))
+            found
+                .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{host} has no such address")))
         }
         Address::Unix(_) => Err(io::ErrorKind::InvalidInput.into()),
     }

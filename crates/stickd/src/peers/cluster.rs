@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use haproxy_peers::{
-    Action, EndReason, Greeting, Hello, Limits, PeerId, PeerKind, Section, SectionConfig, SectionView, Session,
-    SessionError, SessionEvent, SessionId, Status, StopProgress, TableSet,
+    Action, EndReason, Greeting, Hello, Limits, PeerId, PeerKind, Section, SectionConfig, SectionView,
+    Session, SessionError, SessionEvent, SessionId, Status, StopProgress, TableSet,
 };
 use parking_lot::Mutex;
 use stick_table::Millis;
@@ -51,6 +51,8 @@ pub(super) struct Target {
 pub struct Totals {
     /// Connections refused or dropped before a session.
     pub refused_connections: AtomicU64,
+    /// Connections that were attempted or accepted.
+    pub connections: AtomicU64,
     /// Updates received.
     pub updates_received: AtomicU64,
     /// Updates that found their table full.
@@ -144,7 +146,7 @@ impl Cluster {
     /// Calls the section when it is time.
     async fn keep_time(self: Arc<Self>) {
         loop {
-            self.with_section(|section, now| section.handle_timeout(now));
+            self.with_section(haproxy_peers::Section::handle_timeout);
             let next = self.section.lock().poll_timeout();
             match next {
                 Some(at) => tokio::select! {
@@ -171,13 +173,18 @@ impl Cluster {
         result
     }
 
+    fn register(&self, connection: &Arc<Connection>) {
+        self.totals.connections.fetch_add(1, Ordering::Relaxed);
+        self.connections.lock().insert(connection.id, Arc::clone(connection));
+    }
+
     fn perform(self: &Arc<Self>, action: Action) {
         match action {
             Action::Connect { peer, name, session, hello } => {
                 let Some(target) = self.targets.get(&name).cloned() else { return };
                 let tls = target.connector.is_some();
                 let connection = Arc::new(Connection::new(session, peer, name, Direction::Outbound, tls));
-                self.connections.lock().insert(session, Arc::clone(&connection));
+                self.register(&connection);
                 tokio::spawn(outbound::connect(Arc::clone(self), connection, target, hello));
             }
             Action::Close { session, reason } => {
@@ -205,7 +212,7 @@ impl Cluster {
         self.with_section(|section, now| match section.greet(now, hello, may_join) {
             Greeting::Welcome { id, peer, session, kind } => {
                 let (connection, session) = register(*session, id, peer, hello.sender.clone());
-                self.connections.lock().insert(id, Arc::clone(&connection));
+                self.register(&connection);
                 let address = connection.established().map_or("", |established| &established.remote);
                 let member = member_word(kind);
                 info!(section = self.name(), peer = hello.sender, address, version = %hello.version, member, "accepted");
@@ -286,7 +293,9 @@ impl Cluster {
     pub(super) fn handle_event(self: &Arc<Self>, connection: &Connection, event: &SessionEvent) {
         let (section, peer) = (self.name(), connection.name.as_str());
         match event {
-            SessionEvent::TableIgnored { .. } | SessionEvent::PeerReportsError { .. } => warn!(section, peer, "{event}"),
+            SessionEvent::TableIgnored { .. } | SessionEvent::PeerReportsError { .. } => {
+                warn!(section, peer, "{event}")
+            }
             _ => info!(section, peer, "{event}"),
         }
         match event {
@@ -306,9 +315,10 @@ impl Cluster {
     /// Waits until a soft stop is through.
     pub async fn stopped(&self) -> StopProgress {
         loop {
-            match self.section.lock().stop_progress() {
-                Some(progress @ (StopProgress::Taught | StopProgress::Alone)) => return progress,
-                _ => {}
+            if let Some(progress @ (StopProgress::Taught | StopProgress::Alone)) =
+                self.section.lock().stop_progress()
+            {
+                return progress;
             }
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }

@@ -45,7 +45,16 @@ pub struct Established {
 impl Connection {
     pub(super) fn new(id: SessionId, peer: PeerId, name: String, direction: Direction, tls: bool) -> Self {
         let established = OnceLock::new();
-        Self { id, peer, name, direction, tls, established, close: watch::Sender::new(None), wake: Notify::new() }
+        Self {
+            id,
+            peer,
+            name,
+            direction,
+            tls,
+            established,
+            close: watch::Sender::new(None),
+            wake: Notify::new(),
+        }
     }
 
     /// The session, after the handshake.

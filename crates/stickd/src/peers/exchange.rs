@@ -1,5 +1,6 @@
 //! The loop of an established session: bytes in, bytes out, timers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use haproxy_peers::{EndReason, Session};
@@ -22,7 +23,7 @@ const STALLED_MS: u64 = 1_000;
 ///
 /// Nothing is made to be sent while the last bytes are not taken, so a peer that does not read holds no memory.
 pub(super) async fn exchange(
-    cluster: &Cluster,
+    cluster: &Arc<Cluster>,
     connection: &Connection,
     session: &Mutex<Session>,
     stream: Box<dyn Stream>,
@@ -81,7 +82,7 @@ pub(super) async fn exchange(
 
 /// Gives received bytes to the session and its events to the section.
 fn take(
-    cluster: &Cluster,
+    cluster: &Arc<Cluster>,
     connection: &Connection,
     session: &Mutex<Session>,
     bytes: &[u8],
@@ -102,7 +103,7 @@ fn take(
 
 /// Sends the protocol's error message, as long as the peer takes it.
 async fn last_words(
-    cluster: &Cluster,
+    cluster: &Arc<Cluster>,
     session: &Mutex<Session>,
     writer: &mut (impl AsyncWriteExt + Unpin),
     error: haproxy_peers::SessionError,

@@ -43,7 +43,8 @@ pub(super) async fn accept(
                 };
                 let (cluster, acceptor) = (Arc::clone(&cluster), acceptor.clone());
                 tokio::spawn(async move {
-                    let greeted = timeout(HELLO_TIMEOUT, greet(&cluster, connected, acceptor.as_deref())).await;
+                    let greeted =
+                        timeout(HELLO_TIMEOUT, greet(&cluster, connected, acceptor.as_deref())).await;
                     drop(permit);
                     if let Ok(Some(welcome)) = greeted {
                         welcome.run(&cluster).await;
@@ -134,8 +135,13 @@ async fn refuse(
         Greeting::Refuse(status) => {
             let stranger = status == Status::UnknownPeer;
             let line = || {
-                warn!(section, peer, address = remote, status = status.code(),
-                    "refused an unknown peer: no peer line of this section has its name");
+                warn!(
+                    section,
+                    peer,
+                    address = remote,
+                    status = status.code(),
+                    "refused an unknown peer: no peer line of this section has its name"
+                );
             };
             if stranger {
                 report(cluster, remote_ip, line);

@@ -19,7 +19,12 @@ const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_STATUS: usize = 1024;
 
 /// Connects, says hello, and runs the session when the peer accepts it.
-pub(super) async fn connect(cluster: Arc<Cluster>, connection: Arc<Connection>, target: Target, hello: Hello) {
+pub(super) async fn connect(
+    cluster: Arc<Cluster>,
+    connection: Arc<Connection>,
+    target: Target,
+    hello: Hello,
+) {
     let attempt = shake_hands(&cluster, &connection, &target, &hello);
     let outcome = tokio::select! {
         outcome = attempt => outcome,
@@ -30,9 +35,9 @@ pub(super) async fn connect(cluster: Arc<Cluster>, connection: Arc<Connection>, 
     };
     match outcome {
         Ok(Answered { stream, remote, local, status, received }) => {
-            let Some(session) = cluster.handle_status(&connection, status, |session| {
-                connection.establish(session, remote, local)
-            }) else {
+            let Some(session) = cluster
+                .handle_status(&connection, status, |session| connection.establish(session, remote, local))
+            else {
                 let (section, peer) = (cluster.name(), connection.name.as_str());
                 warn!(section, peer, status = status.code(), "the peer refused: {}", explain(status));
                 return;
@@ -78,7 +83,9 @@ async fn shake_hands(
         loop {
             let count = stream.read(&mut input).await?;
             if count == 0 {
-                return Err(io::Error::other("the peer closed the connection instead of answering the hello"));
+                return Err(io::Error::other(
+                    "the peer closed the connection instead of answering the hello",
+                ));
             }
             match parser.feed(&input[..count]) {
                 StatusProgress::Incomplete => {}
@@ -86,7 +93,9 @@ async fn shake_hands(
                     let received = input[consumed..count].to_vec();
                     return Ok(Answered { stream, remote, local, status, received });
                 }
-                StatusProgress::TooLong => return Err(io::Error::other("the answer to the hello is no status")),
+                StatusProgress::TooLong => {
+                    return Err(io::Error::other("the answer to the hello is no status"));
+                }
             }
         }
     };

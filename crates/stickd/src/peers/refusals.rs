@@ -51,7 +51,8 @@ mod tests {
     #[test]
     fn a_flood_of_addresses_shares_a_line_and_is_forgotten() {
         let refusals = Refusals::default();
-        let lines = (0..20_000u32).filter(|&n| refusals.is_due(Some(IpAddr::from(n.to_be_bytes())), 5)).count();
+        let lines =
+            (0..20_000u32).filter(|&n| refusals.is_due(Some(IpAddr::from(n.to_be_bytes())), 5)).count();
         assert_eq!(lines, MAX_STRANGERS + 1);
         assert!(refusals.is_due(Some(IpAddr::from([9, 9, 9, 9])), 5 + PAUSE_MS));
         assert!(refusals.reported.lock().len() < 10);

@@ -1,0 +1,85 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// stickd: an open-source stick-table server, a peer that every HAProxy can talk to.
+#[derive(Debug, Parser)]
+#[command(name = "stickd", version)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run in the foreground, with the built-in configuration when no file is given.
+    Run(Run),
+    /// Check configuration files and say what they mean, or what is wrong with them.
+    Check(Configuration),
+}
+
+/// Where the configuration comes from.
+#[derive(Args, Debug)]
+pub struct Configuration {
+    /// Configuration file, or directory of .cfg files; may be repeated.
+    #[arg(short = 'f', value_name = "FILE|DIR")]
+    pub files: Vec<PathBuf>,
+    /// Name of this node in peers sections; without it `localpeer`, else the host name.
+    #[arg(short = 'L', value_name = "NAME")]
+    pub local_peer: Option<String>,
+}
+
+/// Arguments of `stickd run`.
+#[derive(Args, Debug)]
+pub struct Run {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub configuration: Configuration,
+    /// Write the process id to this file.
+    #[arg(short = 'p', value_name = "PIDFILE")]
+    pub pid_file: Option<PathBuf>,
+    /// Take over from these processes: be taught everything they hold, then let them end. Written -sf as in HAProxy.
+    #[arg(long = "sf", value_name = "PID", num_args = 0.., value_parser = clap::value_parser!(i32).range(1..))]
+    pub take_over_from: Vec<i32>,
+}
+
+impl Arguments {
+    /// Reads the command line of the process, or ends it with an explanation.
+    pub fn from_command_line() -> Self {
+        Self::parse_from(std::env::args_os().map(long_form))
+    }
+}
+
+/// HAProxy's long options have one dash.
+fn long_form(argument: OsString) -> OsString {
+    if argument == "-sf" { "--sf".into() } else { argument }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split(' ').map(|word| long_form(word.into())))
+    }
+
+    #[test]
+    fn a_take_over_is_written_as_in_haproxy() {
+        let Ok(Arguments { command: Command::Run(run) }) =
+            parse("stickd run -f a.cfg -f conf.d -L hub -p /tmp/pid -sf 12 34")
+        else {
+            panic!("refused")
+        };
+        assert_eq!(run.take_over_from, [12, 34]);
+        assert_eq!(run.configuration.files, [PathBuf::from("a.cfg"), PathBuf::from("conf.d")]);
+        assert_eq!(run.configuration.local_peer.as_deref(), Some("hub"));
+        assert!(parse("stickd run -sf").is_ok(), "no old process is fine: the first start of a script");
+        assert!(parse("stickd run -sf 0").is_err());
+        assert!(parse("stickd run -sf x").is_err());
+    }
+}

@@ -1,0 +1,210 @@
+//! The daemon: built from a configuration, run until a signal.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+use haproxy_peers::{DynamicTables, Limits, StopProgress, TableSet};
+use stick_table::Table;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::config::{Config, PeersSection, TableEntry};
+use crate::handover;
+use crate::net::Listener;
+use crate::peers::{Cluster, ClusterSetup};
+use crate::runtime::{Server, ServerOptions};
+use crate::status::Status;
+use crate::sweeper;
+use crate::tls::Acceptor;
+
+/// What a process is started with besides its configuration.
+#[derive(Debug, Default)]
+pub struct Start<'a> {
+    /// Processes to take over from.
+    pub take_over_from: &'a [i32],
+    /// Where to write the process id.
+    pub pid_file: Option<&'a Path>,
+}
+
+/// All tables of the configuration and the clusters that share them.
+pub struct Daemon {
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    /// Every configured table in declaration order.
+    pub(crate) tables: Vec<Arc<Table>>,
+    pub(crate) clusters: Vec<Arc<Cluster>>,
+    pub(crate) stopping: AtomicBool,
+    pub(crate) started: std::time::SystemTime,
+}
+
+impl Daemon {
+    /// Builds tables and clusters; nothing is bound or connected.
+    ///
+    /// # Errors
+    /// When a TLS file cannot be loaded.
+    pub fn new(config: Config, expects_predecessor: bool) -> anyhow::Result<Self> {
+        let clock = Clock::start();
+        let mut tables = HashMap::new();
+        let entries = config.sections.iter().flat_map(|section| &section.tables).chain(&config.local_tables);
+        for TableEntry { definition, .. } in entries {
+            let table = Arc::new(Table::new(definition.clone(), random()));
+            tables.insert(definition.name.clone(), table);
+        }
+        let mut clusters = Vec::new();
+        for section in config.sections.iter().filter(|section| !section.disabled) {
+            let setup = ClusterSetup {
+                config: section.clone(),
+                tables: Arc::new(table_set(section, &tables)),
+                limits: Limits {
+                    buffer_size: config.global.bufsize as usize,
+                    max_updates_at_once: config.global.max_updates_at_once as usize,
+                },
+                expects_predecessor,
+                seed: random(),
+            };
+            let cluster = Cluster::new(setup, clock);
+            clusters.push(Arc::new(cluster.with_context(|| format!("section peers {}", section.name))?));
+        }
+        let mut tables: Vec<_> = tables.into_values().collect();
+        tables.sort_by_key(|table| config.declaration(&table.definition().name));
+        let started = std::time::SystemTime::now();
+        Ok(Self { config, clock, tables, clusters, stopping: AtomicBool::new(false), started })
+    }
+
+    /// Runs until SIGTERM or SIGINT (at once) or SIGUSR1 (a soft stop, which teaches the next process first).
+    ///
+    /// # Errors
+    /// When an address cannot be bound; an old process to take over from is left alone then.
+    pub async fn run(self, start: Start<'_>) -> anyhow::Result<()> {
+        let daemon = Arc::new(self);
+        // Everything that can fail comes before the old process is told.
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut soft_stop = signal(SignalKind::user_defined1())?;
+        let listeners = daemon.bind(!start.take_over_from.is_empty()).await?;
+        let mut server = Server::bind(ServerOptions::from(&daemon.config.global)).await?;
+        if let Some(path) = start.pid_file {
+            handover::write_pid_file(path).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        server.publish()?;
+        handover::tell(start.take_over_from);
+        for (cluster, listeners) in daemon.clusters.iter().zip(listeners) {
+            cluster.start(listeners);
+        }
+        let (stop, mut stopped) = watch::channel(false);
+        let status = Arc::new(Status::new(Arc::clone(&daemon)));
+        let runtime = tokio::spawn(server.run(status, async move {
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        }));
+        let swept = Arc::clone(&daemon);
+        let sweep = tokio::spawn(sweeper::sweep(daemon.clock, move || swept.all_tables()));
+        info!(pid = std::process::id(), version = env!("CARGO_PKG_VERSION"), "started");
+
+        tokio::select! {
+            _ = terminate.recv() => info!("stopping: SIGTERM"),
+            _ = interrupt.recv() => info!("stopping: SIGINT"),
+            _ = soft_stop.recv() => {
+                info!("soft stop: SIGUSR1");
+                tokio::select! {
+                    () = daemon.hand_over() => {}
+                    _ = terminate.recv() => info!("stopping at once: SIGTERM"),
+                    _ = interrupt.recv() => info!("stopping at once: SIGINT"),
+                }
+            }
+        }
+        sweep.abort();
+        stop.send_replace(true);
+        runtime.await.context("the runtime API failed")??;
+        info!("stopped");
+        Ok(())
+    }
+
+    /// Binds the listeners of every cluster.
+    async fn bind(&self, shared: bool) -> anyhow::Result<Vec<Vec<(Listener, Option<Acceptor>)>>> {
+        let mut all = Vec::new();
+        for cluster in &self.clusters {
+            let mut listeners = Vec::new();
+            for bind in &cluster.config().local.listeners {
+                let place = || {
+                    let place = self.config.sources.place(bind.span);
+                    format!("{place}: cannot listen on {} for section peers {}", bind.address, cluster.name())
+                };
+                let acceptor = bind.tls.as_ref().map(Acceptor::load).transpose().with_context(place)?;
+                let listener = Listener::bind(&bind.address, shared).await.with_context(|| {
+                    let hint = if shared {
+                        ""
+                    } else {
+                        " (to take over from a running stickd use -sf with its pid)"
+                    };
+                    format!("{}{hint}", place())
+                })?;
+                listeners.push((listener, acceptor));
+            }
+            all.push(listeners);
+        }
+        Ok(all)
+    }
+
+    /// Teaches the next process, section by section at the same time.
+    async fn hand_over(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        for cluster in &self.clusters {
+            cluster.soft_stop();
+        }
+        for cluster in &self.clusters {
+            match cluster.stopped().await {
+                StopProgress::Taught => info!(section = cluster.name(), "the next process has everything"),
+                StopProgress::Alone | StopProgress::Teaching => {
+                    warn!(section = cluster.name(), "no next process took over what this one holds");
+                }
+            }
+        }
+    }
+
+    /// Every table of this moment, those made from definitions of peers last.
+    pub(crate) fn all_tables(&self) -> Vec<Arc<Table>> {
+        let mut tables = self.tables.clone();
+        for cluster in &self.clusters {
+            let configured = cluster.config().tables.len();
+            tables.extend(
+                cluster.tables().all().iter().skip(configured).map(|shared| Arc::clone(shared.table())),
+            );
+        }
+        tables
+    }
+}
+
+impl Config {
+    /// The place of a table in the order of declaration.
+    fn declaration(&self, name: &str) -> usize {
+        let entries = self.sections.iter().flat_map(|section| &section.tables).chain(&self.local_tables);
+        let mut spans: Vec<_> = entries.map(|entry| (entry.span, &entry.definition.name)).collect();
+        spans.sort_by_key(|(span, _)| *span);
+        spans.iter().position(|(_, declared)| *declared == name).unwrap_or(usize::MAX)
+    }
+}
+
+fn table_set(section: &PeersSection, tables: &HashMap<String, Arc<Table>>) -> TableSet {
+    let shared = section.tables.iter().filter_map(|entry| {
+        let table = tables.get(&entry.definition.name)?;
+        let copy = entry.definition.write_to.as_ref().and_then(|name| tables.get(name));
+        Some((Arc::clone(table), copy.cloned()))
+    });
+    let dynamic = section.dynamic_tables.map(|dynamic| DynamicTables {
+        size: dynamic.size,
+        max_tables: dynamic.max as usize + section.tables.len(),
+    });
+    TableSet::new(&section.name, shared, section.shards.and_then(NonZeroU32::new), dynamic, random())
+}
+
+/// A number nobody outside can guess, from the randomness the standard library gives its maps.
+fn random() -> u64 {
+    RandomState::new().hash_one(std::process::id())
+}

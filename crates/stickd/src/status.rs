@@ -1,0 +1,324 @@
+//! What the daemon tells its runtime API.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::UNIX_EPOCH;
+
+use haproxy_peers::{LastStatus, PeerKind, ProtocolVersion, ResyncState, SessionId};
+use stick_table::{Millis, Table};
+
+use crate::daemon::Daemon;
+use crate::peers::{Cluster, Connection, Direction};
+use crate::runtime::{
+    AppState, Context, DictionaryView, HandshakeStatus, Info, LearnState, Membership, PeerView, SectionView,
+    SessionView, SharedTableView, TableRef, TableState, Timer, Transport,
+};
+
+/// Peer flags by HAProxy 3.0's numbers (stick-tables §8).
+mod flag {
+    pub(super) const TEACHING: u32 = 1;
+    pub(super) const NOT_UP_TO_DATE: u32 = 8;
+    pub(super) const ALIVE: u32 = 0x20;
+    pub(super) const DOWNGRADED: u32 = 0x80;
+}
+
+/// The runtime API's view of the daemon.
+pub struct Status {
+    daemon: Arc<Daemon>,
+}
+
+impl Status {
+    /// The view of a daemon.
+    pub fn new(daemon: Arc<Daemon>) -> Self {
+        Self { daemon }
+    }
+
+    fn sum(&self, of: impl Fn(&Cluster) -> &AtomicU64) -> u64 {
+        self.daemon.clusters.iter().map(|cluster| of(cluster).load(Ordering::Relaxed)).sum()
+    }
+}
+
+impl Context for Status {
+    fn now(&self) -> Millis {
+        self.daemon.clock.now()
+    }
+
+    fn tables(&self) -> Vec<Arc<Table>> {
+        self.daemon.all_tables()
+    }
+
+    fn shard(&self, table: &Table, key: &[u8]) -> u32 {
+        let name = &table.definition().name;
+        let shared = self.daemon.clusters.iter().find_map(|cluster| cluster.tables().by_local_name(name));
+        shared.map_or(0, |shared| shared.shard_of(key))
+    }
+
+    fn changed(&self) {
+        self.daemon.clusters.iter().for_each(|cluster| cluster.changed());
+    }
+
+    fn sections(&self) -> Vec<SectionView> {
+        let now = self.now();
+        let running = self.daemon.clusters.iter().map(|cluster| section(cluster, now));
+        let disabled = self.daemon.config.sections.iter().filter(|section| section.disabled);
+        let disabled = disabled.map(|section| SectionView {
+            id: section.name.clone(),
+            disabled: true,
+            ..SectionView::default()
+        });
+        let mut all: Vec<_> = running.chain(disabled).collect();
+        let place = |id: &str| self.daemon.config.sections.iter().position(|section| section.name == id);
+        all.sort_by_key(|section| std::cmp::Reverse(place(&section.id)));
+        all
+    }
+
+    fn info(&self) -> Info {
+        let daemon = &self.daemon;
+        let tables = self.tables();
+        let mut connections = Vec::new();
+        for cluster in &daemon.clusters {
+            connections.extend(cluster.connections().into_values());
+        }
+        let live = Live::of(&connections);
+        let limits = &daemon.config.global;
+        let sections = &daemon.config.sections;
+        let dynamic_peers = sections.iter().filter_map(|section| section.dynamic_peers.as_ref());
+        let dynamic_tables = sections.iter().filter_map(|section| section.dynamic_tables.as_ref());
+        let since = daemon.started.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        Info {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            release_date: env!("STICKD_RELEASE_DATE").to_owned(),
+            threads: std::thread::available_parallelism().map_or(1, |threads| threads.get() as u32),
+            process_id: std::process::id(),
+            uptime: daemon.clock.uptime(),
+            start_time: since,
+            open_files_limit: open_files_limit(),
+            connections: connections.len() as u32,
+            total_connections: self.sum(|cluster| &cluster.totals().connections) as u32,
+            node: limits.node.clone().unwrap_or_else(|| daemon.config.local_peer.clone()),
+            description: limits.description.clone(),
+            stopping: daemon.stopping.load(Ordering::Relaxed),
+            listeners: (limits.stats_sockets.len() + daemon.clusters.len()) as u32,
+            active_peers: connections.len() as u32,
+            connected_peers: connections
+                .iter()
+                .filter(|connection| connection.established().is_some())
+                .count() as u32,
+            tables: tables.len() as u32,
+            table_size: tables.iter().map(|table| u64::from(table.definition().size)).sum(),
+            entries: tables.iter().map(|table| u64::from(table.len())).sum(),
+            updates_received: live.received + self.sum(|cluster| &cluster.totals().updates_received),
+            updates_sent: live.sent + self.sum(|cluster| &cluster.totals().updates_sent),
+            updates_refused: live.refused + self.sum(|cluster| &cluster.totals().updates_refused),
+            lessons_learned: self.sum(|cluster| &cluster.totals().lessons_learned),
+            lessons_taught: self.sum(|cluster| &cluster.totals().lessons_taught),
+            refused_connections: self.sum(|cluster| &cluster.totals().refused_connections),
+            protocol_errors: self.sum(|cluster| &cluster.totals().protocol_errors),
+            mismatched_tables: live.mismatched,
+            message_bytes_limit: limits.bufsize,
+            updates_at_once_limit: limits.max_updates_at_once,
+            dynamic_peers_limit: dynamic_peers.map(|dynamic| dynamic.max).sum(),
+            dynamic_tables_limit: dynamic_tables.map(|dynamic| dynamic.max).sum(),
+            runtime_connections_limit: limits.stats_max_connections,
+        }
+    }
+}
+
+/// Sums over the sessions of this moment.
+#[derive(Default)]
+struct Live {
+    received: u64,
+    refused: u64,
+    sent: u64,
+    mismatched: u32,
+}
+
+impl Live {
+    fn of(connections: &[Arc<Connection>]) -> Self {
+        let mut live = Self::default();
+        for established in connections.iter().filter_map(|connection| connection.established()) {
+            let session = established.session.lock();
+            let (received, sent) = (session.received(), session.sent());
+            live.received += received.updates;
+            live.refused += received.refused_updates;
+            live.sent += sent.live_updates + sent.lesson_updates;
+            let disagrees = |table: &haproxy_peers::SharedTableView| {
+                table.agreement.as_ref().is_some_and(|agreement| !agreement.differences().is_empty())
+            };
+            live.mismatched += session.view().tables.iter().filter(|table| disagrees(table)).count() as u32;
+        }
+        live
+    }
+}
+
+fn open_files_limit() -> u32 {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.map_or(u32::MAX, |limit| u32::try_from(limit).unwrap_or(u32::MAX))
+}
+
+fn section(cluster: &Cluster, now: Millis) -> SectionView {
+    let view = cluster.view();
+    let connections = cluster.connections();
+    let resync_timeout = match view.resync {
+        ResyncState::FromLocal { until } | ResyncState::FromRemote { until } => timer(Some(until), now),
+        ResyncState::Finished => Timer::Never,
+    };
+    SectionView {
+        id: view.name,
+        disabled: false,
+        flags: view.flags,
+        resync_timeout,
+        task_calls: 0,
+        peers: view.peers.iter().rev().map(|peer| peer_view(cluster, peer, &connections, now)).collect(),
+    }
+}
+
+fn peer_view(
+    cluster: &Cluster,
+    peer: &haproxy_peers::PeerView,
+    connections: &HashMap<SessionId, Arc<Connection>>,
+    now: Millis,
+) -> PeerView {
+    let connection = peer.session.and_then(|session| connections.get(&session));
+    let mut view = PeerView {
+        id: peer.name.clone(),
+        local: peer.kind == PeerKind::Local,
+        active: peer.session.is_some(),
+        address: address(cluster, peer, connection),
+        app_state: match (peer.session, peer.established) {
+            (None, _) => AppState::Stopped,
+            (Some(_), false) => AppState::Starting,
+            (Some(_), true) => AppState::Running,
+        },
+        learn_state: match (peer.assigned, peer.not_up_to_date) {
+            (true, _) => LearnState::Processing,
+            (false, true) if peer.established => LearnState::Finished,
+            _ => LearnState::NotAssigned,
+        },
+        last_status: handshake_status(peer.last_status),
+        last_handshake: peer.last_handshake.map(|at| now.saturating_sub(at)),
+        reconnect: timer(peer.connect_at, now),
+        no_heartbeat: peer.counters.silences,
+        new_connections: peer.counters.attempts + peer.counters.sessions,
+        protocol_errors: peer.counters.protocol_errors,
+        collisions: peer.counters.collisions,
+        version: if peer.downgraded {
+            version(ProtocolVersion::V2_0)
+        } else {
+            version(ProtocolVersion::V2_1)
+        },
+        membership: if peer.kind == PeerKind::Dynamic { Membership::Dynamic } else { Membership::Static },
+        last_reason: peer.last_reason.clone(),
+        ..PeerView::default()
+    };
+    view.flags |= if peer.not_up_to_date { flag::NOT_UP_TO_DATE } else { 0 };
+    view.flags |= if peer.downgraded { flag::DOWNGRADED } else { 0 };
+    if let Some(connection) = connection {
+        add_session(&mut view, connection, now);
+    }
+    view
+}
+
+fn address(
+    cluster: &Cluster,
+    peer: &haproxy_peers::PeerView,
+    connection: Option<&Arc<Connection>>,
+) -> String {
+    let config = cluster.config();
+    if peer.kind == PeerKind::Local {
+        return config.local.listeners.first().map_or_else(String::new, |bind| bind.address.to_string());
+    }
+    let configured = config.remotes.iter().find(|remote| remote.name == peer.name);
+    configured.map(|remote| remote.address.to_string()).unwrap_or_else(|| {
+        let established = connection.and_then(|connection| connection.established());
+        established.map_or_else(String::new, |established| established.remote.clone())
+    })
+}
+
+/// Adds what only the session knows.
+fn add_session(view: &mut PeerView, connection: &Connection, now: Millis) {
+    let Some(established) = connection.established() else {
+        // HAProxy's number of a session that is connecting.
+        view.session = Some(SessionView { st0: 1, connection_state: Some("CON"), ..SessionView::default() });
+        return;
+    };
+    let session = established.session.lock();
+    let (state, counters) = (session.view(), session.counters());
+    view.heartbeat = timer(Some(session.poll_timeout()), now);
+    drop(session);
+    view.confirm = counters.confirms;
+    view.tx_heartbeats = counters.heartbeats_sent;
+    view.rx_heartbeats = counters.heartbeats_received;
+    view.version = version(state.version);
+    view.flags |= flag::ALIVE | if state.teaching { flag::TEACHING } else { 0 };
+    let inbound = connection.direction == Direction::Inbound;
+    let transport = inbound.then(|| Transport {
+        tls: connection.tls,
+        source: established.remote.clone(),
+        destination: established.local.clone(),
+    });
+    // HAProxy's number of a session that waits for messages.
+    view.session =
+        Some(SessionView { st0: 7, connection_state: Some("EST"), transport, ..SessionView::default() });
+    let reference = |name: Option<String>| {
+        let table = state.tables.iter().find(|table| Some(&table.name) == name.as_ref())?;
+        Some(table_ref(table))
+    };
+    view.remote_table = reference(state.remote_table.clone());
+    view.last_local_table = reference(state.last_local_table.clone());
+    view.tables = state.tables.iter().map(table_view).collect();
+    view.dictionary = DictionaryView { sent: state.sent_strings, received: state.received_strings };
+}
+
+fn table_ref(table: &haproxy_peers::SharedTableView) -> TableRef {
+    TableRef { id: table.name.clone(), local_id: table.local_id, remote_id: table.remote_id }
+}
+
+fn table_view(table: &haproxy_peers::SharedTableView) -> SharedTableView {
+    let update = table.last_pushed.wrapping_add(table.behind as u32);
+    SharedTableView {
+        table: table_ref(table),
+        flags: 0,
+        remote_data: table.remote_data,
+        last_acked: table.last_acked,
+        last_pushed: table.last_pushed,
+        last_get: table.last_get,
+        teaching_origin: 0,
+        update,
+        state: TableState { update, local_update: update, references: 1 },
+        behind: table.behind,
+        mismatches: table
+            .agreement
+            .iter()
+            .flat_map(haproxy_peers::Agreement::differences)
+            .map(ToString::to_string)
+            .collect(),
+    }
+}
+
+fn version(version: ProtocolVersion) -> (u8, u8) {
+    (version.major as u8, version.minor as u8)
+}
+
+fn handshake_status(status: LastStatus) -> HandshakeStatus {
+    match status.word() {
+        "CONN" => HandshakeStatus::Connecting,
+        "HSHK" => HandshakeStatus::Handshake,
+        "ESTA" => HandshakeStatus::Established,
+        "RETR" => HandshakeStatus::Retry,
+        "PROT" => HandshakeStatus::Protocol,
+        "VERS" => HandshakeStatus::Version,
+        "NAME" => HandshakeStatus::LocalName,
+        "UNKN" => HandshakeStatus::Unknown,
+        _ => HandshakeStatus::None,
+    }
+}
+
+fn timer(at: Option<Millis>, now: Millis) -> Timer {
+    match at {
+        None => Timer::Never,
+        Some(at) if at <= now => Timer::Past,
+        Some(at) => Timer::In(at - now),
+    }
+}
