@@ -1,3 +1,4 @@
 //! The parts of the stickd daemon, one module each.
 
 pub mod config;
+pub mod runtime;

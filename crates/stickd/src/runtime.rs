@@ -1,0 +1,35 @@
+//! The runtime API: HAProxy's `stats socket` commands on stickd's tables and peers.
+//!
+//! Scripts written for HAProxy 3.x work unchanged: commands, outputs, error texts and levels are the same
+//! (stick-tables §7 and §8). [`Server`] listens, a [`Context`] says what there is to show and change.
+
+mod clear_table;
+mod command;
+mod connection;
+mod context;
+mod filter;
+mod help;
+mod info;
+mod level;
+mod listener;
+mod mode;
+mod peers_view;
+mod reply;
+mod server;
+mod set_table;
+mod show_info;
+mod show_peers;
+mod show_table;
+mod table_command;
+#[cfg(test)]
+mod testing;
+mod words;
+
+pub use context::Context;
+pub use info::Info;
+pub use listener::BindError;
+pub use peers_view::{
+    AppState, DictionaryView, HandshakeStatus, LearnState, Membership, PeerView, SectionView, SessionView,
+    SharedTableView, TableRef, TableState, Timer, Transport,
+};
+pub use server::{Server, ServerOptions};

@@ -1,0 +1,149 @@
+//! One connection of the runtime API: lines in, answers out.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::Context;
+use super::command::Session;
+use super::listener::Stream;
+use super::reply::Reply;
+use super::words::{commands, line_end};
+
+/// The answer to a line that does not fit.
+const LINE_TOO_LONG: &str = "The command line is too big for the buffer size. Please change tune.bufsize in the configuration to use a bigger command.\n";
+/// How long a connection that was answered is kept for its client to close it: closing with unread input would make
+/// the system throw the answer away.
+const LINGER: Duration = Duration::from_secs(1);
+/// Most input thrown away while waiting for that, in bytes.
+const LINGER_BYTES: u64 = 1 << 20;
+
+/// A connection with what it needs to be served.
+pub(crate) struct Connection {
+    stream: Box<dyn Stream>,
+    context: Arc<dyn Context>,
+    session: Session,
+    /// Most bytes of a line.
+    max_line: usize,
+    /// Input that has not been run.
+    input: Vec<u8>,
+    /// Output that has not been sent; never more than a chunk.
+    output: String,
+    stop: watch::Receiver<bool>,
+}
+
+/// Whether to go on after a line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Line,
+    Close,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        stream: Box<dyn Stream>,
+        context: Arc<dyn Context>,
+        session: Session,
+        max_line: usize,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self { stream, context, session, max_line, input: Vec::new(), output: String::new(), stop }
+    }
+
+    /// Serves the connection until it is closed by either side, idle for too long, or told to stop between two lines.
+    ///
+    /// # Errors
+    /// When the client is gone or does not take its answer.
+    pub(crate) async fn serve(mut self) -> io::Result<()> {
+        while let Some(line) = self.next_line().await? {
+            let next = self.run_line(&line).await?;
+            self.flush().await?;
+            if next == Next::Close {
+                break;
+            }
+        }
+        self.flush().await?;
+        self.stream.shutdown().await?;
+        let mut rest = (&mut self.stream).take(LINGER_BYTES);
+        let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+        Ok(())
+    }
+
+    /// The next line without its end; `None` when there will be none.
+    async fn next_line(&mut self) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            if let Some(end) = line_end(&self.input) {
+                let rest = self.input.split_off(end + 1);
+                let mut line = std::mem::replace(&mut self.input, rest);
+                line.pop();
+                if line.len() <= self.max_line {
+                    return Ok(Some(line));
+                }
+                self.input = line;
+            }
+            if self.input.len() > self.max_line {
+                self.output.push_str(LINE_TOO_LONG);
+                return Ok(None);
+            }
+            if *self.stop.borrow() {
+                return Ok(None);
+            }
+            let mut buffer = [0; 4096];
+            let read = tokio::select! {
+                read = timeout(self.session.timeout, self.stream.read(&mut buffer)) => read,
+                _ = self.stop.changed() => return Ok(None),
+            };
+            match read {
+                Ok(Ok(0)) | Err(_) => return Ok(None),
+                Ok(Ok(count)) => self.input.extend_from_slice(&buffer[..count]),
+                Ok(Err(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Runs the commands of a line. Each answer ends with an empty line, and the whole with the prompt, if there is one.
+    async fn run_line(&mut self, line: &[u8]) -> io::Result<Next> {
+        for command in commands(line) {
+            match self.session.run(&self.context, command) {
+                Reply::Text(text) => self.output.push_str(&text),
+                Reply::Close => return Ok(Next::Close),
+                Reply::Work(work) => {
+                    let text = tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?;
+                    self.output.push_str(&text);
+                }
+                Reply::Chunks(mut chunks) => {
+                    while chunks.next_chunk(&mut self.output) {
+                        self.flush().await?;
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
+            self.output.push('\n');
+            self.flush().await?;
+        }
+        if !self.session.mode.interactive {
+            return Ok(Next::Close);
+        }
+        self.session.mode.put_prompt(&mut self.output, || self.context.info().uptime);
+        Ok(Next::Line)
+    }
+
+    /// Sends the output; gives up when the client takes nothing for the idle time.
+    async fn flush(&mut self) -> io::Result<()> {
+        let mut rest = self.output.as_bytes();
+        while !rest.is_empty() {
+            let written = timeout(self.session.timeout, self.stream.write(rest)).await;
+            let count = written.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            if count == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            rest = &rest[count..];
+        }
+        self.output.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,44 @@
+//! What the runtime API shows and changes, as the daemon offers it.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use stick_table::{Millis, Table};
+
+use super::{Info, SectionView};
+
+/// The daemon as seen from the runtime socket.
+///
+/// Methods are called from connection tasks and from blocking threads: they must return quickly and not call back.
+pub trait Context: Send + Sync + 'static {
+    /// Now on the clock of the tables, in ms.
+    fn now(&self) -> Millis;
+
+    /// Now on the wall clock, for the dates in `show peers`.
+    fn wall_clock(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    /// Every table in declaration order, those created from definitions of peers last.
+    fn tables(&self) -> Vec<Arc<Table>>;
+
+    /// The table of a full local name (`<section>/<name>`, or a proxy's name).
+    fn table(&self, name: &str) -> Option<Arc<Table>> {
+        self.tables().into_iter().find(|table| table.definition().name == name)
+    }
+
+    /// The number behind `shard=` for a canonical key: 0 when the table's section has no `shards` (peers-protocol §15).
+    fn shard(&self, table: &Table, key: &[u8]) -> u32 {
+        let _ = (table, key);
+        0
+    }
+
+    /// Called after `set table` changed an entry: wakes the sessions so that they push it.
+    fn changed(&self);
+
+    /// The `peers` sections, the most recently declared first, for `show peers`.
+    fn sections(&self) -> Vec<SectionView>;
+
+    /// What `show info` prints. Also gives `show version` its version.
+    fn info(&self) -> Info;
+}

@@ -1,0 +1,229 @@
+//! A listening socket of the runtime API.
+//!
+//! A Unix socket is bound under a passing name and then renamed over its path, so that there is a working socket at the
+//! path at any time while one process takes over from another. The path is removed at the end only when the socket there
+//! is still this one.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::unistd::{Group, User};
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, UnixListener, lookup_host};
+
+use crate::config::address::Family;
+use crate::config::{Level, Owner, StatsSocket, address::Address};
+
+/// Connections that wait to be accepted, per socket.
+const BACKLOG: u32 = 128;
+
+/// Why a runtime socket cannot be opened. The configuration names the address; the message says what to do.
+#[derive(Debug, Error)]
+pub enum BindError {
+    /// The socket cannot be bound.
+    #[error("cannot listen on {0}: {1}")]
+    Bind(String, io::Error),
+    /// The host name has no address of the wanted family.
+    #[error("{0} has no address: check the name, or give an address")]
+    NoAddress(String),
+    /// There is no such user or group.
+    #[error("there is no {kind} \"{name}\": create it, or give its number as {number}")]
+    UnknownOwner {
+        /// `user` or `group`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// The keyword that takes a number.
+        number: &'static str,
+    },
+    /// Owner or permissions cannot be set.
+    #[error("cannot set owner and mode of {0}: {1}")]
+    Permissions(String, io::Error),
+    /// What stands at the path is not a socket, so it is left alone.
+    #[error("{0} exists and is not a socket: remove it, or choose another path")]
+    NotASocket(String),
+    /// The bound socket cannot be moved to its path.
+    #[error("cannot put the socket at {0}: {1}")]
+    Publish(String, io::Error),
+}
+
+/// One bound socket.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) level: Level,
+    /// As `show cli sockets` shows it.
+    pub(crate) address: String,
+    socket: Socket,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener, UnixPath),
+}
+
+/// Where a Unix socket is found. Removes it when dropped.
+#[derive(Debug)]
+struct UnixPath {
+    path: PathBuf,
+    /// Device and inode of the socket: whether a file is still it.
+    identity: (u64, u64),
+    /// The passing name, until it is renamed.
+    passing: Option<PathBuf>,
+}
+
+/// Either kind of connection.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+impl Listener {
+    /// Binds a socket. A Unix socket does not stand at its path before [`publish`](Self::publish).
+    pub(crate) async fn bind(config: &StatsSocket) -> Result<Self, BindError> {
+        let name = config.address.to_string();
+        let socket = match &config.address {
+            Address::Unix(path) => bind_unix(config, path)?,
+            address => {
+                let address = resolve(address).await?;
+                Socket::Tcp(bind_tcp(address).map_err(|error| BindError::Bind(name.clone(), error))?)
+            }
+        };
+        let address = match &socket {
+            Socket::Tcp(listener) => listener.local_addr().map_or(name, |address| address.to_string()),
+            Socket::Unix(..) => name,
+        };
+        Ok(Self { level: config.level, address, socket })
+    }
+
+    /// Puts a Unix socket at its path, over the socket that stands there. TCP sockets share their port and need nothing.
+    pub(crate) fn publish(&mut self) -> Result<(), BindError> {
+        let Socket::Unix(_, place) = &mut self.socket else { return Ok(()) };
+        if let Some(passing) = &place.passing {
+            std::fs::rename(passing, &place.path)
+                .map_err(|error| BindError::Publish(self.address.clone(), error))?;
+            place.passing = None;
+        }
+        Ok(())
+    }
+
+    /// The port of a TCP socket.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Socket::Tcp(listener) => listener.local_addr().ok(),
+            Socket::Unix(..) => None,
+        }
+    }
+
+    pub(crate) async fn accept(&self) -> io::Result<Box<dyn Stream>> {
+        match &self.socket {
+            Socket::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok(Box::new(stream))
+            }
+            Socket::Unix(listener, _) => Ok(Box::new(listener.accept().await?.0)),
+        }
+    }
+}
+
+async fn resolve(address: &Address) -> Result<SocketAddr, BindError> {
+    match address {
+        Address::Ip(address) => Ok(*address),
+        Address::Host { host, port, family } => {
+            let found = lookup_host((host.as_str(), *port))
+                .await
+                .map_err(|error| BindError::Bind(address.to_string(), error))?;
+            let mut found = found.filter(|address| match family {
+                None => true,
+                Some(Family::V4) => address.is_ipv4(),
+                Some(Family::V6) => address.is_ipv6(),
+            });
+            found.next().ok_or_else(|| BindError::NoAddress(address.to_string()))
+        }
+        Address::Unix(_) => Err(BindError::NoAddress(address.to_string())),
+    }
+}
+
+/// Shares the port with another process that listens there, so that it can be taken over.
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn bind_unix(config: &StatsSocket, path: &Path) -> Result<Socket, BindError> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = config.address.to_string();
+    let (user, group) = owners(config)?;
+    if std::fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.file_type().is_socket()) {
+        return Err(BindError::NotASocket(name));
+    }
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let passing = path.with_file_name(format!(".{}-{number}", std::process::id()));
+    // Left behind by a process of the same number that was killed.
+    let _ = std::fs::remove_file(&passing);
+    let listener = UnixListener::bind(&passing).map_err(|error| BindError::Bind(name.clone(), error))?;
+    let finish = || -> io::Result<(u64, u64)> {
+        if user.is_some() || group.is_some() {
+            chown(&passing, user, group)?;
+        }
+        if let Some(mode) = config.mode {
+            std::fs::set_permissions(&passing, std::fs::Permissions::from_mode(mode))?;
+        }
+        identity(&passing)
+    };
+    match finish() {
+        Ok(identity) => {
+            let place = UnixPath { path: path.to_owned(), identity, passing: Some(passing) };
+            Ok(Socket::Unix(listener, place))
+        }
+        Err(error) => {
+            let _ = std::fs::remove_file(&passing);
+            Err(BindError::Permissions(name, error))
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = std::fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+/// The numbers of the configured user and group.
+fn owners(config: &StatsSocket) -> Result<(Option<u32>, Option<u32>), BindError> {
+    let user = match &config.user {
+        None => None,
+        Some(Owner::Id(id)) => Some(*id),
+        Some(Owner::Name(name)) => {
+            let user = User::from_name(name).ok().flatten().map(|user| user.uid.as_raw());
+            Some(user.ok_or_else(|| unknown_owner("user", name, "uid"))?)
+        }
+    };
+    let group = match &config.group {
+        None => None,
+        Some(Owner::Id(id)) => Some(*id),
+        Some(Owner::Name(name)) => {
+            let group = Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw());
+            Some(group.ok_or_else(|| unknown_owner("group", name, "gid"))?)
+        }
+    };
+    Ok((user, group))
+}
+
+fn unknown_owner(kind: &'static str, name: &str, number: &'static str) -> BindError {
+    BindError::UnknownOwner { kind, name: name.to_owned(), number }
+}
+
+impl Drop for UnixPath {
+    fn drop(&mut self) {
+        let path = self.passing.as_ref().unwrap_or(&self.path);
+        if identity(path).is_ok_and(|found| found == self.identity) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
