@@ -1,24 +1,185 @@
-//! placeholder
-#![expect(missing_docs, reason = "placeholder")]
-use crate::config::{BindTls, ServerTls};
-pub struct Acceptor;
-pub struct Connector;
-#[derive(Debug, thiserror::Error)]
-#[error("tls")]
-pub struct TlsError;
+//! TLS between peers, as `ssl` on `bind`, `peer` and `server` lines asks for it.
+//!
+//! An [`Acceptor`] serves one listener, a [`Connector`] one remote peer. Both are loaded once at start, before anything
+//! is bound, so that a bad file stops the start with a [`TlsError`] and not the first connection; a file changed later
+//! has no effect until the next start. Both are cheap to clone, and neither keeps the private key's file open.
+//!
+//! The meaning is HAProxy's:
+//! - a listener asks for certificates only with `verify optional` or `required`; one that is shown must be good;
+//! - towards a peer, `verify none` encrypts and trusts any certificate;
+//! - the name in the peer's certificate is compared with `sni`, else with `verifyhost`, else not at all;
+//! - a self-signed certificate is good when it is itself in `ca-file`.
+//!
+//! Sessions are never resumed: connections of peers last for days, and so every one of them verifies anew.
+//!
+//! Neither side limits the time of a handshake: put it under the deadline that bounds the hello.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::ServerName;
+use rustls::server::NoServerSessionStorage;
+use rustls::sign::SingleCertAndKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tracing::debug;
+
+use crate::config::{BindTls, ServerTls, TlsVersion, TlsVersions, Verify};
+
+mod authorities;
+mod certificate;
+mod error;
+mod subject;
+mod verify;
+
+pub use error::{HandshakeError, TlsError};
+/// A connection over TLS, on either side; shut it down to tell the other side that no byte is missing.
+pub use tokio_rustls::TlsStream;
+
+use authorities::Authorities;
+use verify::{AnyServer, Clients, Server};
+
+/// The listening side: takes TLS connections with the parameters of one `bind` line.
+#[derive(Clone)]
+pub struct Acceptor {
+    tls: TlsAcceptor,
+}
+
 impl Acceptor {
-    pub fn load(_: &BindTls) -> Result<Self, TlsError> {
-        Err(TlsError)
+    /// Reads certificate, key and authorities.
+    ///
+    /// # Errors
+    /// When a file cannot be read or used; the message names it and says what to do.
+    pub fn load(tls: &BindTls) -> Result<Self, TlsError> {
+        let provider = provider();
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&versions(tls.versions))?;
+        let builder = match tls.verify {
+            Verify::None => builder.with_no_client_auth(),
+            Verify::Optional | Verify::Required => {
+                let authorities = Authorities::load(tls.ca_file.as_ref())?;
+                let required = tls.verify == Verify::Required;
+                builder.with_client_cert_verifier(Arc::new(Clients::new(authorities, required, &provider)?))
+            }
+        };
+        let own = certificate::load(&tls.crt, &provider)?;
+        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
+        config.alpn_protocols = protocols(&tls.alpn);
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(Self { tls: TlsAcceptor::from(Arc::new(config)) })
     }
-    pub async fn accept<S>(&self, s: S) -> Result<S, std::io::Error> {
-        Ok(s)
+
+    /// Takes a connection. What the client must show has been verified when this returns.
+    ///
+    /// # Errors
+    /// When the handshake fails; the stream is closed then, after an alert to the client where TLS has one.
+    pub async fn accept<S>(&self, stream: S) -> Result<TlsStream<S>, HandshakeError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        Ok(self.tls.accept(stream).await?.into())
     }
 }
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor").finish_non_exhaustive()
+    }
+}
+
+/// The connecting side: opens TLS connections with the parameters of one `peer` or `server` line.
+#[derive(Clone)]
+pub struct Connector {
+    tls: TlsConnector,
+    /// The name to ask for; without `sni` none is asked for and this has no effect.
+    name: ServerName<'static>,
+}
+
 impl Connector {
-    pub fn load(_: &ServerTls) -> Result<Self, TlsError> {
-        Err(TlsError)
+    /// Reads certificate, key and authorities.
+    ///
+    /// # Errors
+    /// When a file cannot be read or used, or a name is none; the message says which and what to do.
+    pub fn load(tls: &ServerTls) -> Result<Self, TlsError> {
+        let provider = provider();
+        let sni = tls.sni.as_deref().map(|name| server_name("sni", name)).transpose()?;
+        let verify_host =
+            tls.verify_host.as_deref().map(|name| server_name("verifyhost", name)).transpose()?;
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&versions(tls.versions))?
+            .dangerous();
+        let builder = match tls.verify {
+            Verify::None => builder.with_custom_certificate_verifier(Arc::new(AnyServer::new(&provider))),
+            // A listener always shows a certificate, so that `optional` asks for the same as `required`.
+            Verify::Optional | Verify::Required => {
+                let authorities = Authorities::load(tls.ca_file.as_ref())?;
+                let name = sni.clone().or(verify_host);
+                builder.with_custom_certificate_verifier(Arc::new(Server::new(authorities, name, &provider)))
+            }
+        };
+        let mut config = match &tls.crt {
+            Some(crt) => {
+                let own = certificate::load(crt, &provider)?;
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own)))
+            }
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = protocols(&tls.alpn);
+        config.resumption = Resumption::disabled();
+        config.enable_sni = sni.is_some();
+        let name = sni.unwrap_or_else(|| ServerName::IpAddress(Ipv4Addr::UNSPECIFIED.into()));
+        Ok(Self { tls: TlsConnector::from(Arc::new(config)), name })
     }
-    pub async fn connect<S>(&self, s: S, _: &str) -> Result<S, std::io::Error> {
-        Ok(s)
+
+    /// Opens a connection on a stream that leads to the peer. Its certificate has been verified when this returns.
+    ///
+    /// `host` is for the log. It is not compared with the certificate: only `sni` and `verifyhost` are, as in HAProxy.
+    ///
+    /// The peer may refuse the certificate shown to it after that, with TLS 1.3: then the first read fails, with an
+    /// error that [`HandshakeError::from`] makes readable.
+    ///
+    /// # Errors
+    /// When the handshake fails; the stream is closed then, after an alert to the peer where TLS has one.
+    pub async fn connect<S>(&self, stream: S, host: &str) -> Result<TlsStream<S>, HandshakeError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let stream = self.tls.connect(self.name.clone(), stream).await?;
+        let (_, session) = stream.get_ref();
+        let (version, cipher) = (session.protocol_version(), session.negotiated_cipher_suite());
+        debug!(host, ?version, ?cipher, "TLS established");
+        Ok(stream.into())
     }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector").finish_non_exhaustive()
+    }
+}
+
+/// The cryptography, without making it the whole process's choice.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// The versions of a range; none for an empty one, which the configuration refuses and rustls does too.
+fn versions(range: TlsVersions) -> Vec<&'static SupportedProtocolVersion> {
+    let all = [(TlsVersion::V12, &TLS12), (TlsVersion::V13, &TLS13)];
+    let spoken = all.into_iter().filter(|(version, _)| (range.min..=range.max).contains(version));
+    spoken.map(|(_, version)| version).collect()
+}
+
+fn protocols(names: &[String]) -> Vec<Vec<u8>> {
+    names.iter().map(|name| name.clone().into_bytes()).collect()
+}
+
+fn server_name(keyword: &'static str, name: &str) -> Result<ServerName<'static>, TlsError> {
+    ServerName::try_from(name.to_owned()).map_err(|_| TlsError::Name { keyword, name: name.to_owned() })
 }

@@ -1,0 +1,438 @@
+//! Handshakes of listeners and connectors, both of stickd's: what is taken, what is refused, and what is said then.
+
+use std::fs;
+use std::path::PathBuf;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+    date_time_ymd,
+};
+use stickd::config::{BindTls, CaFile, ServerTls, TlsVersion, TlsVersions, Verify};
+use stickd::tls::{Acceptor, Connector, HandshakeError, TlsError, TlsStream};
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+
+/// Certificates and keys in files.
+struct Files {
+    directory: TempDir,
+}
+
+impl Files {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn authority(&self, name: &str) -> Authority<'_> {
+        let mut params = params(&[], name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        self.write(&format!("{name}.pem"), &issuer.pem());
+        Authority { files: self, name: name.to_owned(), issuer }
+    }
+
+    /// A self-signed certificate with its key; what it needs to be a `crt` and a `ca-file`.
+    fn self_signed(&self, name: &str, params: &CertificateParams) -> PathBuf {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        self.write(&format!("{name}.pem"), &(certificate.pem() + &key.serialize_pem()))
+    }
+}
+
+struct Authority<'a> {
+    files: &'a Files,
+    name: String,
+    issuer: CertifiedIssuer<'a, KeyPair>,
+}
+
+impl Authority<'_> {
+    fn file(&self) -> Option<CaFile> {
+        Some(CaFile::File(self.files.directory.path().join(format!("{}.pem", self.name))))
+    }
+
+    /// The `crt` file of a node with this name.
+    fn node(&self, name: &str) -> PathBuf {
+        self.sign(name, &params(&[name], "node"))
+    }
+
+    fn sign(&self, name: &str, params: &CertificateParams) -> PathBuf {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        self.files.write(&format!("{}-{name}.pem", self.name), &(key.serialize_pem() + &certificate.pem()))
+    }
+}
+
+/// What a certificate says: its alternative names and its common name.
+fn params(names: &[&str], common_name: &str) -> CertificateParams {
+    let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    params
+}
+
+fn bind(crt: PathBuf) -> BindTls {
+    BindTls { crt, ca_file: None, verify: Verify::None, versions: TlsVersions::default(), alpn: Vec::new() }
+}
+
+fn server(verify: Verify, ca_file: Option<CaFile>) -> ServerTls {
+    ServerTls {
+        ca_file,
+        verify,
+        crt: None,
+        sni: None,
+        verify_host: None,
+        versions: TlsVersions::default(),
+        alpn: Vec::new(),
+    }
+}
+
+fn only(version: TlsVersion) -> TlsVersions {
+    TlsVersions { min: version, max: version }
+}
+
+/// A handshake in memory; each side then says what it knows of the other.
+async fn handshake(bind: &BindTls, server: &ServerTls) -> (Outcome, Outcome) {
+    let (here, there) = tokio::io::duplex(1 << 16);
+    over(bind, server, here, there).await
+}
+
+type Outcome = Result<(), HandshakeError>;
+
+/// Connects over these two ends and sends a word each way; the outcome is the listener's, then the connecting side's.
+async fn over<A, B>(bind: &BindTls, server: &ServerTls, here: A, there: B) -> (Outcome, Outcome)
+where
+    A: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+{
+    let (acceptor, connector) = (Acceptor::load(bind).unwrap(), Connector::load(server).unwrap());
+    let listening =
+        async { talk(acceptor.accept(here).await?, b"from the listener", b"to the listener").await };
+    let connecting = async {
+        talk(connector.connect(there, "node1").await?, b"to the listener", b"from the listener").await
+    };
+    tokio::join!(listening, connecting)
+}
+
+async fn talk<S>(mut stream: TlsStream<S>, say: &[u8], hear: &[u8]) -> Outcome
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    stream.write_all(say).await?;
+    stream.flush().await?;
+    let mut heard = vec![0; hear.len()];
+    stream.read_exact(&mut heard).await?;
+    assert_eq!(heard, hear);
+    Ok(())
+}
+
+async fn succeeds(bind: &BindTls, server: &ServerTls) {
+    let (listening, connecting) = handshake(bind, server).await;
+    listening.unwrap();
+    connecting.unwrap();
+}
+
+/// The text of the listener's and the connecting side's errors; both must have one.
+async fn fails(bind: &BindTls, server: &ServerTls) -> (String, String) {
+    let (listening, connecting) = handshake(bind, server).await;
+    (listening.unwrap_err().to_string(), connecting.unwrap_err().to_string())
+}
+
+#[tokio::test]
+async fn an_authority_is_verified_or_not() {
+    let files = Files::new();
+    let (ours, theirs) = (files.authority("ours"), files.authority("theirs"));
+    let node = bind(ours.node("node1"));
+    succeeds(&node, &server(Verify::Required, ours.file())).await;
+    succeeds(&node, &server(Verify::None, None)).await;
+    succeeds(&node, &server(Verify::None, theirs.file())).await;
+    let (listening, connecting) = fails(&node, &server(Verify::Required, theirs.file())).await;
+    assert_eq!(
+        connecting,
+        "the other side's certificate is refused: it is signed by no authority of \"ca-file\"; add its authority there"
+    );
+    assert_eq!(
+        listening,
+        "the other side refused: it does not know the authority of the certificate shown to it; see its \"ca-file\""
+    );
+}
+
+#[tokio::test]
+async fn the_name_is_that_of_sni_else_of_verifyhost_else_any() {
+    let files = Files::new();
+    let authority = files.authority("ours");
+    let node = bind(authority.node("node1.example"));
+    let with = |sni: Option<&str>, verify_host: Option<&str>| ServerTls {
+        sni: sni.map(str::to_owned),
+        verify_host: verify_host.map(str::to_owned),
+        ..server(Verify::Required, authority.file())
+    };
+    succeeds(&node, &with(None, Some("node1.example"))).await;
+    succeeds(&node, &with(Some("node1.example"), None)).await;
+    succeeds(&node, &with(Some("node1.example"), Some("node2.example"))).await;
+    for wrong in [with(None, Some("node2.example")), with(Some("node2.example"), Some("node1.example"))] {
+        let (_, connecting) = fails(&node, &wrong).await;
+        assert_eq!(
+            connecting,
+            "the other side's certificate is refused: it is not for \"node2.example\"; name the peer in \"sni\" or \
+             \"verifyhost\" as the certificate does"
+        );
+        succeeds(&node, &ServerTls { verify: Verify::None, ..wrong }).await;
+    }
+    let by_common_name = bind(authority.sign("plain", &params(&[], "*.example")));
+    succeeds(&by_common_name, &with(None, Some("node7.example"))).await;
+    fails(&by_common_name, &with(None, Some("a.node7.example"))).await;
+    let by_address = bind(authority.node("127.0.0.1"));
+    succeeds(&by_address, &with(None, Some("127.0.0.1"))).await;
+    fails(&by_address, &with(None, Some("127.0.0.2"))).await;
+}
+
+#[tokio::test]
+async fn only_sni_is_sent() {
+    let files = Files::new();
+    let acceptor = Acceptor::load(&bind(files.authority("ours").node("node1"))).unwrap();
+    let asked = async |server: ServerTls| {
+        let (here, there) = tokio::io::duplex(1 << 16);
+        let connector = Connector::load(&server).unwrap();
+        let (listening, connecting) = tokio::join!(acceptor.accept(here), connector.connect(there, "node1"));
+        connecting.unwrap();
+        let TlsStream::Server(stream) = listening.unwrap() else { panic!("the listener is the server") };
+        stream.get_ref().1.server_name().map(str::to_owned)
+    };
+    let any = server(Verify::None, None);
+    assert_eq!(asked(ServerTls { verify_host: Some("node2".to_owned()), ..any.clone() }).await, None);
+    assert_eq!(asked(ServerTls { sni: Some("node3".to_owned()), ..any }).await.as_deref(), Some("node3"));
+}
+
+#[tokio::test]
+async fn clients_show_certificates_as_the_listener_wants() {
+    let files = Files::new();
+    let (ours, theirs) = (files.authority("ours"), files.authority("theirs"));
+    let plain = server(Verify::Required, ours.file());
+    let good = ServerTls { crt: Some(ours.node("node2")), ..plain.clone() };
+    let stranger = ServerTls { crt: Some(theirs.node("node3")), ..plain.clone() };
+    for version in [TlsVersion::V12, TlsVersion::V13] {
+        let listener = |verify| BindTls {
+            verify,
+            ca_file: ours.file(),
+            versions: only(version),
+            ..bind(ours.node("node1"))
+        };
+        succeeds(&listener(Verify::None), &plain).await;
+        succeeds(&listener(Verify::None), &stranger).await;
+        succeeds(&listener(Verify::Optional), &plain).await;
+        succeeds(&listener(Verify::Optional), &good).await;
+        succeeds(&listener(Verify::Required), &good).await;
+        for verify in [Verify::Optional, Verify::Required] {
+            let (listening, connecting) = fails(&listener(verify), &stranger).await;
+            assert!(listening.contains("signed by no authority"), "{listening}");
+            assert!(connecting.contains("does not know the authority"), "{connecting}");
+        }
+        let (listening, connecting) = fails(&listener(Verify::Required), &plain).await;
+        assert_eq!(listening, "the other side showed no certificate; give it one with \"crt FILE\"");
+        assert!(connecting.contains("it wants a certificate from here"), "{connecting}");
+    }
+}
+
+#[tokio::test]
+async fn one_self_signed_certificate_serves_all_nodes() {
+    let files = Files::new();
+    let mut params = params(&["cluster"], "cluster");
+    for is_ca in [IsCa::NoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
+        params.is_ca = is_ca;
+        let crt = files.self_signed("cluster", &params);
+        let ca_file = Some(CaFile::File(crt.clone()));
+        let listener = BindTls { verify: Verify::Required, ca_file: ca_file.clone(), ..bind(crt.clone()) };
+        let connector = ServerTls {
+            crt: Some(crt),
+            verify_host: Some("cluster".to_owned()),
+            ..server(Verify::Required, ca_file.clone())
+        };
+        succeeds(&listener, &connector).await;
+        fails(&listener, &ServerTls { verify_host: Some("other".to_owned()), ..connector.clone() }).await;
+        // The same in all but the key.
+        let double = files.self_signed("double", &params);
+        fails(&bind(double.clone()), &connector).await;
+        fails(&listener, &ServerTls { crt: Some(double), ..connector }).await;
+    }
+}
+
+#[tokio::test]
+async fn certificates_out_of_their_time_are_refused() {
+    let files = Files::new();
+    let authority = files.authority("ours");
+    let required = server(Verify::Required, authority.file());
+    let mut params = params(&["node1"], "node1");
+    (params.not_before, params.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(2002, 1, 1));
+    let old = bind(authority.sign("old", &params));
+    let (listening, connecting) = fails(&old, &required).await;
+    assert!(connecting.ends_with("it has expired; renew it"), "{connecting}");
+    assert!(listening.ends_with("the certificate shown to it has expired; renew it"), "{listening}");
+    succeeds(&old, &server(Verify::None, None)).await;
+
+    // An authority that is in ca-file itself is no exception.
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let crt = files.self_signed("own", &params);
+    let (_, connecting) = fails(&bind(crt.clone()), &server(Verify::Required, Some(CaFile::File(crt)))).await;
+    assert!(connecting.ends_with("it has expired; renew it"), "{connecting}");
+
+    (params.not_before, params.not_after) = (date_time_ymd(4001, 1, 1), date_time_ymd(4002, 1, 1));
+    let (_, connecting) = fails(&bind(authority.sign("new", &params)), &required).await;
+    assert!(connecting.ends_with("it is not valid yet; compare the clocks"), "{connecting}");
+}
+
+#[tokio::test]
+async fn an_authority_s_certificate_is_no_node_s() {
+    let files = Files::new();
+    let authority = files.authority("ours");
+    let mut params = params(&["node1"], "node1");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let (_, connecting) =
+        fails(&bind(authority.sign("sub", &params)), &server(Verify::Required, authority.file())).await;
+    assert!(connecting.contains("it is an authority's; use one with \"CA:FALSE\""), "{connecting}");
+}
+
+/// Tutorials make such certificates, and HAProxy takes them. The file has `EC PARAMETERS` and a SEC 1 key, too.
+#[tokio::test]
+async fn certificates_of_version_1_are_shown_but_not_verified() {
+    let crt = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls/version-1.pem"));
+    let node = bind(crt.clone());
+    succeeds(&node, &server(Verify::None, None)).await;
+    let (_, connecting) = fails(&node, &server(Verify::Required, Some(CaFile::File(crt)))).await;
+    assert_eq!(
+        connecting,
+        "the other side's certificate is refused: it has an old version of X.509; make one of version 3, as `openssl \
+         req -x509` does"
+    );
+}
+
+#[tokio::test]
+async fn intermediate_authorities_come_with_the_certificate() {
+    let files = Files::new();
+    let root = files.authority("root");
+    let mut between = params(&[], "between");
+    between.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let between = CertifiedIssuer::signed_by(between, KeyPair::generate().unwrap(), &root.issuer).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let own = params(&["node1"], "node1").signed_by(&key, &between).unwrap();
+    let whole = files.write("whole.pem", &(between.pem() + &own.pem()));
+    files.write("whole.pem.key", &key.serialize_pem());
+    let required = server(Verify::Required, root.file());
+    succeeds(&bind(whole), &required).await;
+    let short = files.write("short.pem", &(own.pem() + &key.serialize_pem()));
+    let (_, connecting) = fails(&bind(short), &required).await;
+    assert!(connecting.contains("signed by no authority"), "{connecting}");
+}
+
+#[tokio::test]
+async fn versions_and_protocols_must_meet() {
+    let files = Files::new();
+    let node = bind(files.authority("ours").node("node1"));
+    let any = server(Verify::None, None);
+    let speaks = async |listens, connects| {
+        let (here, there) = tokio::io::duplex(1 << 16);
+        let acceptor = Acceptor::load(&BindTls { versions: listens, ..node.clone() }).unwrap();
+        let connector = Connector::load(&ServerTls { versions: connects, ..any.clone() }).unwrap();
+        let (listening, connecting) = tokio::join!(acceptor.accept(here), connector.connect(there, "node1"));
+        listening.unwrap();
+        let TlsStream::Client(stream) = connecting.unwrap() else { panic!("this side is the client") };
+        format!("{:?}", stream.get_ref().1.protocol_version().unwrap())
+    };
+    let (both, old, new) = (TlsVersions::default(), only(TlsVersion::V12), only(TlsVersion::V13));
+    assert_eq!(speaks(both, both).await, "TLSv1_3");
+    assert_eq!(speaks(old, both).await, "TLSv1_2");
+    assert_eq!(speaks(both, old).await, "TLSv1_2");
+    let (newer, older) =
+        (BindTls { versions: new, ..node.clone() }, ServerTls { versions: old, ..any.clone() });
+    let (listening, connecting) = fails(&newer, &older).await;
+    assert!(listening.contains("compare TLS versions"), "{listening}");
+    assert!(connecting.contains("the sides share no TLS version"), "{connecting}");
+
+    let (one, two) = (vec!["one".to_owned()], vec!["two".to_owned()]);
+    let listener = BindTls { alpn: one.clone(), ..node };
+    succeeds(&listener, &any).await;
+    succeeds(&listener, &ServerTls { alpn: [two.clone(), one].concat(), ..any.clone() }).await;
+    let (_, connecting) = fails(&listener, &ServerTls { alpn: two, ..any }).await;
+    assert!(connecting.contains("the sides share no protocol; compare \"alpn\""), "{connecting}");
+}
+
+#[tokio::test]
+async fn a_side_without_tls_is_recognised() {
+    let files = Files::new();
+    let acceptor = Acceptor::load(&bind(files.authority("ours").node("node1"))).unwrap();
+    let connector = Connector::load(&server(Verify::None, None)).unwrap();
+    let plain = async |text: &[u8]| -> (DuplexStream, DuplexStream) {
+        let (mut here, there) = tokio::io::duplex(1 << 16);
+        here.write_all(text).await.unwrap();
+        (here, there)
+    };
+    let (_here, there) = plain(b"HAProxyS 2.1\nnode1\nnode2 1 1\n").await;
+    assert!(matches!(acceptor.accept(there).await, Err(HandshakeError::NotTls)));
+    let (_here, there) = plain(b"501\n501\n501\n501\n").await;
+    assert!(matches!(connector.connect(there, "node1").await, Err(HandshakeError::NotTls)));
+    let (here, there) = plain(b"").await;
+    drop(here);
+    assert!(matches!(acceptor.accept(there).await, Err(HandshakeError::Closed)));
+}
+
+#[tokio::test]
+async fn tcp_unix_and_boxed_streams_are_carried() {
+    /// What a caller may box.
+    trait Both: AsyncRead + AsyncWrite + Send + Unpin {}
+    impl<S: AsyncRead + AsyncWrite + Send + Unpin> Both for S {}
+
+    let files = Files::new();
+    let authority = files.authority("ours");
+    let (node, any) = (bind(authority.node("node1")), server(Verify::Required, authority.file()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let there = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let here: Box<dyn Both> = Box::new(listener.accept().await.unwrap().0);
+    let (listening, connecting) = over(&node, &any, here, there).await;
+    listening.unwrap();
+    connecting.unwrap();
+    let (here, there) = UnixStream::pair().unwrap();
+    let (listening, connecting) = over(&node, &any, here, there).await;
+    listening.unwrap();
+    connecting.unwrap();
+}
+
+/// Connections live in tasks that may move between threads.
+#[test]
+fn both_sides_can_be_spawned() {
+    fn spawnable<T: Send + 'static>(_: &T) {}
+    let files = Files::new();
+    let acceptor = Acceptor::load(&bind(files.authority("ours").node("node1"))).unwrap();
+    let connector = Connector::load(&server(Verify::None, None)).unwrap();
+    let (here, there) = tokio::io::duplex(1);
+    spawnable(&async move { acceptor.accept(here).await.map(|_| ()) });
+    spawnable(&async move { connector.connect(there, "node1").await.map(|_| ()) });
+}
+
+#[test]
+fn unusable_parameters_are_found_at_start() {
+    let files = Files::new();
+    let authority = files.authority("ours");
+    let node = bind(authority.node("node1"));
+    let error = |server: &ServerTls| Connector::load(server).unwrap_err();
+    let required = server(Verify::Required, authority.file());
+    assert!(matches!(error(&server(Verify::Required, None)), TlsError::NoAuthorities));
+    let named = ServerTls { sni: Some("no name".to_owned()), ..required.clone() };
+    assert_eq!(
+        error(&named).to_string(),
+        "\"no name\" after sni is no host name; write one as it is in the peer's certificate"
+    );
+    let named = ServerTls { verify_host: Some("-".to_owned()), ..required.clone() };
+    assert!(error(&named).to_string().starts_with("\"-\" after verifyhost is no host name"));
+    let empty = TlsVersions { min: TlsVersion::V13, max: TlsVersion::V12 };
+    assert!(matches!(error(&ServerTls { versions: empty, ..required }), TlsError::Parameters(_)));
+    let open = BindTls { verify: Verify::Optional, ..node.clone() };
+    assert!(matches!(Acceptor::load(&open).unwrap_err(), TlsError::NoAuthorities));
+    let missing = BindTls { crt: files.directory.path().join("none.pem"), ..node };
+    assert!(Acceptor::load(&missing).unwrap_err().to_string().contains("none.pem: No such file"));
+}
