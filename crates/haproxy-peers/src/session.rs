@@ -240,7 +240,7 @@ impl Session {
                     return self.learner.update(form, frame, now);
                 }
                 match frame.kind {
-                    kind::DEFINE => self.handle_definition(frame)?,
+                    kind::DEFINE => self.handle_definition(frame, now)?,
                     kind::SWITCH => self.learner.switch(frame)?,
                     kind::ACK => self.teacher.acknowledge(Ack::decode(&mut frame.reader())?),
                     // Types of later versions are to be ignored (peers-protocol §4).
@@ -257,8 +257,8 @@ impl Session {
         Ok(())
     }
 
-    fn handle_definition(&mut self, frame: &Frame<'_>) -> Result<(), DecodeError> {
-        if let Some(event) = self.learner.define(frame)? {
+    fn handle_definition(&mut self, frame: &Frame<'_>, now: Millis) -> Result<(), DecodeError> {
+        if let Some(event) = self.learner.define(frame, now)? {
             self.note(event);
         }
         // Types from http_fail_cnt on came with 2.4, which reads every payload length right (peers-protocol §18.2).

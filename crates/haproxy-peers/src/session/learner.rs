@@ -153,7 +153,11 @@ impl Learner {
     }
 
     /// Takes a definition (peers-protocol §7.3).
-    pub(crate) fn define(&mut self, frame: &Frame<'_>) -> Result<Option<SessionEvent>, DecodeError> {
+    pub(crate) fn define(
+        &mut self,
+        frame: &Frame<'_>,
+        now: Millis,
+    ) -> Result<Option<SessionEvent>, DecodeError> {
         let mut reader = frame.reader();
         let head = DefineHead::decode(&mut reader)?;
         self.received.definitions += 1;
@@ -187,7 +191,7 @@ impl Learner {
         let usable = agreement.is_usable();
         let disagrees = !agreement.differences().is_empty();
         let text = agreement.to_string();
-        let place = self.bind(shared, &definition, agreement);
+        let place = self.bind(shared, &definition, agreement, now);
         if !usable {
             return Ok(self.report(definition.name, SessionEvent::TableIgnored { table, reason: text }));
         }
@@ -203,13 +207,22 @@ impl Learner {
         })
     }
 
-    /// Binds a table anew; what was received for it before keeps its ids.
-    fn bind(&mut self, shared: Arc<SharedTable>, definition: &Definition, agreement: Agreement) -> usize {
+    /// Binds a table anew; what was received for it before is applied and keeps its ids.
+    fn bind(
+        &mut self,
+        shared: Arc<SharedTable>,
+        definition: &Definition,
+        agreement: Agreement,
+        now: Millis,
+    ) -> usize {
         let known = self.bindings.iter().position(|binding| binding.shared.id() == shared.id());
         let mut binding = Binding::new(shared, definition, agreement);
         match known {
             Some(place) => {
-                let old = &self.bindings[place];
+                let old = &mut self.bindings[place];
+                if !old.batch.is_empty() {
+                    self.received.refused_updates += old.apply(self.origin, now).refused;
+                }
                 (binding.last_id, binding.due_ack, binding.sent_ack) =
                     (old.last_id, old.due_ack, old.sent_ack);
                 binding.lesson_ids = old.lesson_ids;

@@ -345,3 +345,22 @@ fn a_definition_of_absurd_numbers_costs_nothing() {
     say_update(&mut world, &mut peer, 1, 1, &[1; 200]);
     assert!(peer.is_closed(&world));
 }
+
+/// peers-protocol §7.6: HAProxy defines a table each time it changes to another, also within one read.
+#[test]
+fn updates_survive_a_second_definition_in_the_same_read() {
+    let (mut world, mut peer) = connected(node(counters("t")).table(counters("u")));
+    world.split = false;
+    let mut bytes = Vec::new();
+    for number in 0..4 {
+        for (id, name) in [(1, "t"), (2, "u")] {
+            Definition::from_table(id, &counters(name)).encode(Padding::None, &mut bytes);
+            bytes.extend(crate::support::update(Some(number + 1), None, number, 9));
+        }
+    }
+    peer.say(&mut world, &bytes);
+    for place in 0..2 {
+        let all = values(&world, place, DataType::Gpc0, 0, &[0, 1, 2, 3]);
+        assert_eq!(all, vec![Some(Value::Unsigned(9)); 4], "table {place}");
+    }
+}
