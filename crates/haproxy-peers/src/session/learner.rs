@@ -226,6 +226,10 @@ impl Learner {
                 (binding.last_id, binding.due_ack, binding.sent_ack) =
                     (old.last_id, old.due_ack, old.sent_ack);
                 binding.lesson_ids = old.lesson_ids;
+                // A table has one id at a time, so a peer cannot fill the memory with ids.
+                if self.by_id.get(&old.remote_id) == Some(&place) {
+                    self.by_id.remove(&old.remote_id);
+                }
                 self.bindings[place] = binding;
                 place
             }

@@ -364,3 +364,18 @@ fn updates_survive_a_second_definition_in_the_same_read() {
         assert_eq!(all, vec![Some(Value::Unsigned(9)); 4], "table {place}");
     }
 }
+
+/// peers-protocol §7.3: a table is known by the id of its newest definition only.
+#[test]
+fn a_definition_takes_the_table_s_old_id_away() {
+    let (mut world, mut peer) = connected(node(counters("t")));
+    peer.define(&mut world, 1, &counters("t"));
+    peer.define(&mut world, 2, &counters("t"));
+    peer.say(&mut world, &with_payload(10, 0x83, &[1]));
+    peer.update(&mut world, Some(1), None, 1, 5);
+    assert_eq!(gpc0(&world, 0, 1), None);
+    peer.say(&mut world, &with_payload(10, 0x83, &[2]));
+    peer.update(&mut world, Some(2), None, 1, 6);
+    assert_eq!(gpc0(&world, 0, 1).unwrap().0, 6);
+    assert_eq!(peer.heard(&mut world), ["ack 2 2"]);
+}
