@@ -346,7 +346,9 @@ impl Session {
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called next, in ms.
     pub fn poll_timeout(&self) -> Millis {
-        self.heartbeat_at().min(self.last_received + self.patience())
+        let silence_at = self.last_received + self.patience();
+        // A heartbeat that waits to be polled for is not due once more.
+        if self.due.heartbeat { silence_at } else { self.heartbeat_at().min(silence_at) }
     }
 
     fn heartbeat_at(&self) -> Millis {

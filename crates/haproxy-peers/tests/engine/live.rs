@@ -132,3 +132,27 @@ fn output_is_bounded_per_call_and_nothing_is_left_out() {
     assert_eq!(lines.iter().filter(|line| line.contains("left=")).count(), 1_000);
     assert_eq!(lines.last().unwrap(), "finished");
 }
+
+/// A heartbeat that cannot be sent because the socket is full must not make the driver spin.
+#[test]
+fn a_heartbeat_that_waits_to_be_sent_is_not_asked_for_again() {
+    use haproxy_peers::{ProtocolVersion, Resume, Role, Session, SessionSetup, TableSet};
+    let setup = SessionSetup {
+        tables: TableSet::new("p", [], None, None, 1).into(),
+        version: ProtocolVersion::V2_1,
+        role: Role::Remote,
+        origin: stick_table::Origin::peer(1),
+        shard: 0,
+        up_to_date: std::sync::Arc::default(),
+        limits: Limits::default(),
+        resume: Resume::default(),
+    };
+    let mut session = Session::new(setup, 0);
+    assert_eq!(session.poll_timeout(), 3_000);
+    session.handle_timeout(3_000).unwrap();
+    assert_eq!(session.poll_timeout(), 10_000, "only the peer's silence is left to be watched");
+    let mut out = Vec::new();
+    session.poll_transmit(4_000, 100, &mut out);
+    assert_eq!((out.as_slice(), session.poll_timeout()), (&[0, 4][..], 7_000));
+    assert_eq!(session.handle_timeout(10_000), Err(SessionError::Silent(10_000)));
+}
