@@ -337,11 +337,12 @@ impl Session {
         }
         let up_to_date = self.up_to_date.load(Ordering::Relaxed);
         let more = self.teacher.transmit(now, up_to_date, limit, out);
-        for _ in 0..std::mem::take(&mut self.due.confirms) {
+        while self.due.confirms > 0 && out.len() < limit {
             Control::ResyncConfirm.encode(out);
+            self.due.confirms -= 1;
             self.counters.confirms += 1;
         }
-        more
+        more || self.due.confirms > 0
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called next, in ms.

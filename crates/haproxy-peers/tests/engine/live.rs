@@ -1,6 +1,8 @@
 //! Live updates and signs of life (peers-protocol §3.1, §12).
 
-use haproxy_peers::{Control, EndReason, Limits, SessionError};
+use haproxy_peers::{
+    Control, EndReason, Limits, ProtocolVersion, Resume, Role, Session, SessionError, SessionSetup, TableSet,
+};
 
 use crate::support::{Script, Setup, World, counters, gpc0, learn, set};
 
@@ -133,10 +135,7 @@ fn output_is_bounded_per_call_and_nothing_is_left_out() {
     assert_eq!(lines.last().unwrap(), "finished");
 }
 
-/// A heartbeat that cannot be sent because the socket is full must not make the driver spin.
-#[test]
-fn a_heartbeat_that_waits_to_be_sent_is_not_asked_for_again() {
-    use haproxy_peers::{ProtocolVersion, Resume, Role, Session, SessionSetup, TableSet};
+fn session() -> Session {
     let setup = SessionSetup {
         tables: TableSet::new("p", [], None, None, 1).into(),
         version: ProtocolVersion::V2_1,
@@ -147,7 +146,13 @@ fn a_heartbeat_that_waits_to_be_sent_is_not_asked_for_again() {
         limits: Limits::default(),
         resume: Resume::default(),
     };
-    let mut session = Session::new(setup, 0);
+    Session::new(setup, 0)
+}
+
+/// A heartbeat that cannot be sent because the socket is full must not make the driver spin.
+#[test]
+fn a_heartbeat_that_waits_to_be_sent_is_not_asked_for_again() {
+    let mut session = session();
     assert_eq!(session.poll_timeout(), 3_000);
     session.handle_timeout(3_000).unwrap();
     assert_eq!(session.poll_timeout(), 10_000, "only the peer's silence is left to be watched");
@@ -155,4 +160,21 @@ fn a_heartbeat_that_waits_to_be_sent_is_not_asked_for_again() {
     session.poll_transmit(4_000, 100, &mut out);
     assert_eq!((out.as_slice(), session.poll_timeout()), (&[0, 4][..], 7_000));
     assert_eq!(session.handle_timeout(10_000), Err(SessionError::Silent(10_000)));
+}
+
+/// A peer that ends lessons for ever, and does not read, gets its confirmations in portions.
+#[test]
+fn confirmations_are_bounded_per_call() {
+    let mut session = session();
+    session.handle_input(0, &[0, 1].repeat(10_000)).unwrap();
+    let mut sizes = Vec::new();
+    loop {
+        let mut out = Vec::new();
+        let more = session.poll_transmit(0, 1_000, &mut out);
+        sizes.push(out.len());
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(sizes, [1_000; 20]);
 }
