@@ -282,10 +282,14 @@ impl Session {
                 if self.learner.learning == Learning::Running {
                     self.learner.learning = Learning::Over;
                     let complete = end == Control::ResyncFinished;
-                    self.note(SessionEvent::LessonLearned { complete });
+                    // At most once for each lesson asked for, and the section waits for it.
+                    self.events.push_back(SessionEvent::LessonLearned { complete });
                 }
             }
-            Some(Control::ResyncConfirm) if self.teacher.confirmed() => self.note(SessionEvent::LessonTaught),
+            Some(Control::ResyncConfirm) if self.teacher.confirmed() => {
+                // At most once for each lesson given, and a stopping section waits for it.
+                self.events.push_back(SessionEvent::LessonTaught);
+            }
             Some(Control::Heartbeat) => self.counters.heartbeats_received += 1,
             Some(Control::ResyncConfirm) | None => {}
         }

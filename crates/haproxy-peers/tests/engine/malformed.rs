@@ -190,3 +190,15 @@ fn what_follows_the_last_field_is_ignored() {
     assert_eq!(gpc0(&world, node, 1).unwrap().0, 7);
     assert!(!peer.is_closed(&world));
 }
+
+/// Events are bounded, but not at the cost of those that the section waits for.
+#[test]
+fn a_flood_of_error_messages_does_not_hide_the_end_of_a_lesson() {
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("h").table(counters("t")));
+    let mut peer = Script::call(&mut world, node, "h", "2.1");
+    world.split = false;
+    peer.say(&mut world, &[[1, 0].repeat(2_000), control(Control::ResyncFinished)].concat());
+    assert!(world.nodes[node].section.is_up_to_date());
+    assert!(world.nodes[node].events.len() < 300);
+}
