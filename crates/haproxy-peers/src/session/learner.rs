@@ -41,7 +41,7 @@ pub(crate) struct Binding {
     /// Id of the last update that is to be acknowledged, and the one that was.
     due_ack: u32,
     sent_ack: u32,
-    /// First and last id of the lesson's updates in the half of the ring that begins at the first.
+    /// First and last id of the lesson's first run of ids, see [`Self::note_lesson_id`].
     lesson_ids: Option<(u32, u32)>,
     /// Whether the sender's entries do not expire: its remaining lifetimes of 0 mean nothing then.
     endless: bool,
@@ -83,10 +83,14 @@ impl Binding {
     }
 
     /// Notes an update's id as part of a lesson.
+    ///
+    /// A lesson of HAProxy begins after the last acknowledged id with the changes that it will push once more. What it
+    /// learned itself follows, with ids half a ring further, and then what was acknowledged (peers-protocol §12.2,
+    /// §13.2). Only the first run counts: ids up to a quarter of the ring after its beginning.
     fn note_lesson_id(&mut self, id: u32) {
         let (first, last) = *self.lesson_ids.get_or_insert((id, id));
         let distance = id.wrapping_sub(first);
-        if distance < 1 << 31 && distance > last.wrapping_sub(first) {
+        if distance < 1 << 30 && distance > last.wrapping_sub(first) {
             self.lesson_ids = Some((first, id));
         }
     }

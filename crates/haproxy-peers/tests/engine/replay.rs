@@ -61,3 +61,24 @@ fn a_session_without_a_lesson_takes_every_update_as_new() {
     peer.update(&mut world, Some(1), None, 1, 5);
     assert!(left(&world, node, 1) > 59_900);
 }
+
+/// peers-protocol §12.2: what the teacher learned itself has ids half a ring away. Those do not make the ids between
+/// them a repetition.
+#[test]
+fn learned_entries_in_a_lesson_do_not_make_later_changes_a_replay() {
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("h").table(counters("t")));
+    let mut peer = Script::call(&mut world, node, "h", "2.1");
+    peer.define(&mut world, 1, &counters("t"));
+    // 10 was acknowledged in an earlier session; 11 was not; the rest was learned, or acknowledged before.
+    for (id, number) in [(11, 1), (0x8000_0003, 2), (0x8000_0009, 3), (0x8000_000c, 4), (7, 5), (10, 6)] {
+        peer.update(&mut world, Some(id), Some(8_000), number, 1);
+    }
+    peer.control(&mut world, Control::ResyncFinished);
+    peer.update(&mut world, Some(11), None, 1, 2);
+    assert!(left(&world, node, 1) < 8_000, "repeated");
+    peer.update(&mut world, Some(13), None, 7, 9);
+    peer.update(&mut world, Some(14), None, 2, 9);
+    assert_eq!(gpc0(&world, node, 7).expect("a new entry is not taken").0, 9);
+    assert!(left(&world, node, 2) > 59_900);
+}
