@@ -273,7 +273,9 @@ impl Learner {
         let id = header.id.unwrap_or_else(|| binding.last_id.wrapping_add(1));
         binding.last_id = id;
         let remaining = header.remaining_ms();
-        let lesson = self.learning == Learning::Running && (remaining.is_some() || !self.timed);
+        // At 2.0, and from a table without expiry here, lessons are untimed.
+        let untimed = !self.timed || binding.endless;
+        let lesson = self.learning == Learning::Running && (remaining.is_some() || untimed);
         let repeats = self.learning == Learning::Over && remaining.is_none() && binding.repeats(id);
         if lesson {
             binding.note_lesson_id(id);

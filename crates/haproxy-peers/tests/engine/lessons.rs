@@ -273,3 +273,20 @@ fn a_lesson_never_overwrites_what_another_peer_pushed_live() {
     teacher.update(&mut world, Some(9), None, 1, 51);
     assert_eq!(gpc0(&world, node, 1).unwrap().0, 51);
 }
+
+/// A teacher without expiry has no lifetimes to tell; its lesson is one all the same.
+#[test]
+fn an_untimed_lesson_of_an_endless_table_does_not_overwrite_live_updates() {
+    let endless = || counters("t").with_expire(None);
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("teacher").peer("h").table(endless()));
+    let teacher = world.add(Setup::new("teacher").table(endless()).dynamic_peers(1));
+    let mut live = Script::call(&mut world, node, "h", "2.1");
+    live.define(&mut world, 1, &endless());
+    live.control(&mut world, Control::ResyncFinished);
+    live.update(&mut world, Some(1), None, 1, 50);
+    learn(&world, teacher, 1, 49, 0);
+    learn(&world, teacher, 2, 49, 0);
+    assert!(world.run_until(6_000, |world| gpc0(world, node, 2).is_some()));
+    assert_eq!(gpc0(&world, node, 1).unwrap().0, 50);
+}
