@@ -331,13 +331,15 @@ impl Session {
             Control::Heartbeat.encode(out);
             self.counters.heartbeats_sent += 1;
         }
+        // Before the acknowledgements: the teacher does not count those that come after it, so what was taken as part of
+        // the lesson comes again (peers-protocol §11.1, §13.3).
+        if std::mem::take(&mut self.due.request) {
+            Control::ResyncRequest.encode(out);
+        }
         let mut from = 0;
         while let Some((place, ack)) = self.learner.next_ack(from) {
             ack.encode(out);
             from = place + 1;
-        }
-        if std::mem::take(&mut self.due.request) {
-            Control::ResyncRequest.encode(out);
         }
         let up_to_date = self.up_to_date.load(Ordering::Relaxed);
         let more = self.teacher.transmit(now, up_to_date, limit, out);

@@ -290,3 +290,49 @@ fn an_untimed_lesson_of_an_endless_table_does_not_overwrite_live_updates() {
     assert!(world.run_until(6_000, |world| gpc0(world, node, 2).is_some()));
     assert_eq!(gpc0(&world, node, 1).unwrap().0, 50);
 }
+
+/// peers-protocol §13.2: after a lesson live updates go on from the last acknowledgement.
+#[test]
+fn local_changes_that_were_not_acknowledged_are_pushed_again_after_a_lesson() {
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("h").table(counters("t")));
+    let mut peer = Script::call(&mut world, node, "h", "2.1");
+    peer.control(&mut world, Control::ResyncFinished);
+    set(&world, node, 1, 1);
+    world.run(2);
+    peer.ack(&mut world, 1, 1);
+    set(&world, node, 2, 2);
+    learn(&world, node, 3, 3, 9_000);
+    world.run(2_000);
+    assert_eq!(peer.news(&mut world), ["request", "confirm", "t 1 1 1 srv1", "t 2 2 2 srv2"]);
+    peer.control(&mut world, Control::ResyncRequest);
+    assert_eq!(peer.news(&mut world).len(), 4, "all three, and the end");
+    peer.control(&mut world, Control::ResyncConfirm);
+    assert_eq!(peer.news(&mut world), ["t 6 2 2 srv2 left=57997"], "not what was acknowledged or learned");
+    peer.ack(&mut world, 1, 6);
+    peer.close(&mut world);
+    world.run(2);
+    assert!(Script::call(&mut world, node, "h", "2.1").news(&mut world).is_empty());
+}
+
+/// The same between nodes: what one changed while nobody heard it must not be lost in a lesson to a node that knows an
+/// older value from somebody else's lesson.
+#[test]
+fn a_change_made_alone_reaches_a_node_that_learned_an_older_value_elsewhere() {
+    for seed in 0..20 {
+        let mut world = World::new(seed);
+        let node = world.add(Setup::new("n").peer("a").peer("h").table(counters("t")));
+        let mut other = Script::call(&mut world, node, "h", "2.1");
+        other.define(&mut world, 1, &counters("t"));
+        other.update(&mut world, Some(1), Some(30_000), 1, 1);
+        other.control(&mut world, Control::ResyncFinished);
+        let mut setup = Setup::new("a").table(counters("t"));
+        setup = if seed % 2 == 0 { setup.peer("n") } else { setup.dynamic_peers(1) };
+        world.nodes[node].listens = false;
+        let alone = world.add(setup);
+        set(&world, alone, 1, 2);
+        world.nodes[node].listens = seed % 2 == 0;
+        world.run(8_000);
+        assert_eq!(gpc0(&world, node, 1).map(|(value, _)| value), Some(2), "seed {seed}");
+    }
+}
