@@ -379,3 +379,21 @@ fn a_definition_takes_the_table_s_old_id_away() {
     assert_eq!(gpc0(&world, 0, 1).unwrap().0, 6);
     assert_eq!(peer.heard(&mut world), ["ack 2 2"]);
 }
+
+/// peers-protocol §14.2: a string that one peer could send may be too long for another.
+#[test]
+fn a_string_too_long_for_other_peers_is_left_out() {
+    let (mut world, mut peer) = connected(node(counters("t")));
+    for (number, length) in [(1, 12_000), (2, 13_000)] {
+        let text: Arc<str> = "s".repeat(length).into();
+        world.nodes[0]
+            .table(0)
+            .update(&key(number), Origin::LOCAL, Lifetime::Restart, world.now, |entry| {
+                entry.set(DataType::ServerKey, 0, &Value::Dictionary(Some(text)))
+            })
+            .unwrap();
+    }
+    world.run(2);
+    let lengths: Vec<_> = peer.news(&mut world).iter().map(String::len).collect();
+    assert_eq!(lengths, ["t 1 1 0 ".len() + 12_000, "t 2 2 0".len()]);
+}
