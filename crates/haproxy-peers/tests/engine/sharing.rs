@@ -397,3 +397,36 @@ fn a_string_too_long_for_other_peers_is_left_out() {
     let lengths: Vec<_> = peer.news(&mut world).iter().map(String::len).collect();
     assert_eq!(lengths, ["t 1 1 0 ".len() + 12_000, "t 2 2 0".len()]);
 }
+
+/// A name with a slash inside would be that of a table of another section, and never be found again.
+#[test]
+fn tables_are_made_under_proper_names_only() {
+    let (mut world, mut peer) = connected(Setup::new("n").peer("h").dynamic_tables(9));
+    for (id, name) in ["a/b", "/", "//a", "/a/", "a b", "a\u{e9}", &"a".repeat(256)].into_iter().enumerate() {
+        let mut definition = Definition::from_table(id as u32 + 1, &counters("x"));
+        definition.name = name.into();
+        let mut bytes = Vec::new();
+        definition.encode(Padding::None, &mut bytes);
+        peer.say(&mut world, &bytes);
+    }
+    assert_eq!(world.nodes[0].tables.len(), 0);
+    assert_eq!(world.nodes[0].count(|event| matches!(event, SessionEvent::TableIgnored { .. })), 7);
+}
+
+/// A target of `write-to` with other keys would have to hold what does not fit its rows.
+#[test]
+fn a_write_to_target_of_other_keys_is_left_out() {
+    let strings = |name, max_len| table(name, KeyType::String { max_len }, 60_000, &["gpt0"]);
+    let target: Arc<Table> = Table::new(strings("copy", 8), 1).into();
+    let setup = Setup::new("n")
+        .peer("h")
+        .table_and_copy(Table::new(strings("t", 40), 2).into(), Some(Arc::clone(&target)));
+    let (mut world, mut peer) = connected(setup);
+    peer.define(&mut world, 1, &strings("t", 40));
+    let text = b"longer than eight bytes";
+    let payload = [&[0, 0, 0, 1, text.len() as u8][..], text, &[7]].concat();
+    for _ in 0..2 {
+        peer.say(&mut world, &with_payload(10, 0x80, &payload));
+    }
+    assert_eq!((world.nodes[0].table(0).len(), target.len()), (1, 0));
+}
