@@ -288,7 +288,11 @@ impl Learner {
             None if repeats => Lifetime::Keep,
             None => Lifetime::Restart,
         };
-        let precedence = if lesson || repeats { Precedence::FillGaps } else { Precedence::Newest };
+        let precedence = match (lesson, repeats) {
+            (true, _) => Precedence::FillGaps,
+            (false, true) => Precedence::Repeated,
+            (false, false) => Precedence::Newest,
+        };
         let full = binding.batch.len() >= BATCH || binding.precedence != precedence;
         if full && !binding.batch.is_empty() {
             self.received.refused_updates += binding.apply(self.origin, now).refused;

@@ -82,3 +82,21 @@ fn learned_entries_in_a_lesson_do_not_make_later_changes_a_replay() {
     assert_eq!(gpc0(&world, node, 7).expect("a new entry is not taken").0, 9);
     assert!(left(&world, node, 2) > 59_900);
 }
+
+/// A teacher repeats what it changed itself and nobody acknowledged: that is newer than what another's lesson told, but
+/// perhaps not than what another pushed live.
+#[test]
+fn a_replay_overwrites_what_another_peer_taught_but_not_what_it_pushed_live() {
+    let (mut world, node, mut first) = taught();
+    let mut second = Script::call(&mut world, node, "i", "2.1");
+    assert_eq!(second.heard(&mut world), ["request"]);
+    second.define(&mut world, 1, &counters("t"));
+    second.update(&mut world, Some(1), Some(3_000), 1, 7);
+    second.update(&mut world, Some(2), Some(3_000), 2, 7);
+    second.control(&mut world, Control::ResyncFinished);
+    assert_eq!([1, 2].map(|number| gpc0(&world, node, number).unwrap().0), [5, 6]);
+    first.update(&mut world, Some(3), None, 2, 8);
+    second.update(&mut world, Some(1), None, 1, 7);
+    second.update(&mut world, None, None, 2, 7);
+    assert_eq!([1, 2].map(|number| gpc0(&world, node, number).unwrap().0), [7, 8]);
+}
