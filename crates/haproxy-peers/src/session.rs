@@ -240,7 +240,7 @@ impl Session {
                     return self.learner.update(form, frame, now);
                 }
                 match frame.kind {
-                    kind::DEFINE => self.handle_definition(frame)?,
+                    kind::DEFINE => self.handle_definition(frame, now)?,
                     kind::SWITCH => self.learner.switch(frame)?,
                     kind::ACK => self.teacher.acknowledge(Ack::decode(&mut frame.reader())?),
                     // Types of later versions are to be ignored (peers-protocol §4).
@@ -257,8 +257,8 @@ impl Session {
         Ok(())
     }
 
-    fn handle_definition(&mut self, frame: &Frame<'_>) -> Result<(), DecodeError> {
-        if let Some(event) = self.learner.define(frame)? {
+    fn handle_definition(&mut self, frame: &Frame<'_>, now: Millis) -> Result<(), DecodeError> {
+        if let Some(event) = self.learner.define(frame, now)? {
             self.note(event);
         }
         // Types from http_fail_cnt on came with 2.4, which reads every payload length right (peers-protocol §18.2).
@@ -282,10 +282,14 @@ impl Session {
                 if self.learner.learning == Learning::Running {
                     self.learner.learning = Learning::Over;
                     let complete = end == Control::ResyncFinished;
-                    self.note(SessionEvent::LessonLearned { complete });
+                    // At most once for each lesson asked for, and the section waits for it.
+                    self.events.push_back(SessionEvent::LessonLearned { complete });
                 }
             }
-            Some(Control::ResyncConfirm) if self.teacher.confirmed() => self.note(SessionEvent::LessonTaught),
+            Some(Control::ResyncConfirm) if self.teacher.confirmed() => {
+                // At most once for each lesson given, and a stopping section waits for it.
+                self.events.push_back(SessionEvent::LessonTaught);
+            }
             Some(Control::Heartbeat) => self.counters.heartbeats_received += 1,
             Some(Control::ResyncConfirm) | None => {}
         }
@@ -327,26 +331,31 @@ impl Session {
             Control::Heartbeat.encode(out);
             self.counters.heartbeats_sent += 1;
         }
+        // Before the acknowledgements: the teacher does not count those that come after it, so what was taken as part of
+        // the lesson comes again (peers-protocol §11.1, §13.3).
+        if std::mem::take(&mut self.due.request) {
+            Control::ResyncRequest.encode(out);
+        }
         let mut from = 0;
         while let Some((place, ack)) = self.learner.next_ack(from) {
             ack.encode(out);
             from = place + 1;
         }
-        if std::mem::take(&mut self.due.request) {
-            Control::ResyncRequest.encode(out);
-        }
         let up_to_date = self.up_to_date.load(Ordering::Relaxed);
         let more = self.teacher.transmit(now, up_to_date, limit, out);
-        for _ in 0..std::mem::take(&mut self.due.confirms) {
+        while self.due.confirms > 0 && out.len() < limit {
             Control::ResyncConfirm.encode(out);
+            self.due.confirms -= 1;
             self.counters.confirms += 1;
         }
-        more
+        more || self.due.confirms > 0
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called next, in ms.
     pub fn poll_timeout(&self) -> Millis {
-        self.heartbeat_at().min(self.last_received + self.patience())
+        let silence_at = self.last_received + self.patience();
+        // A heartbeat that waits to be polled for is not due once more.
+        if self.due.heartbeat { silence_at } else { self.heartbeat_at().min(silence_at) }
     }
 
     fn heartbeat_at(&self) -> Millis {

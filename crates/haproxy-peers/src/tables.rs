@@ -64,7 +64,7 @@ pub enum CreateError {
     NotConfigured,
     #[error("the section has its limit of {0} tables already")]
     TooMany(usize),
-    #[error("its name is not a printable word of 1 to {MAX_NAME} bytes")]
+    #[error("its name is not a printable word of 1 to {MAX_NAME} bytes without slashes but at its start")]
     Name,
     #[error("HAProxy 1.6 and 1.7 do not tell a table's expiry; configure the table here")]
     NoTail,
@@ -82,8 +82,8 @@ pub struct TableSet {
 }
 
 impl TableSet {
-    /// The configured tables of a section, each with the target of its `write-to`. `seed` is for the hashes of tables
-    /// made later; pass a random number.
+    /// The configured tables of a section, each with the target of its `write-to`, which must have the same keys or is
+    /// left out. `seed` is for the hashes of tables made later; pass a random number.
     pub fn new(
         section: impl Into<String>,
         tables: impl IntoIterator<Item = (Arc<Table>, Option<Arc<Table>>)>,
@@ -107,6 +107,8 @@ impl TableSet {
         table: Arc<Table>,
         copy: Option<Arc<Table>>,
     ) -> Arc<SharedTable> {
+        // A key of another type would not fit the target's rows.
+        let copy = copy.filter(|copy| copy.definition().key_type == table.definition().key_type);
         let shards = self.shards.map(|shards| TableShards::new(&table.definition().name, shards));
         let shared = Arc::new(SharedTable { id: list.len() as u32 + 1, table, copy, shards });
         list.push(Arc::clone(&shared));
@@ -167,7 +169,10 @@ impl TableSet {
 
     fn local_definition(&self, definition: &Definition, size: u32) -> Result<TableDefinition, CreateError> {
         let name = str::from_utf8(&definition.name).map_err(|_| CreateError::Name)?;
-        if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+        // A slash has its place at the start only: elsewhere it would make a table of another section.
+        let word = name.strip_prefix('/').unwrap_or(name);
+        let is_word = word.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+        if word.is_empty() || name.len() > MAX_NAME || !is_word {
             return Err(CreateError::Name);
         }
         let name = if name.starts_with('/') { format!("{}{name}", self.section) } else { name.to_owned() };

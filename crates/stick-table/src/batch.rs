@@ -17,6 +17,9 @@ pub enum Precedence {
     /// The change is of unknown age: a lesson. It creates entries and refreshes what the same origin wrote; an entry
     /// that somebody else wrote since this process started is kept.
     FillGaps,
+    /// The change was part of a lesson and comes again on its own. As [`FillGaps`](Self::FillGaps), but what a lesson of
+    /// somebody else told is overwritten.
+    Repeated,
 }
 
 /// What became of the changes of a batch.
@@ -237,7 +240,15 @@ impl Batch {
             _ => shard.find(common, change.hash, self.key(change)),
         };
         let live = row.filter(|&row| shard.is_live(common, row, now));
-        if precedence == Precedence::FillGaps && live.is_some_and(|row| shard.stamp(row).origin() != origin) {
+        let is_kept = |row| {
+            let stamp = shard.stamp(row);
+            match precedence {
+                Precedence::Newest => false,
+                Precedence::FillGaps => stamp.origin() != origin,
+                Precedence::Repeated => stamp.origin() != origin && !stamp.is_of_lesson(),
+            }
+        };
+        if live.is_some_and(is_kept) {
             applied.skipped += 1;
             return;
         }
@@ -267,6 +278,9 @@ impl Batch {
         };
         self.write(index, row, shard);
         shard.touch(common, row, origin, change.lifetime, now);
+        if precedence == Precedence::FillGaps {
+            shard.note_lesson(row);
+        }
     }
 
     #[inline]
@@ -347,6 +361,19 @@ mod tests {
         assert_eq!(apply(&table, 2, Precedence::Newest, 13, Lifetime::Restart, 0).updated, 1);
         assert_eq!(lesson(1, 14).skipped, 1);
         assert_eq!(entry(&table, 0), Some((13, 10_000)));
+    }
+
+    #[test]
+    fn a_repetition_overwrites_what_a_lesson_told_but_not_what_came_live() {
+        let table = table();
+        let change = |peer, precedence, value| apply(&table, peer, precedence, value, Lifetime::Restart, 0);
+        change(1, Precedence::FillGaps, 10);
+        assert_eq!(change(2, Precedence::Repeated, 11).updated, 1);
+        assert_eq!(change(1, Precedence::Repeated, 12).skipped, 1, "the repetition was no lesson");
+        assert_eq!(change(2, Precedence::FillGaps, 13).updated, 1);
+        change(1, Precedence::Newest, 14);
+        assert_eq!(change(2, Precedence::Repeated, 15).skipped, 1);
+        assert_eq!(entry(&table, 0), Some((14, 10_000)));
     }
 
     #[test]

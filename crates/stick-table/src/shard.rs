@@ -167,6 +167,12 @@ impl Shard {
         self.stamps.set(row, stamp);
     }
 
+    /// Notes that the row's last change was told by a lesson.
+    #[inline]
+    pub(crate) fn note_lesson(&mut self, row: u32) {
+        self.stamps.set(row, self.stamps.get(row).of_lesson());
+    }
+
     /// Sets all data words of a row to zero, as those of a new entry.
     pub(crate) fn reset_data(&mut self, layout: &Layout, row: u32) {
         self.release_dictionary(layout, row);

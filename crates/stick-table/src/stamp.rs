@@ -19,22 +19,33 @@ impl Origin {
     }
 }
 
-/// Sequence number (47 bits), whether a local change waits to be pushed (1 bit), and origin (16 bits) of a row's last
-/// change, in one word. Sequence number 0 marks a free row.
+/// Sequence number (46 bits), whether the values come from a lesson (1 bit), whether a local change waits to be pushed
+/// (1 bit), and origin (16 bits) of a row's last change, in one word. Sequence number 0 marks a free row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stamp(u64);
 
 impl Stamp {
     pub(crate) const FREE: Self = Self(0);
     const LOCAL_BIT: u64 = 1 << 16;
+    const LESSON_BIT: u64 = 1 << 17;
 
     pub(crate) const fn new(sequence: u64, origin: Origin, local: bool) -> Self {
-        Self(sequence << 17 | (local as u64) << 16 | origin.0 as u64)
+        Self(sequence << 18 | (local as u64) << 16 | origin.0 as u64)
+    }
+
+    /// The stamp of a change that a lesson told.
+    pub(crate) const fn of_lesson(self) -> Self {
+        Self(self.0 | Self::LESSON_BIT)
+    }
+
+    /// Whether the values come from a lesson, so that nobody knows how old they are.
+    pub(crate) const fn is_of_lesson(self) -> bool {
+        self.0 & Self::LESSON_BIT != 0
     }
 
     #[inline]
     pub(crate) const fn sequence(self) -> u64 {
-        self.0 >> 17
+        self.0 >> 18
     }
 
     pub(crate) const fn origin(self) -> Origin {

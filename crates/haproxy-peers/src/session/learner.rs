@@ -41,7 +41,7 @@ pub(crate) struct Binding {
     /// Id of the last update that is to be acknowledged, and the one that was.
     due_ack: u32,
     sent_ack: u32,
-    /// First and last id of the lesson's updates in the half of the ring that begins at the first.
+    /// First and last id of the lesson's first run of ids, see [`Self::note_lesson_id`].
     lesson_ids: Option<(u32, u32)>,
     /// Whether the sender's entries do not expire: its remaining lifetimes of 0 mean nothing then.
     endless: bool,
@@ -83,10 +83,14 @@ impl Binding {
     }
 
     /// Notes an update's id as part of a lesson.
+    ///
+    /// A lesson of HAProxy begins after the last acknowledged id with the changes that it will push once more. What it
+    /// learned itself follows, with ids half a ring further, and then what was acknowledged (peers-protocol §12.2,
+    /// §13.2). Only the first run counts: ids up to a quarter of the ring after its beginning.
     fn note_lesson_id(&mut self, id: u32) {
         let (first, last) = *self.lesson_ids.get_or_insert((id, id));
         let distance = id.wrapping_sub(first);
-        if distance < 1 << 31 && distance > last.wrapping_sub(first) {
+        if distance < 1 << 30 && distance > last.wrapping_sub(first) {
             self.lesson_ids = Some((first, id));
         }
     }
@@ -153,7 +157,11 @@ impl Learner {
     }
 
     /// Takes a definition (peers-protocol §7.3).
-    pub(crate) fn define(&mut self, frame: &Frame<'_>) -> Result<Option<SessionEvent>, DecodeError> {
+    pub(crate) fn define(
+        &mut self,
+        frame: &Frame<'_>,
+        now: Millis,
+    ) -> Result<Option<SessionEvent>, DecodeError> {
         let mut reader = frame.reader();
         let head = DefineHead::decode(&mut reader)?;
         self.received.definitions += 1;
@@ -187,7 +195,7 @@ impl Learner {
         let usable = agreement.is_usable();
         let disagrees = !agreement.differences().is_empty();
         let text = agreement.to_string();
-        let place = self.bind(shared, &definition, agreement);
+        let place = self.bind(shared, &definition, agreement, now);
         if !usable {
             return Ok(self.report(definition.name, SessionEvent::TableIgnored { table, reason: text }));
         }
@@ -203,16 +211,29 @@ impl Learner {
         })
     }
 
-    /// Binds a table anew; what was received for it before keeps its ids.
-    fn bind(&mut self, shared: Arc<SharedTable>, definition: &Definition, agreement: Agreement) -> usize {
+    /// Binds a table anew; what was received for it before is applied and keeps its ids.
+    fn bind(
+        &mut self,
+        shared: Arc<SharedTable>,
+        definition: &Definition,
+        agreement: Agreement,
+        now: Millis,
+    ) -> usize {
         let known = self.bindings.iter().position(|binding| binding.shared.id() == shared.id());
         let mut binding = Binding::new(shared, definition, agreement);
         match known {
             Some(place) => {
-                let old = &self.bindings[place];
+                let old = &mut self.bindings[place];
+                if !old.batch.is_empty() {
+                    self.received.refused_updates += old.apply(self.origin, now).refused;
+                }
                 (binding.last_id, binding.due_ack, binding.sent_ack) =
                     (old.last_id, old.due_ack, old.sent_ack);
                 binding.lesson_ids = old.lesson_ids;
+                // A table has one id at a time, so a peer cannot fill the memory with ids.
+                if self.by_id.get(&old.remote_id) == Some(&place) {
+                    self.by_id.remove(&old.remote_id);
+                }
                 self.bindings[place] = binding;
                 place
             }
@@ -252,7 +273,9 @@ impl Learner {
         let id = header.id.unwrap_or_else(|| binding.last_id.wrapping_add(1));
         binding.last_id = id;
         let remaining = header.remaining_ms();
-        let lesson = self.learning == Learning::Running && (remaining.is_some() || !self.timed);
+        // At 2.0, and from a table without expiry here, lessons are untimed.
+        let untimed = !self.timed || binding.endless;
+        let lesson = self.learning == Learning::Running && (remaining.is_some() || untimed);
         let repeats = self.learning == Learning::Over && remaining.is_none() && binding.repeats(id);
         if lesson {
             binding.note_lesson_id(id);
@@ -265,7 +288,11 @@ impl Learner {
             None if repeats => Lifetime::Keep,
             None => Lifetime::Restart,
         };
-        let precedence = if lesson || repeats { Precedence::FillGaps } else { Precedence::Newest };
+        let precedence = match (lesson, repeats) {
+            (true, _) => Precedence::FillGaps,
+            (false, true) => Precedence::Repeated,
+            (false, false) => Precedence::Newest,
+        };
         let full = binding.batch.len() >= BATCH || binding.precedence != precedence;
         if full && !binding.batch.is_empty() {
             self.received.refused_updates += binding.apply(self.origin, now).refused;

@@ -5,9 +5,13 @@ use std::sync::Arc;
 use stick_table::{DataType, EntryRef, Layout, Storage};
 
 use crate::{
-    Padding, SendDictionary, SharedTable, UpdateHeader, WireFrequency, encode_frequency, encode_key,
-    encode_signed, encode_unsigned, encode_unsigned64, varint,
+    Padding, SAFE_MESSAGE, SendDictionary, SharedTable, UpdateHeader, WireFrequency, encode_frequency,
+    encode_key, encode_signed, encode_unsigned, encode_unsigned64, varint,
 };
+
+/// Most bytes of the values after a `server_key`, the longer length of the message included: arrays of 100 elements, of
+/// five bytes each number (peers-protocol §14.2).
+const MAX_AFTER_STRING: usize = 2_600;
 
 /// The values of a table's rows in the order of the wire, made once for each session and table.
 pub(crate) struct RowEncoder {
@@ -42,6 +46,7 @@ impl RowEncoder {
         context: &mut RowContext<'_>,
         out: &mut Vec<u8>,
     ) {
+        let start = out.len();
         let mut frame = header.begin(out);
         let payload = frame.payload();
         encode_key(shared.definition().key_type, entry.key(), payload);
@@ -67,7 +72,7 @@ impl RowEncoder {
                     encode_frequency(wire, payload);
                 }),
                 Storage::Dictionary => elements.for_each(|word| match entry.string(word[0]) {
-                    Some(string) => encode_string(string, context.dictionary, payload),
+                    Some(string) => encode_string(string, context.dictionary, start, payload),
                     None => payload.push(0),
                 }),
             }
@@ -76,7 +81,14 @@ impl RowEncoder {
     }
 }
 
-fn encode_string(string: &Arc<str>, dictionary: &mut SendDictionary, payload: &mut Vec<u8>) {
+/// Appends a string, or nothing in its place when the message, begun at `start`, would get too long for a receiver: it
+/// would close the connection, each time anew.
+fn encode_string(string: &Arc<str>, dictionary: &mut SendDictionary, start: usize, payload: &mut Vec<u8>) {
+    let len = payload.len() - start + SendDictionary::max_item_len(string);
+    if len + MAX_AFTER_STRING > SAFE_MESSAGE {
+        payload.push(0);
+        return;
+    }
     dictionary.item(string).encode(payload);
 }
 

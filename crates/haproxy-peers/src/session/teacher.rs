@@ -57,8 +57,6 @@ pub(crate) struct SendTable {
     in_flight: VecDeque<(u32, Position)>,
     pub(crate) last_id: u32,
     pub(crate) last_acked: u32,
-    /// Where the table stood when the lesson began.
-    lesson_mark: Position,
     resume: Resume,
 }
 
@@ -73,7 +71,6 @@ impl SendTable {
             in_flight: VecDeque::new(),
             last_id: 0,
             last_acked: 0,
-            lesson_mark: Position::default(),
             resume,
             shared,
         }
@@ -111,15 +108,16 @@ impl SendTable {
         self.in_flight.push_back((self.last_id, position));
     }
 
-    /// After a lesson everything up to its start is delivered.
+    /// After a lesson live updates go on from the last acknowledgement, also with what the lesson told
+    /// (peers-protocol §13.2): of a lesson a learner takes only what it does not know from elsewhere, of live updates
+    /// all.
     fn lesson_confirmed(&mut self) {
-        if let Some(cursor) = &mut self.cursor {
-            self.shared.table().skip_to(cursor, &self.lesson_mark);
-            self.acked = cursor.position();
+        let again = self.shared.table().follow(Follow::Local, &self.acked);
+        if let Some(cursor) = self.cursor.replace(again) {
+            self.shared.table().unfollow(cursor);
         }
         self.in_flight.clear();
         self.last_acked = self.last_id;
-        self.resume.set(self.shared.id(), &self.acked);
     }
 }
 
@@ -203,9 +201,6 @@ impl Teacher {
     /// Begins a lesson, from the start also when one is running (peers-protocol §13.2).
     pub(crate) fn start_lesson(&mut self) {
         self.add_tables();
-        for table in &mut self.tables {
-            table.lesson_mark = table.shared.table().start_lesson();
-        }
         self.lesson = Lesson::Running { table: 0, walk: Walk::default() };
         // A lesson announces each table, the first one too.
         self.defined = None;

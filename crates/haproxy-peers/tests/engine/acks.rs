@@ -1,0 +1,150 @@
+//! Acknowledgements and where a later session goes on (peers-protocol §11.1, §12.3).
+
+use haproxy_peers::Control;
+
+use crate::support::{Script, Setup, World, counters, gpc0, learn, set};
+
+fn connected() -> (World, usize, Script) {
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("h").table(counters("t")));
+    let mut peer = Script::call(&mut world, node, "h", "2.1");
+    peer.control(&mut world, Control::ResyncFinished);
+    peer.heard(&mut world);
+    (world, node, peer)
+}
+
+fn reconnect(world: &mut World, node: usize, mut peer: Script) -> Vec<String> {
+    peer.close(world);
+    world.run(2);
+    Script::call(world, node, "h", "2.1").news(world)
+}
+
+#[test]
+fn a_new_session_pushes_what_was_not_acknowledged_and_asks_for_no_lesson() {
+    let (mut world, node, mut peer) = connected();
+    for number in 1..=3 {
+        set(&world, node, number, number);
+        world.run(2);
+    }
+    assert_eq!(peer.news(&mut world), ["t 1 1 1 srv1", "t 2 2 2 srv2", "t 3 3 3 srv3"]);
+    peer.ack(&mut world, 1, 2);
+    set(&world, node, 4, 4);
+    learn(&world, node, 5, 5, 1_000);
+    assert_eq!(reconnect(&mut world, node, peer), ["t 1 3 3 srv3", "t 2 4 4 srv4"]);
+    assert_eq!(world.sessions(node).next().unwrap().view().tables[0].last_acked, 0);
+}
+
+/// peers-protocol §18.1: HAProxy 3.3 to 3.5 swap the bytes of some.
+#[test]
+fn acknowledgements_of_what_was_not_sent_are_ignored() {
+    for nonsense in [0x0100_0000, 0x0200_0000, 3, 0, u32::MAX, 0x8000_0000] {
+        let (mut world, node, mut peer) = connected();
+        set(&world, node, 1, 1);
+        world.run(2);
+        set(&world, node, 2, 2);
+        world.run(2);
+        peer.ack(&mut world, 1, nonsense);
+        peer.ack(&mut world, 9, 1);
+        peer.ack(&mut world, 0, 1);
+        assert!(!peer.is_closed(&world));
+        assert_eq!(reconnect(&mut world, node, peer), ["t 1 1 1 srv1", "t 2 2 2 srv2"], "{nonsense:#x}");
+    }
+}
+
+/// An older acknowledgement does not move the position back.
+#[test]
+fn acknowledgements_only_move_forward() {
+    let (mut world, node, mut peer) = connected();
+    for number in 1..=2 {
+        set(&world, node, number, number);
+        world.run(2);
+    }
+    peer.ack(&mut world, 1, 2);
+    peer.ack(&mut world, 1, 1);
+    assert_eq!(reconnect(&mut world, node, peer), [""; 0]);
+}
+
+/// More batches wait than are told apart.
+#[test]
+fn a_long_backlog_of_unacknowledged_batches_loses_nothing() {
+    let (mut world, node, mut peer) = connected();
+    for number in 1..=200 {
+        set(&world, node, number, 1);
+        world.run(1);
+    }
+    world.run(2);
+    peer.ack(&mut world, 1, 150);
+    let pushed = reconnect(&mut world, node, peer);
+    assert!((50..=140).contains(&pushed.len()), "{}", pushed.len());
+    for number in 151..=200 {
+        assert!(pushed.iter().any(|line| line.contains(&format!(" {number} 1 "))), "{number}");
+    }
+}
+
+/// peers-protocol §11.1: one for all since the last, of the last received; none for the first id 0.
+#[test]
+fn updates_are_acknowledged_together_under_the_sender_s_table_id() {
+    let (mut world, _, mut peer) = connected();
+    let mut bytes = crate::support::update(Some(0), None, 1, 1);
+    peer.define(&mut world, 77, &counters("t"));
+    peer.say(&mut world, &bytes);
+    assert_eq!(peer.heard(&mut world), [""; 0]);
+    world.split = false;
+    bytes = [Some(5), None, None, Some(3)].map(|id| crate::support::update(id, None, 1, 1)).concat();
+    peer.say(&mut world, &bytes);
+    assert_eq!(peer.heard(&mut world), ["ack 77 3"], "the last, not the highest");
+}
+
+/// peers-protocol §8.1: ids wrap.
+#[test]
+fn incremental_ids_wrap_at_2_to_the_32() {
+    let (mut world, node, mut peer) = connected();
+    world.split = false;
+    peer.define(&mut world, 1, &counters("t"));
+    peer.update(&mut world, Some(u32::MAX), None, 1, 1);
+    assert_eq!(peer.heard(&mut world), [format!("ack 1 {}", u32::MAX)]);
+    peer.update(&mut world, None, None, 2, 2);
+    peer.update(&mut world, None, None, 3, 3);
+    assert_eq!(peer.heard(&mut world), ["ack 1 0", "ack 1 1"]);
+    assert_eq!(gpc0(&world, node, 3).unwrap().0, 3);
+}
+
+/// peers-protocol §11.1: nothing of a lesson is acknowledged, so its updates come again as live ones.
+#[test]
+fn a_lesson_is_not_acknowledged() {
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("h").table(counters("t")));
+    let mut peer = Script::call(&mut world, node, "h", "2.1");
+    peer.define(&mut world, 1, &counters("t"));
+    peer.update(&mut world, Some(1), Some(500), 1, 1);
+    peer.control(&mut world, Control::ResyncFinished);
+    assert_eq!(peer.heard(&mut world), ["request", "confirm"]);
+    peer.update(&mut world, Some(1), None, 1, 1);
+    assert_eq!(peer.heard(&mut world), ["ack 1 1"]);
+}
+
+/// Node to node: nothing is lost across many cuts, and nothing comes twice once it was acknowledged.
+#[test]
+fn nothing_is_lost_when_connections_break() {
+    let mut world = World::new(6);
+    world.add(Setup::new("a").peer("b").table(counters("t")));
+    world.run(20);
+    world.add(Setup::new("b").peer("a").table(counters("t")));
+    world.delay = 3;
+    for round in 0..30 {
+        for number in 0..20 {
+            set(&world, 0, round * 20 + number, round + 1);
+            world.run(u64::from(number % 5));
+        }
+        world.cut();
+        world.run(200);
+    }
+    assert!(world.run_until(20_000, |world| {
+        (0..600).all(|number| gpc0(world, 1, number).is_some_and(|(value, _)| value == number / 20 + 1))
+    }));
+    let pushed = world.sessions(0).next().unwrap().sent().live_updates;
+    world.run(10);
+    world.cut();
+    world.run(6_000);
+    assert_eq!(world.sessions(0).next().unwrap().sent().live_updates, 0, "after {pushed}, all acknowledged");
+}

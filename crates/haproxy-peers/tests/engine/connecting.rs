@@ -1,0 +1,168 @@
+//! Who connects when, and to whom the answer is no (peers-protocol §2, §3).
+
+use haproxy_peers::PeerKind;
+
+use crate::support::{Script, Setup, World, counters};
+
+fn node(world: &mut World) -> usize {
+    world.add(Setup::new("n").peer("h").table(counters("t")))
+}
+
+/// Times from now at which a node attempts to connect, within `ms`.
+fn attempts(world: &mut World, number: usize, ms: u64) -> Vec<u64> {
+    let start = world.now;
+    let mut times = Vec::new();
+    while world.now < start + ms {
+        let known = world.nodes[number].hellos.len();
+        world.run(10);
+        times.extend((known < world.nodes[number].hellos.len()).then(|| world.now - start));
+    }
+    times
+}
+
+#[test]
+fn an_unreachable_peer_is_tried_every_5_s() {
+    let mut world = World::new(1);
+    let node = node(&mut world);
+    assert_eq!(attempts(&mut world, node, 16_000).len(), 4);
+}
+
+/// To HAProxy a status is final; this side tries again, more and more seldom (peers-protocol §2.3).
+#[test]
+fn a_refusal_is_followed_by_attempts_with_back_off() {
+    for status in ["300", "501", "503", "504", "777"] {
+        let mut world = World::new(1);
+        world.scripted.push("h");
+        let node = node(&mut world);
+        let mut at = world.now;
+        let mut pauses = Vec::new();
+        for _ in 0..6 {
+            Script::answer(&mut world, 70_000, status);
+            pauses.push(world.now - at);
+            at = world.now;
+        }
+        let seconds: Vec<_> = pauses.iter().map(|pause| pause.div_ceil(1_000) - 1).collect();
+        assert_eq!(seconds, [0, 5, 10, 20, 40, 60], "{status}");
+        let view = world.nodes[node].section.view(world.now);
+        assert_eq!(
+            view.peers[1].last_status.word(),
+            match status {
+                "300" => "RETR",
+                "501" => "PROT",
+                "503" => "NAME",
+                "504" => "UNKN",
+                _ => "NONE",
+            }
+        );
+        assert!(view.peers[1].last_reason.as_ref().unwrap().contains(status));
+        // A session forgets the refusals.
+        let mut peer = Script::call(&mut world, node, "h", "2.1");
+        peer.close(&mut world);
+        assert!(attempts(&mut world, node, 2_100).len() == 1, "{status}");
+    }
+}
+
+/// peers-protocol §2.5: the new session wins.
+#[test]
+fn a_new_session_of_a_peer_replaces_the_old_one() {
+    let mut world = World::new(1);
+    let node = node(&mut world);
+    let old = Script::call(&mut world, node, "h", "2.1");
+    let mut new = Script::call(&mut world, node, "h", "2.1");
+    world.run(10);
+    assert!(old.is_closed(&world) && !new.is_closed(&world));
+    assert_eq!(new.news(&mut world), ["request"], "its lesson broke off");
+    let view = world.nodes[node].section.view(world.now);
+    assert_eq!((view.peers[1].counters.collisions, view.peers[1].counters.sessions), (1, 2));
+    assert!(attempts(&mut world, node, 5_000).is_empty(), "it has a session");
+}
+
+/// peers-protocol §2.5: an attempt of one's own gives way too.
+#[test]
+fn an_inbound_session_replaces_an_attempt() {
+    let mut world = World::new(1);
+    world.scripted.push("h");
+    let node = node(&mut world);
+    let mut attempt = Script::incoming(&mut world, 100).unwrap();
+    let inbound = Script::call(&mut world, node, "h", "2.1");
+    assert!(attempt.is_closed(&world));
+    attempt.say(&mut world, b"200\n");
+    assert!(!inbound.is_closed(&world));
+    assert_eq!(world.sessions(node).count(), 1);
+}
+
+/// Both sides connect at once, again and again until the random pauses differ (peers-protocol §2.5).
+#[test]
+fn nodes_that_connect_at_once_come_together() {
+    for seed in 0..10 {
+        let mut world = World::new(seed);
+        world.delay = 1 + seed * 7;
+        world.add(Setup::new("a").peer("b").table(counters("t")));
+        world.add(Setup::new("b").peer("a").table(counters("t")));
+        let both = |world: &mut World| (0..2).all(|node| world.sessions(node).count() == 1);
+        assert!(world.run_until(10_000, both), "seed {seed}");
+        world.run(10_000);
+        assert!(both(&mut world), "seed {seed}");
+    }
+}
+
+/// peers-protocol §2.2.
+#[test]
+fn hellos_of_strangers_and_for_strangers_are_refused() {
+    let mut world = World::new(1);
+    let node = node(&mut world);
+    let mut stranger = Script::hello(&mut world, node, "x", "2.1");
+    assert_eq!(stranger.take(&mut world), b"504\n");
+    assert!(stranger.is_closed(&world));
+    world.nodes[node].name = "m".into();
+    let mut peer = Script::hello(&mut world, node, "h", "2.1");
+    assert_eq!(peer.take(&mut world), b"503\n");
+}
+
+#[test]
+fn peers_that_are_not_configured_may_join_within_the_limit() {
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").dynamic_peers(2).table(counters("t")));
+    let mut first = Script::call(&mut world, node, "x", "2.1");
+    let _second = Script::call(&mut world, node, "y", "2.1");
+    let mut third = Script::hello(&mut world, node, "z", "2.1");
+    assert_eq!(third.take(&mut world), b"504\n");
+    first.close(&mut world);
+    world.run(10);
+    Script::call(&mut world, node, "z", "2.1");
+    let view = world.nodes[node].section.view(world.now);
+    let names: Vec<_> = view.peers.iter().map(|peer| (peer.name.as_str(), peer.kind)).collect();
+    assert_eq!(names, [("n", PeerKind::Local), ("z", PeerKind::Dynamic), ("y", PeerKind::Dynamic)]);
+    assert!(attempts(&mut world, node, 10_000).is_empty(), "they come by themselves");
+    world.nodes[node].may_join = false;
+    assert_eq!(Script::hello(&mut world, node, "x", "2.1").take(&mut world), b"504\n");
+}
+
+/// peers-protocol §2.2: CR is dropped, and messages may follow the hello at once.
+#[test]
+fn a_hello_with_cr_and_messages_behind_it_is_taken() {
+    let mut world = World::new(1);
+    let node = node(&mut world);
+    let mut peer = Script::hello(&mut world, node, "h", "2.1\r");
+    assert!(peer.take(&mut world).starts_with(b"200\n"));
+    assert_eq!(world.sessions(node).count(), 1);
+}
+
+#[test]
+fn the_view_tells_what_happened() {
+    let mut world = World::new(1);
+    world.scripted.push("h");
+    let node = node(&mut world);
+    Script::incoming(&mut world, 100).unwrap();
+    let peer =
+        |world: &World| world.nodes[node].section.view(world.nodes[node].clock(world.now)).peers[1].clone();
+    assert_eq!((peer(&world).last_status.word(), peer(&world).established), ("HSHK", false));
+    let _script = Script::call(&mut world, node, "h", "2.1");
+    let view = peer(&world);
+    assert_eq!((view.last_status.word(), view.established, view.assigned), ("ESTA", true, true));
+    assert_eq!((view.downgraded, view.connect_at, view.last_handshake), (false, None, Some(world.now - 1)));
+    assert_eq!(world.nodes[node].section.view(world.now).flags & 7, 5, "from remote, assigned");
+    let session = world.sessions(node).next().unwrap().view();
+    assert_eq!((session.learning, session.teaching, session.tables.len()), (true, false, 1));
+    assert_eq!((session.tables[0].name.as_str(), session.tables[0].local_id), ("t", 1));
+}

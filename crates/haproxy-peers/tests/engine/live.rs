@@ -1,0 +1,180 @@
+//! Live updates and signs of life (peers-protocol §3.1, §12).
+
+use haproxy_peers::{
+    Control, EndReason, Limits, ProtocolVersion, Resume, Role, Session, SessionError, SessionSetup, TableSet,
+};
+
+use crate::support::{Script, Setup, World, counters, gpc0, learn, set};
+
+fn one_node(seed: u64) -> (World, usize) {
+    let mut world = World::new(seed);
+    let node = world.add(Setup::new("n").peer("h").peer("i").table(counters("t")));
+    (world, node)
+}
+
+/// peers-protocol §8.3.9: no gossip.
+#[test]
+fn local_changes_are_pushed_and_learned_ones_are_not() {
+    let (mut world, node) = one_node(1);
+    let mut first = Script::call(&mut world, node, "h", "2.1");
+    let mut second = Script::call(&mut world, node, "i", "2.1");
+    first.control(&mut world, Control::ResyncFinished);
+    second.control(&mut world, Control::ResyncFinished);
+    first.define(&mut world, 1, &counters("t"));
+    first.update(&mut world, Some(1), None, 1, 5);
+    learn(&world, node, 2, 6, 9_000);
+    set(&world, node, 3, 7);
+    world.run(10);
+    assert_eq!(gpc0(&world, node, 1).unwrap().0, 5);
+    for peer in [&mut first, &mut second] {
+        let updates: Vec<_> =
+            peer.news(&mut world).into_iter().filter(|line| line.starts_with("t ")).collect();
+        assert_eq!(updates, ["t 1 3 7 srv7"], "untimed, because it is fresh");
+    }
+}
+
+/// peers-protocol §12.1.
+#[test]
+fn changes_of_an_entry_are_coalesced_until_they_are_pushed() {
+    let (mut world, node) = one_node(1);
+    for value in 1..100 {
+        set(&world, node, 1, value);
+    }
+    let mut peer = Script::call(&mut world, node, "h", "2.1");
+    assert_eq!(peer.heard(&mut world), ["request", "define 1 t", "t 1 1 99 srv99"]);
+    set(&world, node, 1, 100);
+    set(&world, node, 1, 101);
+    world.run(5);
+    assert_eq!(peer.heard(&mut world), ["t 2 1 101 srv101"], "one definition for a connection");
+}
+
+/// peers-protocol §12.4: what was touched a while ago tells what is left of its life.
+#[test]
+fn an_update_that_waited_carries_its_remaining_lifetime() {
+    let (mut world, node) = one_node(1);
+    set(&world, node, 1, 5);
+    world.run(1_500);
+    let mut new = Script::call(&mut world, node, "h", "2.1");
+    let mut old = Script::call(&mut world, node, "i", "2.0");
+    assert!(new.news(&mut world).contains(&"t 1 1 5 srv5 left=58499".to_owned()));
+    assert!(old.news(&mut world).contains(&"t 1 1 5 srv5".to_owned()));
+}
+
+/// peers-protocol §3.1.
+#[test]
+fn a_heartbeat_is_sent_after_3_s_without_having_sent_anything() {
+    let (mut world, node) = one_node(1);
+    let mut peer = Script::call(&mut world, node, "h", "2.1");
+    peer.control(&mut world, Control::ResyncFinished);
+    assert_eq!(peer.heard(&mut world), ["request", "confirm"]);
+    world.run(2_900);
+    assert!(peer.heard(&mut world).is_empty());
+    world.run(200);
+    assert_eq!(peer.heard(&mut world), ["heartbeat"]);
+    peer.control(&mut world, Control::Heartbeat);
+    world.run(1_500);
+    set(&world, node, 1, 1);
+    world.run(2_900);
+    assert_eq!(peer.news(&mut world).len(), 1);
+    peer.control(&mut world, Control::Heartbeat);
+    world.run(200);
+    assert_eq!(peer.heard(&mut world), ["heartbeat"]);
+}
+
+/// peers-protocol §3.1: a 1.x peer sends no heartbeats.
+#[test]
+fn a_silent_peer_is_closed_after_5_s_or_10_s_without_heartbeats() {
+    for (heartbeats, patience) in [(true, 5_000), (false, 10_000)] {
+        let (mut world, node) = one_node(1);
+        let mut peer = Script::call(&mut world, node, "h", "2.1");
+        peer.control(&mut world, Control::ResyncFinished);
+        if heartbeats {
+            peer.control(&mut world, Control::Heartbeat);
+        }
+        world.run(patience - 100);
+        assert!(!peer.is_closed(&world));
+        world.run(200);
+        assert!(peer.is_closed(&world));
+        assert_eq!(world.nodes[node].ended, [EndReason::Error(SessionError::Silent(patience))]);
+        let view = world.nodes[node].section.view(world.now);
+        assert_eq!((view.peers[1].counters.silences, view.peers[1].established), (1, false));
+    }
+}
+
+/// Two nodes that have nothing to say stay connected, and each says so.
+#[test]
+fn idle_nodes_stay_connected() {
+    let mut world = World::new(4);
+    world.add(Setup::new("a").peer("b").table(counters("t")));
+    world.add(Setup::new("b").peer("a").table(counters("t")));
+    world.run(6_000);
+    let sessions: Vec<_> = world.nodes.iter().map(|node| node.ended.len()).collect();
+    world.run(60_000);
+    assert_eq!(world.nodes.iter().map(|node| node.ended.len()).collect::<Vec<_>>(), sessions);
+    assert!(world.sessions(0).all(|session| session.counters().heartbeats_received > 15));
+    assert_eq!((world.sessions(0).count(), world.sessions(1).count()), (1, 1));
+}
+
+/// The output of one call is bounded by the caller's limit, a table's by `max-updates-at-once`.
+#[test]
+fn output_is_bounded_per_call_and_nothing_is_left_out() {
+    let mut world = World::new(1);
+    let limits = Limits { max_updates_at_once: 50, ..Limits::default() };
+    let node = world.add(Setup::new("n").peer("h").table(counters("t")).limits(limits));
+    for number in 0..1_000 {
+        set(&world, node, number, 1);
+    }
+    world.chunk = 100;
+    let mut peer = Script::call(&mut world, node, "h", "2.1");
+    peer.control(&mut world, Control::ResyncFinished);
+    let lines = peer.news(&mut world);
+    assert_eq!(lines.iter().filter(|line| line.starts_with("t ")).count(), 1_000);
+    peer.control(&mut world, Control::ResyncRequest);
+    let lines = peer.news(&mut world);
+    assert_eq!(lines.iter().filter(|line| line.contains("left=")).count(), 1_000);
+    assert_eq!(lines.last().unwrap(), "finished");
+}
+
+fn session() -> Session {
+    let setup = SessionSetup {
+        tables: TableSet::new("p", [], None, None, 1).into(),
+        version: ProtocolVersion::V2_1,
+        role: Role::Remote,
+        origin: stick_table::Origin::peer(1),
+        shard: 0,
+        up_to_date: std::sync::Arc::default(),
+        limits: Limits::default(),
+        resume: Resume::default(),
+    };
+    Session::new(setup, 0)
+}
+
+/// A heartbeat that cannot be sent because the socket is full must not make the driver spin.
+#[test]
+fn a_heartbeat_that_waits_to_be_sent_is_not_asked_for_again() {
+    let mut session = session();
+    assert_eq!(session.poll_timeout(), 3_000);
+    session.handle_timeout(3_000).unwrap();
+    assert_eq!(session.poll_timeout(), 10_000, "only the peer's silence is left to be watched");
+    let mut out = Vec::new();
+    session.poll_transmit(4_000, 100, &mut out);
+    assert_eq!((out.as_slice(), session.poll_timeout()), (&[0, 4][..], 7_000));
+    assert_eq!(session.handle_timeout(10_000), Err(SessionError::Silent(10_000)));
+}
+
+/// A peer that ends lessons for ever, and does not read, gets its confirmations in portions.
+#[test]
+fn confirmations_are_bounded_per_call() {
+    let mut session = session();
+    session.handle_input(0, &[0, 1].repeat(10_000)).unwrap();
+    let mut sizes = Vec::new();
+    loop {
+        let mut out = Vec::new();
+        let more = session.poll_transmit(0, 1_000, &mut out);
+        sizes.push(out.len());
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(sizes, [1_000; 20]);
+}

@@ -1,0 +1,114 @@
+//! The soft stop: teaching the next process (peers-protocol §13.4).
+
+use haproxy_peers::{Control, EndReason, StopProgress};
+
+use crate::support::{Script, Setup, World, control, counters, gpc0, learn, set};
+
+fn stop(world: &mut World, node: usize) {
+    world.nodes[node].listens = false;
+    let now = world.nodes[node].clock(world.now);
+    world.nodes[node].section.stop(now);
+}
+
+fn progress(world: &World, node: usize) -> StopProgress {
+    world.nodes[node].section.stop_progress().unwrap()
+}
+
+#[test]
+fn a_successor_is_taught_everything_with_its_lifetimes() {
+    for seed in 0..10 {
+        let mut world = World::new(seed);
+        let old = world.add(Setup::new("n").peer("h").table(counters("t")));
+        let mut peer = Script::call(&mut world, old, "h", "2.1");
+        peer.control(&mut world, Control::ResyncFinished);
+        set(&world, old, 1, 10);
+        learn(&world, old, 2, 20, 9_000);
+        world.run(500);
+        let new = world.add(Setup::new("n").peer("h").table(counters("t")).expects_predecessor());
+        stop(&mut world, old);
+        assert!(world.run_until(3_000, |world| progress(world, old) == StopProgress::Taught));
+        world.run(10);
+        assert!(peer.is_closed(&world));
+        assert_eq!(
+            gpc0(&world, old, 1).unwrap(),
+            gpc0(&world, new, 1).map(|(value, left)| (value, left - 1)).unwrap()
+        );
+        assert_eq!(
+            gpc0(&world, old, 2).unwrap(),
+            gpc0(&world, new, 2).map(|(value, left)| (value, left - 1)).unwrap()
+        );
+        assert_eq!(world.nodes[old].ended.last(), Some(&EndReason::Closed("the successor has everything")));
+        assert!(world.nodes[new].section.is_up_to_date());
+        assert_eq!(world.nodes[new].requests, 0, "the old process knew what the others know");
+    }
+}
+
+#[test]
+fn without_a_successor_the_search_ends_after_5_s() {
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("h").table(counters("t")));
+    world.run(10);
+    stop(&mut world, node);
+    let hellos = world.nodes[node].hellos.len();
+    world.run(4_900);
+    assert_eq!(progress(&world, node), StopProgress::Teaching);
+    assert_eq!(world.nodes[node].hellos.len() - hellos, 10, "every 500 ms");
+    world.run(600);
+    assert_eq!(progress(&world, node), StopProgress::Alone);
+    assert_eq!(world.nodes[node].section.poll_timeout(), None);
+    assert!(world.nodes[node].hellos[hellos..].iter().all(|hello| hello.contains("\nn\nn ")));
+}
+
+#[test]
+fn a_driver_that_knows_there_is_no_successor_ends_the_search() {
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("h").table(counters("t")));
+    stop(&mut world, node);
+    world.nodes[node].section.no_successor();
+    assert_eq!(progress(&world, node), StopProgress::Alone);
+}
+
+#[test]
+fn a_broken_lesson_is_given_again() {
+    let mut world = World::new(1);
+    world.scripted.push("n");
+    let node = world.add(Setup::new("n").peer("h").table(counters("t")));
+    learn(&world, node, 1, 1, 50_000);
+    stop(&mut world, node);
+    let mut first = Script::answer(&mut world, 100, "300");
+    assert!(first.take(&mut world).is_empty());
+    let mut second = Script::answer(&mut world, 600, "200");
+    assert_eq!(second.news(&mut world)[0].split(" left").next().unwrap(), "t 1 1 1 srv1");
+    second.close(&mut world);
+    let mut third = Script::answer(&mut world, 600, "200");
+    assert_eq!(third.news(&mut world).len(), 2);
+    assert_eq!(progress(&world, node), StopProgress::Teaching);
+    third.say(&mut world, &control(Control::ResyncConfirm));
+    assert_eq!(progress(&world, node), StopProgress::Taught);
+    world.run(10);
+    assert!(third.is_closed(&world));
+}
+
+/// peers-protocol §2.3: HAProxy comes back when the connection is closed without a status.
+#[test]
+fn a_stopping_process_accepts_nobody() {
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("h").table(counters("t")));
+    world.run(1);
+    stop(&mut world, node);
+    let mut peer = Script::hello(&mut world, node, "h", "2.1");
+    assert!(peer.take(&mut world).is_empty() && peer.is_closed(&world));
+}
+
+#[test]
+fn a_stopping_process_connects_to_no_remote_peer() {
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("h").table(counters("t")));
+    let mut peer = Script::call(&mut world, node, "h", "2.1");
+    stop(&mut world, node);
+    world.run(10);
+    assert!(peer.is_closed(&world));
+    peer.close(&mut world);
+    world.run(60_000);
+    assert!(world.nodes[node].hellos.iter().skip(1).all(|hello| hello.contains("\nn\nn ")));
+}

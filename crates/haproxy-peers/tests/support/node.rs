@@ -1,0 +1,144 @@
+//! A process with one section.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use haproxy_peers::{DynamicTables, EndReason, Limits, Section, SectionConfig, SessionEvent, TableSet};
+use stick_table::{Millis, Table, TableDefinition};
+
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) section: Section,
+    pub(crate) tables: Arc<TableSet>,
+    /// How much its clock is ahead of the world's.
+    pub(super) skew: Millis,
+    pub(crate) running: bool,
+    pub(crate) listens: bool,
+    pub(crate) may_join: bool,
+    /// What its sessions reported, and why they ended.
+    pub(crate) events: Vec<SessionEvent>,
+    pub(crate) ended: Vec<EndReason>,
+    /// Hellos it sent.
+    pub(crate) hellos: Vec<String>,
+    /// Lessons its section asked for.
+    pub(crate) requests: usize,
+}
+
+impl Node {
+    /// Its clock.
+    pub(crate) fn clock(&self, now: Millis) -> Millis {
+        now + self.skew
+    }
+
+    pub(super) fn next_time(&self) -> Option<Millis> {
+        Some(self.section.poll_timeout()?.saturating_sub(self.skew))
+    }
+
+    /// A table by its place.
+    pub(crate) fn table(&self, place: usize) -> Arc<Table> {
+        Arc::clone(self.tables.get(place).unwrap().table())
+    }
+
+    /// How often a kind of event happened.
+    pub(crate) fn count(&self, wanted: impl Fn(&SessionEvent) -> bool) -> usize {
+        self.events.iter().filter(|event| wanted(event)).count()
+    }
+}
+
+/// What a node is made from.
+pub(crate) struct Setup {
+    name: String,
+    peers: Vec<(String, u32)>,
+    tables: Vec<(Arc<Table>, Option<Arc<Table>>)>,
+    shards: Option<NonZeroU32>,
+    dynamic: Option<DynamicTables>,
+    max_dynamic_peers: usize,
+    expects_predecessor: bool,
+    limits: Limits,
+}
+
+impl Setup {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            peers: Vec::new(),
+            tables: Vec::new(),
+            shards: None,
+            dynamic: None,
+            max_dynamic_peers: 0,
+            expects_predecessor: false,
+            limits: Limits::default(),
+        }
+    }
+
+    pub(crate) fn peer(self, name: &str) -> Self {
+        self.peer_of_shard(name, 0)
+    }
+
+    pub(crate) fn peer_of_shard(mut self, name: &str, shard: u32) -> Self {
+        self.peers.push((name.into(), shard));
+        self
+    }
+
+    pub(crate) fn table(self, definition: TableDefinition) -> Self {
+        self.table_and_copy(Table::new(definition, 5).into(), None)
+    }
+
+    pub(crate) fn table_and_copy(mut self, table: Arc<Table>, copy: Option<Arc<Table>>) -> Self {
+        self.tables.push((table, copy));
+        self
+    }
+
+    pub(crate) fn shards(mut self, count: u32) -> Self {
+        self.shards = NonZeroU32::new(count);
+        self
+    }
+
+    pub(crate) fn dynamic_tables(mut self, max_tables: usize) -> Self {
+        self.dynamic = Some(DynamicTables { size: 100, max_tables });
+        self
+    }
+
+    pub(crate) fn dynamic_peers(mut self, most: usize) -> Self {
+        self.max_dynamic_peers = most;
+        self
+    }
+
+    pub(crate) fn expects_predecessor(mut self) -> Self {
+        self.expects_predecessor = true;
+        self
+    }
+
+    pub(crate) fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    pub(super) fn start(self, skew: Millis, now: Millis) -> Node {
+        let tables = Arc::new(TableSet::new("p", self.tables, self.shards, self.dynamic, 3));
+        let config = SectionConfig {
+            name: "p".into(),
+            local_name: self.name.clone(),
+            peers: self.peers,
+            max_dynamic_peers: self.max_dynamic_peers,
+            tables: Arc::clone(&tables),
+            limits: self.limits,
+            expects_predecessor: self.expects_predecessor,
+            pid: 7,
+            seed: 11 + skew,
+        };
+        Node {
+            name: self.name,
+            section: Section::new(config, now + skew),
+            tables,
+            skew,
+            running: true,
+            listens: true,
+            may_join: true,
+            events: Vec::new(),
+            ended: Vec::new(),
+            hellos: Vec::new(),
+            requests: 0,
+        }
+    }
+}
