@@ -146,7 +146,7 @@ impl Cluster {
     /// Calls the section when it is time.
     async fn keep_time(self: Arc<Self>) {
         loop {
-            self.with_section(haproxy_peers::Section::handle_timeout);
+            self.act(Section::handle_timeout);
             let next = self.section.lock().poll_timeout();
             match next {
                 Some(at) => tokio::select! {
@@ -158,18 +158,23 @@ impl Cluster {
         }
     }
 
+    /// Lets the section handle something, does what it wants done, and looks at its timers again.
+    fn with_section<R>(self: &Arc<Self>, handle: impl FnOnce(&mut Section, Millis) -> R) -> R {
+        let result = self.act(handle);
+        self.wake.notify_one();
+        result
+    }
+
     /// Lets the section handle something and does what it wants done.
     ///
     /// The section's lock is held to the end, so that actions are carried out in order; inside it only the map of
     /// connections and single sessions are locked.
-    fn with_section<R>(self: &Arc<Self>, handle: impl FnOnce(&mut Section, Millis) -> R) -> R {
+    fn act<R>(self: &Arc<Self>, handle: impl FnOnce(&mut Section, Millis) -> R) -> R {
         let mut section = self.section.lock();
         let result = handle(&mut section, self.clock.now());
         while let Some(action) = section.poll_action() {
             self.perform(action);
         }
-        drop(section);
-        self.wake.notify_one();
         result
     }
 
@@ -294,7 +299,7 @@ impl Cluster {
         let (section, peer) = (self.name(), connection.name.as_str());
         match event {
             SessionEvent::TableIgnored { .. } | SessionEvent::PeerReportsError { .. } => {
-                warn!(section, peer, "{event}")
+                warn!(section, peer, "{event}");
             }
             _ => info!(section, peer, "{event}"),
         }
