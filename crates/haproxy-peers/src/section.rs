@@ -130,6 +130,9 @@ pub struct Section {
     stop: Option<Stop>,
     actions: VecDeque<Action>,
     next_session: u64,
+    /// Number of the next member that joins. Places are used again, numbers are not until 65,000 members later: what a
+    /// member wrote must not pass for another's.
+    next_number: u16,
     random: u64,
 }
 
@@ -144,6 +147,7 @@ impl Section {
         let mut section = Self {
             resync: Resync::new(config.expects_predecessor, now),
             random: config.seed | 1,
+            next_number: peers.len() as u16,
             config,
             peers,
             up_to_date: Arc::new(AtomicBool::new(false)),
@@ -368,15 +372,17 @@ impl Section {
         let dynamic = self.peers.iter().filter(|peer| peer.kind == PeerKind::Dynamic).count();
         let reuse =
             self.peers.iter().position(|peer| peer.kind == PeerKind::Dynamic && peer.session().is_none());
-        let place = if dynamic < self.config.max_dynamic_peers && self.peers.len() < usize::from(u16::MAX) {
-            self.peers.push(Peer::new(name.to_owned(), PeerKind::Dynamic, 0, self.peers.len() as u16, now));
-            self.peers.len() - 1
+        // A member that is away makes room.
+        let joins = dynamic < self.config.max_dynamic_peers && self.peers.len() < usize::from(u16::MAX);
+        let place = if joins { self.peers.len() } else { reuse? };
+        let member = Peer::new(name.to_owned(), PeerKind::Dynamic, 0, self.next_number, now);
+        // The highest number is the local peer's, 0 this process's.
+        self.next_number = if self.next_number >= u16::MAX - 1 { 1 } else { self.next_number + 1 };
+        if joins {
+            self.peers.push(member);
         } else {
-            // A member that is away makes room.
-            let place = reuse?;
-            self.peers[place] = Peer::new(name.to_owned(), PeerKind::Dynamic, 0, place as u16, now);
-            place
-        };
+            self.peers[place] = member;
+        }
         Some(place)
     }
 

@@ -35,7 +35,7 @@ pub const HEARTBEAT_MS: u64 = 3_000;
 pub const SILENCE_MS: u64 = 5_000;
 /// A peer that never sent a heartbeat (1.6 to 1.9 do not) is dead after this time of silence, in ms.
 pub const SILENCE_WITHOUT_HEARTBEATS_MS: u64 = 10_000;
-/// While a lesson goes on a busy peer may be silent for this long, in ms.
+/// A peer that is taught may be silent for this long, in ms.
 pub const SILENCE_IN_LESSON_MS: u64 = 60_000;
 
 /// Events kept until they are polled; a flood of what causes them loses the rest.
@@ -364,15 +364,14 @@ impl Session {
 
     /// How long the peer may be silent.
     fn patience(&self) -> u64 {
-        if self.role != Role::Remote
-            || self.teacher.is_teaching()
-            || self.learner.learning == Learning::Running
-        {
+        let learning = self.learner.learning == Learning::Running;
+        if self.teacher.is_teaching() {
+            // Who learns may be too busy to say anything; who teaches is not silent.
             SILENCE_IN_LESSON_MS
-        } else if self.counters.heartbeats_received > 0 {
-            SILENCE_MS
-        } else {
+        } else if learning || self.role != Role::Remote || self.counters.heartbeats_received == 0 {
             SILENCE_WITHOUT_HEARTBEATS_MS
+        } else {
+            SILENCE_MS
         }
     }
 

@@ -98,7 +98,7 @@ mod tests {
             definition.to_table("p/t", 9).unwrap_err().to_string()
         };
         assert_eq!(refused(|it| it.key_type.0 = 9), "the key type number 9 of 32 bytes is not supported");
-        assert_eq!(refused(|it| it.key_size = 15_002), "keys of 15001 bytes are over the limit of 15000");
+        assert_eq!(refused(|it| it.key_size = 12_290), "keys of 12289 bytes are over the limit of 12288");
         assert_eq!(
             refused(|it| tail(it, |tail| tail.expire_ms = 1 << 31)),
             "the expiry of 2147483648 ms is over the limit of 2147483647 ms"

@@ -56,8 +56,9 @@ impl KeyType {
     pub const DEFAULT_STRING: Self = Self::String { max_len: 31 };
     /// `type binary` without `len`.
     pub const DEFAULT_BINARY: Self = Self::Binary { len: 32 };
-    /// Longest key this crate accepts, in bytes: what fits a peers message of the default `tune.bufsize`.
-    pub const MAX_LEN: u32 = 15_000;
+    /// Longest key this crate accepts, in bytes: with all data types at their largest it still fits a peers message of the
+    /// default `tune.bufsize` (peers-protocol §14.2).
+    pub const MAX_LEN: u32 = 12_288;
 
     /// The word for the type in a declaration and in the header of `show table`; `ip` whatever alias was used.
     pub const fn word(self) -> &'static str {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use crate::{
-    Batch, Cursor, DataType, Follow, Lifetime, Millis, Origin, Position, Precedence, Table, TableDefinition,
-    Value, Walk,
+    Batch, Cursor, DataType, Follow, Lifetime, Millis, Origin, Precedence, Table, TableDefinition, Value,
+    Walk,
 };
 
 const EXPIRE: u32 = 1_000;
@@ -21,7 +21,7 @@ enum Operation {
     Read { reader: usize, limit: usize },
     Reconnect { reader: usize },
     Join { reader: usize },
-    Lesson { reader: usize, meanwhile: Vec<(u8, u32)> },
+    Lesson { meanwhile: Vec<(u8, u32)> },
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -36,8 +36,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         5 => (0usize..4, 1usize..12).prop_map(|(reader, limit)| Operation::Read { reader, limit }),
         1 => (0usize..4).prop_map(|reader| Operation::Reconnect { reader }),
         1 => (0usize..4).prop_map(|reader| Operation::Join { reader }),
-        1 => (0usize..4, proptest::collection::vec(change(), 0..6))
-            .prop_map(|(reader, meanwhile)| Operation::Lesson { reader, meanwhile }),
+        1 => proptest::collection::vec(change(), 0..6).prop_map(|meanwhile| Operation::Lesson { meanwhile }),
     ]
 }
 
@@ -134,12 +133,8 @@ impl Model {
         })
     }
 
-    /// A lesson in small steps with changes in between, then the live cursor skips what the lesson delivered.
-    fn lesson(&mut self, reader: usize, meanwhile: &[(u8, u32)]) {
-        let upto: Position = self.table.start_lesson();
-        if self.readers[reader].follow == Follow::Local {
-            self.readers[reader].owed.clear();
-        }
+    /// A walk in small steps with changes in between.
+    fn lesson(&mut self, meanwhile: &[(u8, u32)]) {
         let present: Vec<Vec<u8>> = self.live().map(|(key, _)| key.clone()).collect();
         let mut walk = Walk::default();
         let mut taught: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
@@ -153,11 +148,6 @@ impl Model {
         }
         for key in &present {
             assert!(taught.contains_key(key), "a lesson teaches what is there for its whole length");
-        }
-        let Reader { cursor, replica, follow, .. } = &mut self.readers[reader];
-        if *follow == Follow::Local {
-            replica.extend(taught);
-            self.table.skip_to(cursor, &upto);
         }
     }
 
@@ -198,7 +188,7 @@ impl Model {
             }
             Operation::Reconnect { reader } => self.reconnect(*reader),
             Operation::Join { reader } => self.join(*reader),
-            Operation::Lesson { reader, meanwhile } => self.lesson(*reader, meanwhile),
+            Operation::Lesson { meanwhile } => self.lesson(meanwhile),
         }
         self.table.validate();
     }

@@ -241,17 +241,6 @@ impl Table {
         reader
     }
 
-    /// Moves a cursor on to `position` where it stands before it, as after a lesson that delivered everything up to
-    /// there. `position` must come from [`start_lesson`](Self::start_lesson).
-    pub fn skip_to(&self, cursor: &mut Cursor, position: &Position) {
-        for ((shard, at), &to) in self.shards.iter().zip(&mut cursor.shards).zip(&position.0) {
-            if at.next <= to {
-                *at = ShardCursor::after(to);
-                shard.lock().log.set_live(cursor.reader, to + 1);
-            }
-        }
-    }
-
     /// Visits up to `limit` entries that changed since the cursor's position; returns how many. Fewer than `limit`
     /// means that the cursor has caught up. Each entry is visited with its newest values.
     pub fn read(
@@ -289,18 +278,6 @@ impl Table {
             (tail + 1).saturating_sub(at.next)
         });
         left.sum()
-    }
-
-    /// Marks everything as seen and returns the position: a walk that starts now visits each entry in a state at least
-    /// as new, and a change from now on is visited by cursors that [`skip_to`](Self::skip_to) there.
-    pub fn start_lesson(&self) -> Position {
-        let marks = self.shards.iter().map(|shard| {
-            let mut shard = shard.lock();
-            let tail = shard.log.tail();
-            shard.log.saw_local(tail);
-            tail
-        });
-        Position(marks.collect())
     }
 
     /// Visits up to `limit` entries in storage order from `walk` on, and moves it; `false` when the walk is at its end.

@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn chunks_are_bounded_whatever_the_table() {
-        let mut long = TableDefinition::new("long", KeyType::String { max_len: 15_000 }, 100);
+        let mut long = TableDefinition::new("long", KeyType::String { max_len: 12_000 }, 100);
         long.add_column("gpc(100)".parse().unwrap()).unwrap();
         let short = TableDefinition::new("short", KeyType::Integer, 50_000);
         for (definition, count) in [(long, 100u32), (short, 50_000)] {
