@@ -1,8 +1,12 @@
 //! One peers section: who is a member, who connects when, who teaches whom.
 
+mod driver;
+pub use driver::{Action, EndReason, Greeting, PeerId, SectionConfig, SessionId};
+
 mod peer;
 pub use peer::{PeerCounters, PeerKind};
 
+mod lesson;
 mod resync;
 pub use resync::ResyncState;
 
@@ -14,7 +18,7 @@ pub use view::{PeerView, SectionView};
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use stick_table::Millis;
 
@@ -22,102 +26,9 @@ use self::peer::{Link, Peer, RECONNECT_MS};
 use self::resync::{Resync, history};
 use self::stop::Stop;
 use crate::{
-    Hello, LastStatus, Limits, ProtocolVersion, Role, Session, SessionError, SessionEvent, SessionSetup,
-    Status, TableSet,
+    Hello, LastStatus, ProtocolVersion, Role, Session, SessionError, SessionEvent, SessionSetup, Status,
+    TableSet,
 };
-
-/// Pause before a peer that ended a lesson as partial is asked once more, in ms: its own first lesson takes no longer.
-const ASK_AGAIN_MS: u64 = 5_000;
-
-/// A connection, from the attempt or the hello on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionId(u64);
-
-/// A member by its place in the section.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PeerId(usize);
-
-/// What a section is made from.
-pub struct SectionConfig {
-    /// The section's name.
-    pub name: String,
-    /// This side's name.
-    pub local_name: String,
-    /// Remote peers by name, with their shard (0 for all).
-    pub peers: Vec<(String, u32)>,
-    /// Most members under names that are not configured; 0 when those are refused.
-    pub max_dynamic_peers: usize,
-    /// The tables.
-    pub tables: Arc<TableSet>,
-    /// Bounds of each session.
-    pub limits: Limits,
-    /// Whether a process before this one is expected to teach (`-sf`).
-    pub expects_predecessor: bool,
-    /// Process id for the hello; receivers ignore it.
-    pub pid: u32,
-    /// Seed of the random pauses.
-    pub seed: u64,
-}
-
-/// What the driver is to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Connect to a peer and send the hello; answer with [`Section::connected`], then [`Section::handle_status`] or
-    /// [`Section::connect_failed`].
-    Connect {
-        /// Which one.
-        peer: PeerId,
-        /// Its name.
-        name: String,
-        /// The new connection.
-        session: SessionId,
-        /// What to send in one write (peers-protocol §2.4).
-        hello: Hello,
-    },
-    /// Close a connection, established or not, and report its end with [`Section::session_ended`] when it had a session.
-    Close {
-        /// Which one.
-        session: SessionId,
-        /// Why, for the log.
-        reason: &'static str,
-    },
-    /// Call [`Session::request_lesson`].
-    RequestLesson {
-        /// On which one.
-        session: SessionId,
-    },
-}
-
-/// The answer to a hello.
-pub enum Greeting {
-    /// Send status 200; the session is established.
-    Welcome {
-        /// The new connection.
-        id: SessionId,
-        /// Its peer.
-        peer: PeerId,
-        /// Its session.
-        session: Box<Session>,
-        /// How its peer came to be a member.
-        kind: PeerKind,
-    },
-    /// Send this status and close.
-    Refuse(Status),
-    /// Close without a status: the peer is welcome another time, and would not come back after a status
-    /// (peers-protocol §2.3).
-    Drop(&'static str),
-}
-
-/// Why a session ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EndReason {
-    /// The session found an error.
-    Error(SessionError),
-    /// The connection ended or failed.
-    Connection(String),
-    /// [`Action::Close`].
-    Closed(&'static str),
-}
 
 /// A peers section, without I/O. The driver reports what happens on connections and carries out
 /// [`poll_action`](Self::poll_action) after every call; it calls [`handle_timeout`](Self::handle_timeout) at
@@ -444,76 +355,6 @@ impl Section {
             }
             _ => {}
         }
-    }
-
-    fn lesson_learned(&mut self, place: usize, session: SessionId, complete: bool, now: Millis) {
-        let assigned = self.resync.assigned == Some(session);
-        let is_local = self.peers[place].kind == PeerKind::Local;
-        self.resync.history |= match (is_local, complete) {
-            (true, true) => history::LOCAL_FINISHED,
-            (true, false) => history::LOCAL_PARTIAL,
-            (false, true) => history::REMOTE_FINISHED,
-            (false, false) => history::REMOTE_PARTIAL,
-        };
-        if is_local && complete {
-            // The process before this one knew what the others know.
-            self.peers.iter_mut().for_each(|peer| peer.lessons_wanted = 0);
-        }
-        let peer = &mut self.peers[place];
-        peer.lessons_wanted = if complete { 0 } else { peer.lessons_wanted.saturating_sub(1) };
-        peer.lesson_at = now + ASK_AGAIN_MS;
-        let shard = peer.shard;
-        if !assigned {
-            return;
-        }
-        if complete && (shard == 0 || self.knows_all_shards()) {
-            self.resync.assigned = None;
-            self.resync.state = ResyncState::Finished;
-        } else {
-            self.resync.wait_again(now);
-            if is_local {
-                self.resync.state = ResyncState::FromRemote { until: now + resync::RESYNC_MS };
-            }
-        }
-        self.tick_resync(now);
-    }
-
-    /// Whether each shard that some peer has was learned from one of its peers (peers-protocol §15).
-    fn knows_all_shards(&self) -> bool {
-        let sharded = || self.peers.iter().filter(|peer| peer.shard != 0);
-        sharded().all(|peer| sharded().any(|other| other.shard == peer.shard && other.lessons_wanted == 0))
-    }
-
-    /// Asks the next peer for a lesson when none is running.
-    ///
-    /// The first complete lesson makes the section up to date, as in HAProxy. Unlike it, the other peers are asked once
-    /// as well, one after the other: they may know what the first did not, and what they pushed without remaining
-    /// lifetimes when they connected gets them. Lessons never overwrite what somebody else wrote.
-    fn tick_resync(&mut self, now: Millis) {
-        let alone = self.config.max_dynamic_peers == 0 && self.peers.len() == 1;
-        self.resync.tick(now, alone);
-        self.up_to_date.store(self.resync.state == ResyncState::Finished, Ordering::Relaxed);
-        if self.resync.assigned.is_some() || matches!(self.resync.state, ResyncState::FromLocal { .. }) {
-            return;
-        }
-        let next = self.peers.iter().find_map(|peer| {
-            let ready = peer.kind != PeerKind::Local && peer.lessons_wanted > 0 && now >= peer.lesson_at;
-            peer.established().filter(|_| ready)
-        });
-        if let Some(session) = next {
-            self.resync.assigned = Some(session);
-            self.resync.history |= history::REMOTE_ASSIGNED;
-            self.actions.push_back(Action::RequestLesson { session });
-        }
-    }
-
-    fn teacher_left(&mut self, session: SessionId, now: Millis) {
-        if self.resync.assigned != Some(session) {
-            return;
-        }
-        let local = matches!(self.resync.state, ResyncState::FromLocal { .. });
-        self.resync.history |= if local { history::LOCAL_ABORT } else { history::REMOTE_ABORT };
-        self.resync.wait_again(now);
     }
 
     /// An established session ended; drop it before.

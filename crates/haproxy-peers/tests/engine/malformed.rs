@@ -14,8 +14,10 @@ fn connected(seed: u64) -> (World, usize, Script) {
     (world, node, peer)
 }
 
-/// Kinds of malformed input, the offset after the message before it, what is wrong, and what the peer is told.
-fn malformed() -> Vec<(Vec<u8>, u64, fn(DecodeErrorKind) -> bool, [u8; 2])> {
+/// Malformed bytes, the offset of the error after what came before, what is wrong, and what the peer is told.
+type Malformed = (Vec<u8>, u64, fn(DecodeErrorKind) -> bool, [u8; 2]);
+
+fn malformed() -> Vec<Malformed> {
     vec![
         (vec![255, 0], 0, |kind| kind == DecodeErrorKind::ReservedClass, [1, 0]),
         (

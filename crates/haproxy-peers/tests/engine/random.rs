@@ -144,7 +144,7 @@ impl Cluster {
                         );
                     }
                     None => {
-                        prop_assert!(left == 0, "key {} of node {}: gone, in truth {} ms", key, number, left)
+                        prop_assert!(left == 0, "key {} of node {}: gone, in truth {} ms", key, number, left);
                     }
                 }
             }

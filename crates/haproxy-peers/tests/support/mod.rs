@@ -120,7 +120,7 @@ impl World {
                 self.links[at].queues[side].clear();
                 self.end(at, side, EndReason::Connection("cut".into()));
             }
-            self.links[at].queues.iter_mut().for_each(|queue| queue.clear());
+            self.links[at].queues.iter_mut().for_each(std::collections::VecDeque::clear);
         }
         self.settle();
     }

@@ -1,0 +1,96 @@
+//! What passes between a section and its driver.
+
+use std::sync::Arc;
+
+use super::PeerKind;
+use crate::{Hello, Limits, Session, SessionError, Status, TableSet};
+
+/// A connection, from the attempt or the hello on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub(super) u64);
+
+/// A member by its place in the section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PeerId(pub(super) usize);
+
+/// What a section is made from.
+pub struct SectionConfig {
+    /// The section's name.
+    pub name: String,
+    /// This side's name.
+    pub local_name: String,
+    /// Remote peers by name, with their shard (0 for all).
+    pub peers: Vec<(String, u32)>,
+    /// Most members under names that are not configured; 0 when those are refused.
+    pub max_dynamic_peers: usize,
+    /// The tables.
+    pub tables: Arc<TableSet>,
+    /// Bounds of each session.
+    pub limits: Limits,
+    /// Whether a process before this one is expected to teach (`-sf`).
+    pub expects_predecessor: bool,
+    /// Process id for the hello; receivers ignore it.
+    pub pid: u32,
+    /// Seed of the random pauses.
+    pub seed: u64,
+}
+
+/// What the driver is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Connect to a peer and send the hello; answer with [`Section::connected`], then [`Section::handle_status`] or
+    /// [`Section::connect_failed`].
+    Connect {
+        /// Which one.
+        peer: PeerId,
+        /// Its name.
+        name: String,
+        /// The new connection.
+        session: SessionId,
+        /// What to send in one write (peers-protocol §2.4).
+        hello: Hello,
+    },
+    /// Close a connection, established or not, and report its end with [`Section::session_ended`] when it had a session.
+    Close {
+        /// Which one.
+        session: SessionId,
+        /// Why, for the log.
+        reason: &'static str,
+    },
+    /// Call [`Session::request_lesson`].
+    RequestLesson {
+        /// On which one.
+        session: SessionId,
+    },
+}
+
+/// The answer to a hello.
+pub enum Greeting {
+    /// Send status 200; the session is established.
+    Welcome {
+        /// The new connection.
+        id: SessionId,
+        /// Its peer.
+        peer: PeerId,
+        /// Its session.
+        session: Box<Session>,
+        /// How its peer came to be a member.
+        kind: PeerKind,
+    },
+    /// Send this status and close.
+    Refuse(Status),
+    /// Close without a status: the peer is welcome another time, and would not come back after a status
+    /// (peers-protocol §2.3).
+    Drop(&'static str),
+}
+
+/// Why a session ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// The session found an error.
+    Error(SessionError),
+    /// The connection ended or failed.
+    Connection(String),
+    /// [`Action::Close`].
+    Closed(&'static str),
+}

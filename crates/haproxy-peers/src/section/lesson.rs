@@ -1,0 +1,83 @@
+//! Who is asked for a lesson, and what its end means.
+
+use std::sync::atomic::Ordering;
+
+use stick_table::Millis;
+
+use super::resync::{self, ResyncState, history};
+use super::{Action, PeerKind, Section, SessionId};
+
+/// Pause before a peer that ended a lesson as partial is asked once more, in ms: its own first lesson takes no longer.
+const ASK_AGAIN_MS: u64 = 5_000;
+
+impl Section {
+    pub(super) fn lesson_learned(&mut self, place: usize, session: SessionId, complete: bool, now: Millis) {
+        let assigned = self.resync.assigned == Some(session);
+        let is_local = self.peers[place].kind == PeerKind::Local;
+        self.resync.history |= match (is_local, complete) {
+            (true, true) => history::LOCAL_FINISHED,
+            (true, false) => history::LOCAL_PARTIAL,
+            (false, true) => history::REMOTE_FINISHED,
+            (false, false) => history::REMOTE_PARTIAL,
+        };
+        if is_local && complete {
+            // The process before this one knew what the others know.
+            self.peers.iter_mut().for_each(|peer| peer.lessons_wanted = 0);
+        }
+        let peer = &mut self.peers[place];
+        peer.lessons_wanted = if complete { 0 } else { peer.lessons_wanted.saturating_sub(1) };
+        peer.lesson_at = now + ASK_AGAIN_MS;
+        let shard = peer.shard;
+        if !assigned {
+            return;
+        }
+        if complete && (shard == 0 || self.knows_all_shards()) {
+            self.resync.assigned = None;
+            self.resync.state = ResyncState::Finished;
+        } else {
+            self.resync.wait_again(now);
+            if is_local {
+                self.resync.state = ResyncState::FromRemote { until: now + resync::RESYNC_MS };
+            }
+        }
+        self.tick_resync(now);
+    }
+
+    /// Whether each shard that some peer has was learned from one of its peers (peers-protocol §15).
+    pub(super) fn knows_all_shards(&self) -> bool {
+        let sharded = || self.peers.iter().filter(|peer| peer.shard != 0);
+        sharded().all(|peer| sharded().any(|other| other.shard == peer.shard && other.lessons_wanted == 0))
+    }
+
+    /// Asks the next peer for a lesson when none is running.
+    ///
+    /// The first complete lesson makes the section up to date, as in HAProxy. Unlike it, the other peers are asked once
+    /// as well, one after the other: they may know what the first did not, and what they pushed without remaining
+    /// lifetimes when they connected gets them. Lessons never overwrite what somebody else wrote.
+    pub(super) fn tick_resync(&mut self, now: Millis) {
+        let alone = self.config.max_dynamic_peers == 0 && self.peers.len() == 1;
+        self.resync.tick(now, alone);
+        self.up_to_date.store(self.resync.state == ResyncState::Finished, Ordering::Relaxed);
+        if self.resync.assigned.is_some() || matches!(self.resync.state, ResyncState::FromLocal { .. }) {
+            return;
+        }
+        let next = self.peers.iter().find_map(|peer| {
+            let ready = peer.kind != PeerKind::Local && peer.lessons_wanted > 0 && now >= peer.lesson_at;
+            peer.established().filter(|_| ready)
+        });
+        if let Some(session) = next {
+            self.resync.assigned = Some(session);
+            self.resync.history |= history::REMOTE_ASSIGNED;
+            self.actions.push_back(Action::RequestLesson { session });
+        }
+    }
+
+    pub(super) fn teacher_left(&mut self, session: SessionId, now: Millis) {
+        if self.resync.assigned != Some(session) {
+            return;
+        }
+        let local = matches!(self.resync.state, ResyncState::FromLocal { .. });
+        self.resync.history |= if local { history::LOCAL_ABORT } else { history::REMOTE_ABORT };
+        self.resync.wait_again(now);
+    }
+}
