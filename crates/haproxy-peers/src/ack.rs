@@ -1,6 +1,6 @@
 //! Acknowledgements: type 0x84 (peers-protocol §11.1).
 
-use crate::{DecodeError, FrameWriter, Padding, Reader, class, kind, varint};
+use crate::{DecodeError, Frame, FrameWriter, Padding, Reader, class, kind, varint};
 
 /// The last update received of a table.
 ///
@@ -21,6 +21,14 @@ impl Ack {
     /// When a field is incomplete.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self { table_id: reader.varint_u32("table id")?, update_id: reader.u32_be("update id")? })
+    }
+
+    /// The acknowledgement that 1.6-dev2 and dev3 send under the type of a definition (peers-protocol §18.14): a table id
+    /// and four bytes, the first of them 0. As a definition that would be a table without a name, which nobody sends.
+    pub fn from_1_6_dev(frame: &Frame<'_>) -> Option<Self> {
+        let mut reader = frame.reader();
+        let ack = Self::decode(&mut reader).ok()?;
+        (reader.is_empty() && ack.update_id < 1 << 24).then_some(ack)
     }
 
     /// Appends the message.

@@ -242,7 +242,9 @@ impl Session {
                 match frame.kind {
                     kind::DEFINE => self.handle_definition(frame, now)?,
                     kind::SWITCH => self.learner.switch(frame)?,
-                    kind::ACK => self.teacher.acknowledge(Ack::decode(&mut frame.reader())?),
+                    kind::ACK => {
+                        self.teacher.acknowledge(Ack::decode(&mut frame.reader())?);
+                    }
                     // Types of later versions are to be ignored (peers-protocol §4).
                     _ => {}
                 }
@@ -258,6 +260,11 @@ impl Session {
     }
 
     fn handle_definition(&mut self, frame: &Frame<'_>, now: Millis) -> Result<(), DecodeError> {
+        if let Some(ack) = Ack::from_1_6_dev(frame)
+            && self.teacher.acknowledge(ack)
+        {
+            return Ok(());
+        }
         if let Some(event) = self.learner.define(frame, now)? {
             self.note(event);
         }

@@ -83,10 +83,10 @@ impl SendTable {
 
     /// Takes an acknowledgement. One that is outside what was sent and not acknowledged is nonsense and ignored:
     /// HAProxy 3.3-dev12 to 3.5-dev5 swaps the bytes of some (peers-protocol §18.1).
-    fn acknowledge(&mut self, id: u32) {
+    fn acknowledge(&mut self, id: u32) -> bool {
         let ahead = id.wrapping_sub(self.last_acked);
         if ahead == 0 || ahead > self.last_id.wrapping_sub(self.last_acked) {
-            return;
+            return false;
         }
         while let Some((last, _)) = self.in_flight.front() {
             if last.wrapping_sub(self.last_acked) > ahead {
@@ -98,6 +98,7 @@ impl SendTable {
         }
         self.last_acked = id;
         self.resume.set(self.shared.id(), &self.acked);
+        true
     }
 
     fn note_batch(&mut self, position: Position) {
@@ -222,15 +223,15 @@ impl Teacher {
         true
     }
 
-    /// Takes an acknowledgement. Those of a lesson's updates say nothing about live ones, and come at any time.
-    pub(crate) fn acknowledge(&mut self, ack: Ack) {
+    /// Takes an acknowledgement; whether it is of something sent and not acknowledged. Those of a lesson's updates say
+    /// nothing about live ones, and come at any time.
+    pub(crate) fn acknowledge(&mut self, ack: Ack) -> bool {
         if self.is_teaching() {
-            return;
+            return false;
         }
         let place = (ack.table_id as usize).checked_sub(1);
-        if let Some(table) = place.and_then(|place| self.tables.get_mut(place)) {
-            table.acknowledge(ack.update_id);
-        }
+        let table = place.and_then(|place| self.tables.get_mut(place));
+        table.is_some_and(|table| table.acknowledge(ack.update_id))
     }
 
     /// Appends what is to be taught or pushed until `out` holds `limit` bytes; whether there is more.

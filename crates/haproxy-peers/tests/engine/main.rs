@@ -12,4 +12,5 @@ mod random;
 mod replay;
 mod sharing;
 mod stopping;
+mod tolerances;
 mod versions;
