@@ -119,7 +119,11 @@ impl Table {
             let known = WORDS.into_iter().find(|&known| known == word.text);
             let Some(known) = known.filter(|&known| known != "peers" || self.form == Form::Proxy) else {
                 self.unknown(word, report);
-                return;
+                // How many words belong to it is not known: go on at the next argument.
+                while arguments.peek().is_some_and(|word| !WORDS.contains(&word.text.as_str())) {
+                    arguments.next();
+                }
+                continue;
             };
             self.once(known, word, report);
             // A fault was reported; the argument behind it is read all the same.
