@@ -68,7 +68,9 @@ struct Welcome {
 }
 
 impl Welcome {
-    async fn run(self, cluster: &Arc<Cluster>) {
+    async fn run(mut self, cluster: &Arc<Cluster>) {
+        // If it does not go out, the session will notice.
+        answer(&mut self.stream, Status::Accepted).await;
         cluster.run(self.connection, self.session, self.stream, &self.received).await;
     }
 }
@@ -110,12 +112,8 @@ async fn greet(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<&A
         (connection, session)
     });
     match welcome {
-        Ok((connection, session)) => {
-            if !answer(&mut stream, Status::Accepted).await {
-                debug!(section = cluster.name(), peer = hello.sender, "the peer left during the handshake");
-            }
-            Some(Welcome { connection, session, stream, received })
-        }
+        // No waiting from here on: a time-out would leave a session that nobody runs.
+        Ok((connection, session)) => Some(Welcome { connection, session, stream, received }),
         Err(greeting) => {
             refuse(cluster, &mut stream, &hello, (&remote, remote_ip), greeting).await;
             None
@@ -174,13 +172,12 @@ fn report_hello(cluster: &Cluster, remote: &str, error: &HelloError) {
     );
 }
 
-/// Sends a status; whether it went out.
-async fn answer(stream: &mut Box<dyn crate::net::Stream>, status: Status) -> bool {
+/// Sends a status, and ends the stream after a refusal.
+async fn answer(stream: &mut Box<dyn crate::net::Stream>, status: Status) {
     let mut line = Vec::new();
     status.encode(&mut line);
     let sent = stream.write_all(&line).await.is_ok();
-    if status != Status::Accepted {
+    if sent && status != Status::Accepted {
         let _ = stream.shutdown().await;
     }
-    sent
 }
