@@ -10,7 +10,7 @@ use std::process::{Command, ExitStatus};
 use tempfile::TempDir;
 
 /// Name of the runtime socket that a test's configuration must open, relative to the working directory: the configuration
-/// needs the line `stats socket stickd.sock level admin` in `global`.
+/// needs the line `stats socket unix@stickd.sock level admin` in `global`.
 pub const SOCKET: &str = "stickd.sock";
 
 /// A running stickd in a working directory of its own. Dropping it kills the process, by its id, and removes the directory.
