@@ -1,6 +1,7 @@
-//! What a newcomer and CI run: `cargo xtask setup`, `cargo xtask test`. See `cargo xtask help`.
+//! What a newcomer and CI run: `cargo xtask setup`, `cargo xtask demo`, `cargo xtask test`. See `cargo xtask help`.
 
 mod check;
+mod demo;
 mod haproxies;
 mod run;
 mod setup;
@@ -9,7 +10,7 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 #[derive(Parser)]
-#[command(bin_name = "cargo xtask", about = "Set-up and tests of stickd")]
+#[command(bin_name = "cargo xtask", about = "Set-up, demonstration and tests of stickd")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -23,6 +24,8 @@ enum Command {
         #[arg(long)]
         refresh: bool,
     },
+    /// Watch two HAProxys and stickd share a table, lose it and get it back (40 s, on the loopback)
+    Demo,
     /// List the HAProxys the tests use
     Haproxy,
     /// Set up, then format, lints, docs, licences, tidiness and all tests
@@ -32,6 +35,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Setup { refresh } => setup::run(refresh),
+        Command::Demo => demo::run(),
         Command::Haproxy => haproxies::print(),
         Command::Test(options) => check::run(&options),
     };

@@ -1,0 +1,66 @@
+//! `cargo xtask demo`: two HAProxys and stickd share a stick table before your eyes.
+//!
+//! HTTP traffic fills the table; both HAProxys go, one of them by `kill -9`, and are given their entries back by stickd with
+//! the lifetimes they had left; stickd itself is replaced with `-sf`. Everything runs on the loopback in temporary
+//! directories and is gone afterwards, also after Ctrl-C or an error.
+
+mod board;
+mod build;
+mod cluster;
+mod comparison;
+mod interrupt;
+mod paint;
+mod screen;
+mod session;
+mod snapshot;
+mod stage;
+mod story;
+
+use crate::setup;
+use anyhow::{Result, anyhow};
+use cluster::Cluster;
+use interrupt::Interrupt;
+use screen::Screen;
+use stage::Stage;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Sets up, builds, and tells the story; an error when something did not work.
+pub(crate) fn run() -> Result<()> {
+    setup::run(false)?;
+    let stickd = build::stickd()?;
+    let interrupt = Interrupt::watch()?;
+    let screen = Screen::new();
+    let told = without_panics(|| {
+        // Dropped at the end of this function whatever happens, and every process with it.
+        let mut stage = Stage::new(Cluster::start(&stickd), screen, interrupt.clone());
+        story::tell(&mut stage)
+    });
+    // A process that Ctrl-C ended as well makes for odd messages: say what happened instead.
+    interrupt.check().and(told)
+}
+
+/// The test kit's helpers panic with the output of the process concerned: makes that an error like others.
+fn without_panics(action: impl FnOnce() -> Result<()>) -> Result<()> {
+    let message = Arc::new(Mutex::new(String::new()));
+    let heard = message.clone();
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        *heard.lock().unwrap_or_else(PoisonError::into_inner) = panic.to_string();
+    }));
+    let outcome = panic::catch_unwind(AssertUnwindSafe(action));
+    panic::set_hook(hook);
+    outcome.unwrap_or_else(|_| Err(anyhow!("{}", message.lock().unwrap_or_else(PoisonError::into_inner))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error() {
+        let error = without_panics(|| panic!("lb1 ended")).unwrap_err();
+        assert!(error.to_string().contains("lb1 ended"), "{error}");
+        assert!(without_panics(|| Ok(())).is_ok());
+    }
+}

@@ -1,0 +1,92 @@
+//! The live table.
+
+use super::paint::Paint;
+use super::snapshot::{Snapshot, View};
+use stickd_testkit::EntryDump;
+
+/// Characters of a member's part of a line.
+const MEMBER: usize = 25;
+
+/// One line a key with what each member holds, then one line a session.
+pub(super) fn lines(snapshot: &Snapshot, titles: &[String], paint: Paint) -> Vec<String> {
+    let bar = paint.dim("│");
+    let row =
+        |first: &str, cells: Vec<String>| format!(" {first:<12} {bar} {}", cells.join(&format!(" {bar} ")));
+    let bold = |text: &str| paint.bold(&format!("{text:<MEMBER$}"));
+    let mut lines = vec![
+        row("", titles.iter().map(|title| bold(title)).collect()),
+        row(
+            "client",
+            vec![
+                paint.dim(&format!("{:>5} {:>5} {:>4} {:>8}", "reqs", "rate", "gpc0", "left"));
+                titles.len()
+            ],
+        ),
+        paint.dim(&format!(
+            "─{}",
+            format!("┼{}", "─".repeat(MEMBER + 2)).repeat(titles.len()).replacen(
+                '┼',
+                &format!("{}┼", "─".repeat(13)),
+                1
+            )
+        )),
+    ];
+    for key in snapshot.keys() {
+        lines.push(row(key, snapshot.0.iter().map(|view| cell(view, key, paint)).collect()));
+    }
+    lines.push(String::new());
+    lines.push(paint.bold(&format!(
+        " {:<12} {:<8} {:<8} {:>10} {:>12} {:>12} {:>12} {:>12}",
+        "show peers", "peer", "status", "handshake", "pushed", "acked", "got", "connections"
+    )));
+    lines.extend(snapshot.0.iter().flat_map(|view| sessions(view, paint)));
+    lines
+}
+
+/// What a member holds of a key.
+fn cell(view: &View, key: &str, paint: Paint) -> String {
+    match &view.entries {
+        None => paint.bad(&format!("{:^MEMBER$}", "not running")),
+        Some(entries) => entries.get(key).map_or_else(
+            || paint.dim(&format!("{:^MEMBER$}", "-")),
+            |entry| format!("{:<MEMBER$}", text(entry)),
+        ),
+    }
+}
+
+/// Requests, requests in the last ten seconds, gpc0, remaining lifetime in seconds.
+fn text(entry: &EntryDump) -> String {
+    format!(
+        "{:>5} {:>5} {:>4} {:>8}",
+        entry.number("http_req_cnt"),
+        entry.number("http_req_rate"),
+        entry.number("gpc0"),
+        seconds(entry.exp)
+    )
+}
+
+/// Milliseconds as seconds with one decimal.
+pub(super) fn seconds(milliseconds: u64) -> String {
+    format!("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100)
+}
+
+fn sessions(view: &View, paint: Paint) -> Vec<String> {
+    let line = |session: &super::session::Session| {
+        let status = format!("{:<8}", if session.connected { &session.status } else { "no conn" });
+        let status = if session.established() { status } else { paint.bad(&status) };
+        format!(
+            " {:<12} {:<8} {status} {:>10} {:>12} {:>12} {:>12} {:>12}",
+            view.name,
+            session.peer,
+            session.handshake,
+            session.pushed,
+            session.acked,
+            session.got,
+            session.connections
+        )
+    };
+    if view.entries.is_none() {
+        return vec![format!(" {:<12} {}", view.name, paint.bad("not running")), String::new()];
+    }
+    view.sessions.iter().map(line).collect()
+}
