@@ -31,6 +31,12 @@ use crate::{
 
 /// A heartbeat is sent after this time without having sent anything, in ms (peers-protocol §3).
 pub const HEARTBEAT_MS: u64 = 3_000;
+/// In the first moments of a session, this long in ms, heartbeats come more often: a HAProxy (seen with 3.2 and 3.4) that
+/// replaced another session with this one forgets that it heard of the peer, looks for a sign of life within 2 s, and closes
+/// the session when there was none.
+const SETTLING_MS: u64 = 2_500;
+/// Time between heartbeats while a session settles, in ms.
+const SETTLING_HEARTBEAT_MS: u64 = 250;
 /// A peer that sends heartbeats is dead after this time of silence, in ms.
 pub const SILENCE_MS: u64 = 5_000;
 /// A peer that never sent a heartbeat (1.6 to 1.9 do not) is dead after this time of silence, in ms.
@@ -123,6 +129,7 @@ pub struct Session {
     error_due: Option<ErrorMessage>,
     failed: Option<SessionError>,
     events: VecDeque<SessionEvent>,
+    started: Millis,
     last_received: Millis,
     last_sent: Millis,
     counters: Counters,
@@ -156,7 +163,8 @@ impl Session {
         let SessionSetup { tables, version, role, origin, shard, up_to_date, limits, resume } = setup;
         let timed = version.has_timed_updates();
         let mut learner = Learner::new(Arc::clone(&tables), origin, timed, limits.buffer_size);
-        let mut teacher = Teacher::new(tables, resume, shard, timed, limits.max_updates_at_once.max(1));
+        let mut teacher =
+            Teacher::new(tables, resume, (origin, shard), timed, limits.max_updates_at_once.max(1));
         match role {
             Role::Remote => {}
             // No request is sent: the lesson begins at once.
@@ -176,6 +184,7 @@ impl Session {
             error_due: None,
             failed: None,
             events: VecDeque::new(),
+            started: now,
             last_received: now,
             last_sent: now,
             counters: Counters::default(),
@@ -366,7 +375,8 @@ impl Session {
     }
 
     fn heartbeat_at(&self) -> Millis {
-        self.last_sent + HEARTBEAT_MS
+        let settling = self.last_sent < self.started + SETTLING_MS;
+        self.last_sent + if settling { SETTLING_HEARTBEAT_MS } else { HEARTBEAT_MS }
     }
 
     /// How long the peer may be silent.

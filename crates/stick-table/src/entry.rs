@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::cursor::Position;
 use crate::shard::{Common, Shard};
 use crate::stamp::Origin;
 use crate::{DataType, FrequencyCounter, Millis, Storage, Value, lifetime};
@@ -60,6 +61,12 @@ impl<'a> EntryRef<'a> {
     /// Who changed the entry last.
     pub fn origin(&self) -> Origin {
         self.shard.stamp(self.row).origin()
+    }
+
+    /// Whether the entry changed after a position that [`Table::mark`](crate::Table::mark) returned.
+    pub fn changed_since(&self, position: &Position) -> bool {
+        let before = position.0.get(self.shard_number).copied().unwrap_or(0);
+        self.shard.stamp(self.row).sequence() > before
     }
 
     /// An opaque number for the entry, stable while it lives: what `show table` prints as its pointer.

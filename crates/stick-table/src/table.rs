@@ -197,6 +197,18 @@ impl Table {
         Position(self.shards.iter().map(|shard| shard.lock().log.tail()).collect())
     }
 
+    /// As [`position`](Self::position), and no later change is coalesced with one before: an entry that changes from now
+    /// on has [`changed_since`](EntryRef::changed_since) this position.
+    pub fn mark(&self) -> Position {
+        let tails = self.shards.iter().map(|shard| {
+            let log = &mut shard.lock().log;
+            let tail = log.tail();
+            log.saw_all(tail);
+            tail
+        });
+        Position(tails.collect())
+    }
+
     /// The position before the first change.
     pub fn start(&self) -> Position {
         Position(vec![0; self.shards.len()])

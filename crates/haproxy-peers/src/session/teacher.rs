@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use stick_table::{Cursor, EntryRef, Follow, Millis, Position, Walk};
+use stick_table::{Cursor, EntryRef, Follow, Millis, Origin, Position, Walk};
 
 use super::row::{RowContext, RowEncoder};
 use crate::{Ack, Control, Definition, Padding, SendDictionary, SharedTable, TableSet, UpdateHeader};
@@ -58,6 +58,8 @@ pub(crate) struct SendTable {
     pub(crate) last_id: u32,
     pub(crate) last_acked: u32,
     resume: Resume,
+    /// Where the table stood when the session began.
+    session_start: Position,
 }
 
 impl SendTable {
@@ -72,6 +74,7 @@ impl SendTable {
             last_id: 0,
             last_acked: 0,
             resume,
+            session_start: shared.table().mark(),
             shared,
         }
     }
@@ -152,6 +155,8 @@ pub(crate) struct Teacher {
     pub(crate) dictionary: SendDictionary,
     lesson: Lesson,
     resume: Resume,
+    /// The peer's number.
+    origin: Origin,
     /// The peer's shard, 0 for all.
     shard: u32,
     timed: bool,
@@ -165,7 +170,7 @@ impl Teacher {
     pub(crate) fn new(
         set: Arc<TableSet>,
         resume: Resume,
-        shard: u32,
+        (origin, shard): (Origin, u32),
         timed: bool,
         max_updates: usize,
     ) -> Self {
@@ -177,6 +182,7 @@ impl Teacher {
             dictionary: SendDictionary::new(),
             lesson: Lesson::None,
             resume,
+            origin,
             shard,
             timed,
             padding: Padding::ForOldReceivers,
@@ -263,12 +269,14 @@ impl Teacher {
     fn teach(&mut self, mut place: usize, mut walk: Walk, now: Millis, limit: usize, out: &mut Vec<u8>) {
         while place < self.tables.len() && out.len() < limit {
             self.define(place, out);
-            let Self { tables, dictionary, shard, timed, padding, sent, .. } = self;
+            let Self { tables, dictionary, origin, shard, timed, padding, sent, .. } = self;
             let table = &mut tables[place];
             let shared = Arc::clone(&table.shared);
             let mut context = RowContext { dictionary, padding: *padding, is_v2_0: !*timed, now: now as u32 };
             let more = shared.table().walk(&mut walk, ENTRIES_PER_HOLD, now, |entry| {
-                if is_foreign(&shared, *shard, entry) {
+                // What the peer told in this session it has, and by now perhaps with newer values.
+                let told = entry.origin() == *origin && entry.changed_since(&table.session_start);
+                if told || is_foreign(&shared, *shard, entry) {
                     return;
                 }
                 table.last_id = table.last_id.wrapping_add(1);

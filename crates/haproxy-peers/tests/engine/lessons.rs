@@ -336,3 +336,31 @@ fn a_change_made_alone_reaches_a_node_that_learned_an_older_value_elsewhere() {
         assert_eq!(gpc0(&world, node, 1).map(|(value, _)| value), Some(2), "seed {seed}");
     }
 }
+
+/// A HAProxy that starts counts on while its lesson comes; what it told in this session would set it back.
+#[test]
+fn a_peer_is_not_taught_what_it_told_in_this_session() {
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("h").peer("other").table(counters("t")));
+    let mut peer = Script::call(&mut world, node, "h", "2.1");
+    peer.define(&mut world, 1, &counters("t"));
+    peer.update(&mut world, Some(1), None, 1, 11);
+    peer.update(&mut world, Some(2), None, 2, 22);
+    let mut other = Script::call(&mut world, node, "other", "2.1");
+    other.define(&mut world, 1, &counters("t"));
+    other.update(&mut world, Some(1), None, 2, 33);
+    other.update(&mut world, Some(2), None, 3, 44);
+    peer.news(&mut world);
+    let keys = |lines: Vec<String>| -> Vec<String> {
+        let updates = lines.iter().filter(|line| line.starts_with("t "));
+        updates.map(|line| line.split(' ').skip(2).take(2).collect::<Vec<_>>().join(" ")).collect()
+    };
+    peer.control(&mut world, Control::ResyncRequest);
+    assert_eq!(keys(peer.news(&mut world)), ["2 33", "3 44"]);
+    // In another session it may be another process, which knows nothing.
+    peer.close(&mut world);
+    world.run(2);
+    let mut peer = Script::call(&mut world, node, "h", "2.1");
+    peer.control(&mut world, Control::ResyncRequest);
+    assert_eq!(keys(peer.news(&mut world)), ["1 11", "2 33", "3 44"]);
+}
