@@ -1,0 +1,6 @@
+//! What stickd and real HAProxys of every release tell each other: every key and data type, remaining lifetimes, live
+//! updates, tables that are defined differently.
+
+mod pair;
+mod rows;
+mod values;
