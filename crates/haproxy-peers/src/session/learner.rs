@@ -282,6 +282,12 @@ impl Learner {
         } else {
             binding.due_ack = id;
         }
+        if repeats {
+            // It may have come before the lesson as well, and been acknowledged when the peer taught already: HAProxy does
+            // not count that (peers-protocol §11.1), so the same id is acknowledged again. Otherwise its next session would
+            // begin with it, and restart the lifetime.
+            binding.sent_ack = id.wrapping_sub(1);
+        }
         let lifetime = match remaining {
             Some(0) if binding.endless => Lifetime::Restart,
             Some(ms) => Lifetime::Exactly(ms),

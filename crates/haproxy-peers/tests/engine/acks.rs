@@ -123,6 +123,26 @@ fn a_lesson_is_not_acknowledged() {
     assert_eq!(peer.heard(&mut world), ["ack 1 1"]);
 }
 
+/// peers-protocol §11.1: HAProxy pushes at once when it is connected, and does not count what is acknowledged while it
+/// teaches. If its repetition after the lesson were taken as acknowledged already, each later session would begin with
+/// all of it, untimed.
+#[test]
+fn what_came_before_a_lesson_is_acknowledged_again_after_it() {
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("h").table(counters("t")));
+    let mut peer = Script::call(&mut world, node, "h", "2.1");
+    peer.define(&mut world, 1, &counters("t"));
+    peer.update(&mut world, Some(1), None, 1, 1);
+    assert_eq!(peer.heard(&mut world), ["request", "ack 1 1"]);
+    peer.update(&mut world, Some(1), Some(500), 1, 1);
+    peer.control(&mut world, Control::ResyncFinished);
+    assert_eq!(peer.heard(&mut world), ["confirm"]);
+    peer.update(&mut world, Some(1), None, 1, 1);
+    assert_eq!(peer.heard(&mut world), ["ack 1 1"]);
+    peer.update(&mut world, None, None, 2, 1);
+    assert_eq!(peer.heard(&mut world), ["ack 1 2"]);
+}
+
 /// Node to node: nothing is lost across many cuts, and nothing comes twice once it was acknowledged.
 #[test]
 fn nothing_is_lost_when_connections_break() {
