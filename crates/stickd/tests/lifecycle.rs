@@ -19,7 +19,7 @@ on_every_release!(
 
 const STICKD: &str = env!("CARGO_BIN_EXE_stickd");
 const TABLE: &str = "type ip size 1k expire 1h store gpc0";
-/// HAProxy waits 5 s between attempts, and after a start that long for an old process before it asks others.
+/// HAProxy waits 5 s between attempts, and after its start that long before it considers itself up to date.
 const RECONNECTED: Duration = Duration::from_secs(30);
 
 /// A stickd and a HAProxy.
