@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use haproxy_peers::{DynamicTables, Limits, StopProgress, TableSet};
@@ -15,7 +16,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
-use crate::config::{Config, PeersSection, TableEntry};
+use crate::config::{self, Config, PeersSection, TableEntry};
 use crate::handover;
 use crate::net::Listener;
 use crate::peers::{Cluster, ClusterSetup};
@@ -23,6 +24,11 @@ use crate::runtime::{Server, ServerOptions};
 use crate::status::Status;
 use crate::sweeper;
 use crate::tls::Acceptor;
+
+/// How often a stopping process looks whether the next one has everything.
+const HAND_OVER_TICK: Duration = Duration::from_millis(10);
+/// A stopping process ends when the next one takes nothing for this long.
+const HAND_OVER_STALL: Duration = Duration::from_secs(60);
 
 /// What a process is started with besides its configuration.
 #[derive(Debug, Default)]
@@ -88,12 +94,15 @@ impl Daemon {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut soft_stop = signal(SignalKind::user_defined1())?;
-        let listeners = daemon.bind(!start.take_over_from.is_empty()).await?;
         let mut server = Server::bind(ServerOptions::from(&daemon.config.global)).await?;
+        let mut listeners = daemon.bind(!start.take_over_from.is_empty()).await?;
         if let Some(path) = start.pid_file {
             handover::write_pid_file(path).with_context(|| format!("cannot write {}", path.display()))?;
         }
         server.publish()?;
+        for (listener, _) in listeners.iter_mut().flatten() {
+            listener.publish().context("cannot put a Unix socket of a peers section at its path")?;
+        }
         handover::tell(start.take_over_from);
         for (cluster, listeners) in daemon.clusters.iter().zip(listeners) {
             cluster.start(listeners);
@@ -127,42 +136,64 @@ impl Daemon {
     }
 
     /// Binds the listeners of every cluster.
+    ///
+    /// A peer's connection may reach a listener from the moment it is bound, so what else can fail comes first.
     async fn bind(&self, shared: bool) -> anyhow::Result<Vec<Vec<(Listener, Option<Acceptor>)>>> {
+        let mut acceptors = Vec::new();
+        for cluster in &self.clusters {
+            for bind in &cluster.config().local.listeners {
+                let acceptor = bind.tls.as_ref().map(Acceptor::load).transpose();
+                acceptors.push(acceptor.with_context(|| self.cannot_listen(cluster, bind))?);
+            }
+        }
+        let hint = if shared { "" } else { " (to take over from a running stickd use -sf with its pid)" };
+        let mut acceptors = acceptors.into_iter();
         let mut all = Vec::new();
         for cluster in &self.clusters {
             let mut listeners = Vec::new();
             for bind in &cluster.config().local.listeners {
-                let place = || {
-                    let place = self.config.sources.place(bind.span);
-                    format!("{place}: cannot listen on {} for section peers {}", bind.address, cluster.name())
-                };
-                let acceptor = bind.tls.as_ref().map(Acceptor::load).transpose().with_context(place)?;
-                let listener = Listener::bind(&bind.address, shared).await.with_context(|| {
-                    let hint = if shared {
-                        ""
-                    } else {
-                        " (to take over from a running stickd use -sf with its pid)"
-                    };
-                    format!("{}{hint}", place())
-                })?;
-                listeners.push((listener, acceptor));
+                let listener = Listener::bind(&bind.address, shared).await;
+                let listener = listener.with_context(|| self.cannot_listen(cluster, bind) + hint)?;
+                listeners.push((listener, acceptors.next().flatten()));
             }
             all.push(listeners);
         }
         Ok(all)
     }
 
-    /// Teaches the next process, section by section at the same time.
+    fn cannot_listen(&self, cluster: &Cluster, bind: &config::Bind) -> String {
+        let place = self.config.sources.place(bind.span);
+        format!("{place}: cannot listen on {} for section peers {}", bind.address, cluster.name())
+    }
+
+    /// Teaches the next process, section by section at the same time, until it has everything or there is nobody, or it
+    /// takes nothing more.
     async fn hand_over(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         for cluster in &self.clusters {
-            cluster.soft_stop();
+            cluster.soft_stop().await;
+        }
+        let mut taught = 0;
+        let mut since = Instant::now();
+        while !self.clusters.iter().all(|cluster| cluster.stop_progress() != StopProgress::Teaching) {
+            tokio::time::sleep(HAND_OVER_TICK).await;
+            let now_taught: u64 = self.clusters.iter().map(|cluster| cluster.lesson_updates()).sum();
+            if now_taught != taught {
+                (taught, since) = (now_taught, Instant::now());
+            } else if since.elapsed() >= HAND_OVER_STALL {
+                break;
+            }
         }
         for cluster in &self.clusters {
-            match cluster.stopped().await {
-                StopProgress::Taught => info!(section = cluster.name(), "the next process has everything"),
-                StopProgress::Alone | StopProgress::Teaching => {
-                    warn!(section = cluster.name(), "no next process took over what this one holds");
+            let section = cluster.name();
+            match cluster.stop_progress() {
+                StopProgress::Taught => info!(section, "the next process has everything"),
+                StopProgress::Alone => {
+                    warn!(section, "no next process took over what this one holds");
+                }
+                StopProgress::Teaching => {
+                    let seconds = HAND_OVER_STALL.as_secs();
+                    warn!(section, "the next process took nothing for {seconds} s: giving up on it");
                 }
             }
         }

@@ -17,3 +17,4 @@ pub mod runtime;
 pub mod status;
 mod sweeper;
 pub mod tls;
+mod unix_path;

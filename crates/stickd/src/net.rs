@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream, lookup_host};
 
 use crate::config::Address;
 use crate::config::address::Family;
+use crate::unix_path::UnixPath;
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -39,12 +40,12 @@ pub enum Listener {
     /// TCP.
     Tcp(TcpListener),
     /// A Unix socket at a path.
-    Unix(UnixListener, PathBuf),
+    Unix(UnixListener, UnixPath),
 }
 
 impl Listener {
     /// Listens. `shared` lets another process listen at the same address, so that a new one can take over from an old
-    /// one; without it an address in use is an error.
+    /// one; without it an address in use is an error. A Unix socket stands at its path after [`publish`](Self::publish).
     ///
     /// # Errors
     /// When the address cannot be resolved or bound.
@@ -62,6 +63,17 @@ impl Listener {
         Ok(Self::Tcp(TcpListener::from_std(socket.into())?))
     }
 
+    /// Puts a Unix socket at its path: from now on clients reach this process. TCP needs nothing.
+    ///
+    /// # Errors
+    /// When what stands at the path cannot be replaced.
+    pub fn publish(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(_) => Ok(()),
+            Self::Unix(_, path) => path.publish(),
+        }
+    }
+
     /// The next connection.
     ///
     /// # Errors
@@ -74,7 +86,7 @@ impl Listener {
             }
             Self::Unix(listener, path) => {
                 let (stream, _) = listener.accept().await?;
-                Ok(unix(stream, path))
+                Ok(unix(stream, path.path()))
             }
         }
     }
@@ -92,21 +104,12 @@ fn bind_tcp(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Binds beside the path and renames, so that a new process takes the path over in one step.
 fn bind_unix(path: &Path, shared: bool) -> io::Result<Listener> {
     if !shared && std::os::unix::net::UnixStream::connect(path).is_ok() {
         return Err(io::ErrorKind::AddrInUse.into());
     }
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}", std::process::id()));
-    let beside = PathBuf::from(beside);
-    match std::fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = UnixListener::bind(&beside)?;
-    std::fs::rename(&beside, path)?;
-    Ok(Listener::Unix(listener, path.to_owned()))
+    let (listener, path) = UnixPath::bind(path)?;
+    Ok(Listener::Unix(listener, path))
 }
 
 /// Connects.

@@ -5,6 +5,7 @@ use crate::daemon::{Daemon, Ended, Signal};
 use crate::dump::TableDump;
 use crate::wait::SOON;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use tempfile::TempDir;
@@ -12,6 +13,22 @@ use tempfile::TempDir;
 /// Name of the runtime socket that a test's configuration must open, relative to the working directory: the configuration
 /// needs the line `stats socket unix@stickd.sock level admin` in `global`.
 pub const SOCKET: &str = "stickd.sock";
+
+/// A configuration of the node `stickd` for the peers section `p` of [`Config`](crate::Config): it listens on `bind` and
+/// connects to `remotes`. Tables are added behind it by [`table`].
+pub fn config(bind: SocketAddr, remotes: &[(&str, SocketAddr)]) -> String {
+    let remotes: String =
+        remotes.iter().map(|(name, address)| format!("  server {name} {address}\n")).collect();
+    format!(
+        "global\n  localpeer stickd\n  stats socket unix@{SOCKET} level admin\n\
+         peers p\n  bind {bind}\n  server stickd\n{remotes}"
+    )
+}
+
+/// A table for [`config`], `arguments` as in [`Config::table`](crate::Config::table).
+pub fn table(name: &str, arguments: &str) -> String {
+    format!("backend {name}\n  stick-table {arguments} peers p\n")
+}
 
 /// A running stickd in a working directory of its own. Dropping it kills the process, by its id, and removes the directory.
 #[derive(Debug)]

@@ -11,6 +11,9 @@ const SEARCH_MS: u64 = 5_000;
 /// Time between attempts to reach the successor, in ms.
 const ATTEMPT_MS: u64 = 500;
 
+/// Lessons of a successor that may break off before it is given up.
+const MAX_BROKEN_LESSONS: u32 = 3;
+
 /// How far a stopping section is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopProgress {
@@ -27,6 +30,7 @@ pub(super) struct Stop {
     until: Millis,
     attempt_at: Option<Millis>,
     lesson: Option<SessionId>,
+    broken_lessons: u32,
     progress: StopProgress,
 }
 
@@ -50,6 +54,7 @@ impl Section {
             until: now + SEARCH_MS,
             attempt_at: Some(now),
             lesson: None,
+            broken_lessons: 0,
             progress: StopProgress::Teaching,
         });
         for place in 0..self.peers.len() {
@@ -119,6 +124,11 @@ impl Section {
             if stop.lesson.take().is_some() {
                 // The search was suspended meanwhile.
                 stop.until = now + SEARCH_MS;
+                stop.broken_lessons += 1;
+                if stop.broken_lessons >= MAX_BROKEN_LESSONS {
+                    stop.progress = StopProgress::Alone;
+                    return;
+                }
             }
             stop.attempt_at = Some(now + ATTEMPT_MS);
         }

@@ -87,6 +87,8 @@ pub struct Cluster {
     wake: Notify,
     listening: watch::Sender<bool>,
     refusals: Refusals,
+    /// Why the last attempt to reach each peer failed; nothing after a session.
+    failures: Mutex<HashMap<String, String>>,
     totals: Totals,
 }
 
@@ -129,6 +131,7 @@ impl Cluster {
             wake: Notify::new(),
             listening: watch::Sender::new(false),
             refusals: Refusals::default(),
+            failures: Mutex::default(),
             totals: Totals::default(),
         })
     }
@@ -267,6 +270,7 @@ impl Cluster {
         stream: Box<dyn Stream>,
         received: &[u8],
     ) {
+        self.failures.lock().remove(&connection.name);
         let reason = exchange::exchange(self, &connection, &session, stream, received).await;
         self.connections.lock().remove(&connection.id);
         self.count(&session.lock(), &reason);
@@ -311,22 +315,25 @@ impl Cluster {
         self.with_section(|section, now| section.handle_event(now, connection.id, event));
     }
 
-    /// Closes the listener and all sessions with remote peers, and teaches the process that took the address over.
-    pub fn soft_stop(self: &Arc<Self>) {
+    /// Closes the listener and all sessions with remote peers, and begins to teach the process that took the address
+    /// over.
+    pub async fn soft_stop(self: &Arc<Self>) {
         self.listening.send_replace(true);
+        // Else this process could reach its own listener.
+        self.listening.closed().await;
         self.with_section(Section::stop);
     }
 
-    /// Waits until a soft stop is through.
-    pub async fn stopped(&self) -> StopProgress {
-        loop {
-            if let Some(progress @ (StopProgress::Taught | StopProgress::Alone)) =
-                self.section.lock().stop_progress()
-            {
-                return progress;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+    /// How far a soft stop is.
+    pub fn stop_progress(&self) -> StopProgress {
+        self.section.lock().stop_progress().unwrap_or(StopProgress::Teaching)
+    }
+
+    /// Updates sent in the lessons that are running.
+    pub fn lesson_updates(&self) -> u64 {
+        let connections = self.connections.lock();
+        let established = connections.values().filter_map(|connection| connection.established());
+        established.map(|established| established.session.lock().sent().lesson_updates).sum()
     }
 
     /// Wakes the sessions: a table was changed by this process.
@@ -364,6 +371,16 @@ impl Cluster {
         let Some(dynamic) = &self.config.dynamic_peers else { return false };
         // A Unix socket is of this machine, and guarded by its permissions.
         address.is_none_or(|address| dynamic.accepts(address))
+    }
+
+    /// Whether an attempt to reach a peer failed for another reason than the one before. It never is while this process
+    /// looks for the next one, which need not be there.
+    pub(super) fn is_news(&self, peer: &str, reason: &str) -> bool {
+        if self.is_local_name(peer) {
+            return false;
+        }
+        let before = self.failures.lock().insert(peer.to_owned(), reason.to_owned());
+        before.as_deref() != Some(reason)
     }
 
     pub(super) fn refusal_is_due(&self, address: Option<IpAddr>) -> bool {

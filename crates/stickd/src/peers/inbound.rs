@@ -33,7 +33,11 @@ pub(super) async fn accept(
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stopped.wait_for(|stopped| *stopped) => return,
+            _ = stopped.wait_for(|stopped| *stopped) => {
+                // Before `stopped`, whose end tells that the address is free.
+                drop(listener);
+                return;
+            }
         };
         match accepted {
             Ok(connected) => {

@@ -45,8 +45,14 @@ pub(super) async fn connect(
             cluster.run(connection, session, stream, &received).await;
         }
         Err(error) => {
-            let refused = error.kind() == io::ErrorKind::ConnectionRefused;
-            debug!(section = cluster.name(), peer = connection.name, %error, "cannot connect");
+            // The latter is a Unix socket's.
+            let refused = matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
+            let (section, peer, address) = (cluster.name(), connection.name.as_str(), &target.address);
+            if cluster.is_news(peer, &error.to_string()) {
+                warn!(section, peer, %address, "cannot reach the peer, trying again and again: {error}");
+            } else {
+                debug!(section, peer, %address, "cannot reach the peer: {error}");
+            }
             cluster.attempt_failed(&connection, error.to_string(), refused);
         }
     }

@@ -1,14 +1,9 @@
 //! A listening socket of the runtime API.
-//!
-//! A Unix socket is bound under a passing name and then renamed over its path, so that there is a working socket at the
-//! path at any time while one process takes over from another. The path is removed at the end only when the socket there
-//! is still this one.
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
+use std::path::Path;
 
 use nix::unistd::{Group, User};
 use thiserror::Error;
@@ -17,6 +12,7 @@ use tokio::net::{TcpListener, TcpSocket, UnixListener, lookup_host};
 
 use crate::config::address::Family;
 use crate::config::{Level, Owner, StatsSocket, address::Address};
+use crate::unix_path::UnixPath;
 
 /// Connections that wait to be accepted, per socket.
 const BACKLOG: u32 = 128;
@@ -66,16 +62,6 @@ enum Socket {
     Unix(UnixListener, UnixPath),
 }
 
-/// Where a Unix socket is found. Removes it when dropped.
-#[derive(Debug)]
-struct UnixPath {
-    path: PathBuf,
-    /// Device and inode of the socket: whether a file is still it.
-    identity: (u64, u64),
-    /// The passing name, until it is renamed.
-    passing: Option<PathBuf>,
-}
-
 /// Either kind of connection.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
@@ -101,12 +87,7 @@ impl Listener {
     /// Puts a Unix socket at its path, over the socket that stands there. TCP sockets share their port and need nothing.
     pub(crate) fn publish(&mut self) -> Result<(), BindError> {
         let Socket::Unix(_, place) = &mut self.socket else { return Ok(()) };
-        if let Some(passing) = &place.passing {
-            std::fs::rename(passing, &place.path)
-                .map_err(|error| BindError::Publish(self.address.clone(), error))?;
-            place.passing = None;
-        }
-        Ok(())
+        place.publish().map_err(|error| BindError::Publish(self.address.clone(), error))
     }
 
     /// The port of a TCP socket.
@@ -157,41 +138,24 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn bind_unix(config: &StatsSocket, path: &Path) -> Result<Socket, BindError> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
     let name = config.address.to_string();
     let (user, group) = owners(config)?;
     if std::fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.file_type().is_socket()) {
         return Err(BindError::NotASocket(name));
     }
-    let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let passing = path.with_file_name(format!(".{}-{number}", std::process::id()));
-    // Left behind by a process of the same number that was killed.
-    let _ = std::fs::remove_file(&passing);
-    let listener = UnixListener::bind(&passing).map_err(|error| BindError::Bind(name.clone(), error))?;
-    let finish = || -> io::Result<(u64, u64)> {
+    let (listener, place) = UnixPath::bind(path).map_err(|error| BindError::Bind(name.clone(), error))?;
+    let passing = place.current();
+    let protect = || -> io::Result<()> {
         if user.is_some() || group.is_some() {
-            chown(&passing, user, group)?;
+            chown(passing, user, group)?;
         }
         if let Some(mode) = config.mode {
-            std::fs::set_permissions(&passing, std::fs::Permissions::from_mode(mode))?;
+            std::fs::set_permissions(passing, std::fs::Permissions::from_mode(mode))?;
         }
-        identity(&passing)
+        Ok(())
     };
-    match finish() {
-        Ok(identity) => {
-            let place = UnixPath { path: path.to_owned(), identity, passing: Some(passing) };
-            Ok(Socket::Unix(listener, place))
-        }
-        Err(error) => {
-            let _ = std::fs::remove_file(&passing);
-            Err(BindError::Permissions(name, error))
-        }
-    }
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let metadata = std::fs::symlink_metadata(path)?;
-    Ok((metadata.dev(), metadata.ino()))
+    protect().map_err(|error| BindError::Permissions(name, error))?;
+    Ok(Socket::Unix(listener, place))
 }
 
 /// The numbers of the configured user and group.
@@ -217,13 +181,4 @@ fn owners(config: &StatsSocket) -> Result<(Option<u32>, Option<u32>), BindError>
 
 fn unknown_owner(kind: &'static str, name: &str, number: &'static str) -> BindError {
     BindError::UnknownOwner { kind, name: name.to_owned(), number }
-}
-
-impl Drop for UnixPath {
-    fn drop(&mut self) {
-        let path = self.passing.as_ref().unwrap_or(&self.path);
-        if identity(path).is_ok_and(|found| found == self.identity) {
-            let _ = std::fs::remove_file(path);
-        }
-    }
 }

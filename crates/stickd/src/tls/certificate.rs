@@ -55,7 +55,7 @@ fn key_beside(crt: &Path) -> Result<(PathBuf, PrivateKeyDer<'static>), TlsError>
     match Sections::read(&path) {
         Ok(Sections { key: Some(key), .. }) => Ok((path, key)),
         Ok(_) => Err(none(path)),
-        Err(TlsError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Err(none(path)),
+        Err(TlsError::Read { fault, .. }) if fault.kind() == io::ErrorKind::NotFound => Err(none(path)),
         Err(error) => Err(error),
     }
 }
@@ -70,7 +70,7 @@ pub(super) struct Sections {
 
 impl Sections {
     pub(super) fn read(path: &Path) -> Result<Self, TlsError> {
-        let text = fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })?;
+        let text = fs::read(path).map_err(|fault| TlsError::Read { path: path.to_owned(), fault })?;
         Self::parse(&text, path)
     }
 

@@ -10,8 +10,8 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum TlsError {
-    #[error("cannot read {path}: {source}; name a PEM file that this user may read")]
-    Read { path: PathBuf, source: io::Error },
+    #[error("cannot read {path}: {fault}; name a PEM file that this user may read")]
+    Read { path: PathBuf, fault: io::Error },
     #[error("{path} is damaged: {fault}; write the file again")]
     Pem { path: PathBuf, fault: String },
     #[error(
