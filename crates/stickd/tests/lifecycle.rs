@@ -21,6 +21,9 @@ const STICKD: &str = env!("CARGO_BIN_EXE_stickd");
 const TABLE: &str = "type ip size 1k expire 1h store gpc0";
 /// HAProxy waits 5 s between attempts, and after its start that long before it considers itself up to date.
 const RECONNECTED: Duration = Duration::from_secs(30);
+/// A table is back in some milliseconds; when both sides happen to connect at once, the pause that breaks the tie takes
+/// up to 2.05 s.
+const BACK: Duration = Duration::from_millis(2_500);
 
 /// A stickd and a HAProxy.
 struct Pair {
@@ -213,7 +216,7 @@ fn a_haproxy_that_restarts_gets_its_table_back(release: &Release) {
     for (key, original) in ["192.0.2.1", "192.0.2.2"].into_iter().zip(expires) {
         assert_same_expiry(expiry(&table, key), original);
     }
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(took < BACK, "{took:?}");
 }
 
 fn a_stickd_that_restarts_gets_its_table_back(release: &Release) {
@@ -232,7 +235,7 @@ fn a_stickd_that_restarts_gets_its_table_back(release: &Release) {
     for (key, original) in ["192.0.2.1", "192.0.2.2"].into_iter().zip(expires) {
         assert_same_expiry(expiry(&table, key), original);
     }
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(took < BACK, "{took:?}");
 }
 
 /// A stickd that is asked to stop closes its sockets, removes their paths and says that all is well.
