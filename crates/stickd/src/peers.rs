@@ -1,7 +1,7 @@
 //! Peers sections at work: sockets on one side, [`haproxy_peers::Section`] and its sessions on the other.
 //!
-//! A byte from a peer goes: socket, [`exchange`], [`Session::handle_input`](haproxy_peers::Session::handle_input), table.
-//! A change goes the other way: table, `poll_transmit`, [`exchange`], socket.
+//! A byte from a peer goes: socket, `exchange`, [`Session::handle_input`](haproxy_peers::Session::handle_input), table.
+//! A change goes the other way: table, `poll_transmit`, `exchange`, socket.
 
 mod cluster;
 pub use cluster::{Cluster, ClusterSetup, Totals};
