@@ -38,8 +38,8 @@ pub struct SectionConfig {
 /// What the driver is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Connect to a peer and send the hello; answer with [`Section::connected`], then [`Section::handle_status`] or
-    /// [`Section::connect_failed`].
+    /// Connect to a peer and send the hello; answer with [`Section::connected`](crate::Section::connected), then [`Section::handle_status`](crate::Section::handle_status) or
+    /// [`Section::connect_failed`](crate::Section::connect_failed).
     Connect {
         /// Which one.
         peer: PeerId,
@@ -50,7 +50,7 @@ pub enum Action {
         /// What to send in one write (peers-protocol §2.4).
         hello: Hello,
     },
-    /// Close a connection, established or not, and report its end with [`Section::session_ended`] when it had a session.
+    /// Close a connection, established or not, and report its end with [`Section::session_ended`](crate::Section::session_ended) when it had a session.
     Close {
         /// Which one.
         session: SessionId,
