@@ -198,7 +198,7 @@ impl Section {
             return Some(self.establish(place, session, announced, now));
         }
         if is_probe {
-            self.peers[place].note_probe_refused(now);
+            self.peers[place].note_probe_refused(status, now);
             return None;
         }
         let pause = self.peers[place].note_refusal(status, announced, now);
@@ -357,7 +357,7 @@ impl Section {
         }
     }
 
-    /// An established session ended; drop it before.
+    /// An established session ended.
     pub fn session_ended(&mut self, now: Millis, id: SessionId, number: PeerId, reason: &EndReason) {
         let Some(peer) = self.peers.get_mut(number.0) else { return };
         match reason {
@@ -365,7 +365,9 @@ impl Section {
             EndReason::Error(SessionError::Silent(_)) => peer.counters.silences += 1,
             _ => {}
         }
+        let pause = peer.note_end(matches!(reason, EndReason::Error(SessionError::Malformed(_))));
         self.teacher_left(id, now);
+        self.session_left(id, now);
         let peer = &mut self.peers[number.0];
         if peer.established() != Some(id) {
             return;
@@ -375,7 +377,7 @@ impl Section {
             EndReason::Connection(text) => text.clone(),
             EndReason::Closed(text) => (*text).to_owned(),
         });
-        self.retry(number.0, now, 0);
+        self.retry(number.0, now, pause);
         self.tick_resync(now);
     }
 

@@ -312,7 +312,8 @@ impl Session {
     }
 
     fn note(&mut self, event: SessionEvent) {
-        if self.events.len() < MAX_EVENTS {
+        // A repetition says nothing new, and a flood of them would fill the log.
+        if self.events.len() < MAX_EVENTS && !self.events.contains(&event) {
             self.events.push_back(event);
         }
     }

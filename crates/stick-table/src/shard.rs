@@ -256,13 +256,18 @@ impl Shard {
     /// Frees one entry of a full table: one that is over, else (unless `nopurge`) the one with the earliest deadline of
     /// a sample. Like HAProxy's since 3.0, the choice is only approximately the oldest (stick-tables §5.4).
     fn purge(&mut self, common: &Common, now: Millis) -> bool {
-        let mut best: Option<(u32, i32)> = None;
+        let mut best: Option<(u32, i64)> = None;
         for looked in 0..self.high_water.min(PURGE_LIMIT) {
             let row = self.next_row();
             if self.stamps.get(row).is_free() {
                 continue;
             }
-            let left = self.deadlines.get(row).wrapping_sub(now as u32).cast_signed();
+            // Without an expiry the deadline is the last touch, which may be 49 days ago.
+            let distance = self.deadlines.get(row).wrapping_sub(now as u32);
+            let left = match common.definition.expire {
+                Some(_) => i64::from(distance.cast_signed()),
+                None => -i64::from(distance.wrapping_neg()),
+            };
             if common.is_over(self.deadlines.get(row), now) {
                 best = Some((row, left));
                 break;

@@ -94,15 +94,17 @@ impl Daemon {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut soft_stop = signal(SignalKind::user_defined1())?;
-        let mut server = Server::bind(ServerOptions::from(&daemon.config.global)).await?;
-        let mut listeners = daemon.bind(!start.take_over_from.is_empty()).await?;
+        let shared = !start.take_over_from.is_empty();
+        let options = ServerOptions { shared, ..ServerOptions::from(&daemon.config.global) };
+        let mut server = Server::bind(options).await?;
+        let mut listeners = daemon.bind(shared).await?;
         if let Some(path) = start.pid_file {
             handover::write_pid_file(path).with_context(|| format!("cannot write {}", path.display()))?;
         }
-        server.publish()?;
         for (listener, _) in listeners.iter_mut().flatten() {
             listener.publish().context("cannot put a Unix socket of a peers section at its path")?;
         }
+        server.publish()?;
         handover::tell(start.take_over_from);
         for (cluster, listeners) in daemon.clusters.iter().zip(listeners) {
             cluster.start(listeners);
@@ -121,6 +123,8 @@ impl Daemon {
             _ = interrupt.recv() => info!("stopping: SIGINT"),
             _ = soft_stop.recv() => {
                 info!("soft stop: SIGUSR1");
+                // The next process answers commands by now; a change made here would come too late for its lesson.
+                stop.send_replace(true);
                 tokio::select! {
                     () = daemon.hand_over() => {}
                     _ = terminate.recv() => info!("stopping at once: SIGTERM"),

@@ -53,14 +53,7 @@ impl Listener {
         if let Address::Unix(path) = address {
             return bind_unix(path, shared);
         }
-        let address = resolve(address).await?;
-        if !shared {
-            // Bound without sharing for a moment: that fails if anybody listens there.
-            drop(bind_tcp(address, false)?);
-        }
-        let socket = bind_tcp(address, true)?;
-        socket.listen(BACKLOG)?;
-        Ok(Self::Tcp(TcpListener::from_std(socket.into())?))
+        Ok(Self::Tcp(listen_tcp(resolve(address).await?, shared)?))
     }
 
     /// Puts a Unix socket at its path: from now on clients reach this process. TCP needs nothing.
@@ -90,6 +83,17 @@ impl Listener {
             }
         }
     }
+}
+
+/// Listens at an address that other processes may take over; `shared` as in [`Listener::bind`].
+pub(crate) fn listen_tcp(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    if !shared && address.port() != 0 {
+        // Bound without sharing for a moment: that fails if anybody listens there.
+        drop(bind_tcp(address, false)?);
+    }
+    let socket = bind_tcp(address, true)?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }
 
 fn bind_tcp(address: SocketAddr, shared: bool) -> io::Result<Socket> {

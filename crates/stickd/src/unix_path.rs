@@ -5,7 +5,7 @@
 //! still this one.
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -26,8 +26,11 @@ impl UnixPath {
     /// disturbed before.
     ///
     /// # Errors
-    /// When nothing can be bound in the path's directory.
+    /// When nothing can be bound in the path's directory, or what stands at the path is no socket.
     pub fn bind(path: &Path) -> io::Result<(UnixListener, Self)> {
+        if std::fs::symlink_metadata(path).is_ok_and(|there| !there.file_type().is_socket()) {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is not a socket"));
+        }
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let passing = path.with_file_name(format!(".{}-{number}", std::process::id()));

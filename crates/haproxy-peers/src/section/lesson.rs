@@ -7,8 +7,9 @@ use stick_table::Millis;
 use super::resync::{self, ResyncState, history};
 use super::{Action, PeerKind, Section, SessionId};
 
-/// Pause before a peer that ended a lesson as partial is asked once more, in ms: its own first lesson takes no longer.
-const ASK_AGAIN_MS: u64 = 5_000;
+/// Pause before a peer that ended a lesson as partial is asked once more, in ms. If it waits for its own first lesson, it
+/// gives up 5 s after the last partial one it got, which may have been this side's.
+const ASK_AGAIN_MS: u64 = 6_000;
 
 impl Section {
     pub(super) fn lesson_learned(&mut self, place: usize, session: SessionId, complete: bool, now: Millis) {

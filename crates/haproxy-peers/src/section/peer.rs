@@ -62,6 +62,8 @@ pub(super) struct Peer {
     /// When to try to connect; never when `None`.
     pub(super) connect_at: Option<Millis>,
     refusals: u32,
+    /// Sessions that ended because of malformed messages, without another end in between.
+    malformed_in_a_row: u32,
     /// When the peer refused version 2.1.
     refused_2_1_at: Option<Millis>,
     pub(super) last_status: LastStatus,
@@ -86,6 +88,7 @@ impl Peer {
             probe_at: None,
             connect_at: (kind == PeerKind::Static).then_some(now),
             refusals: 0,
+            malformed_in_a_row: 0,
             refused_2_1_at: None,
             last_status: LastStatus::None,
             last_handshake: None,
@@ -163,9 +166,23 @@ impl Peer {
         pause.min(MAX_BACK_OFF_MS)
     }
 
-    /// Notes that the peer still refuses 2.1 while a session at 2.0 goes on.
-    pub(super) fn note_probe_refused(&mut self, now: Millis) {
-        self.refused_2_1_at = Some(now);
+    /// Notes the answer to a probe, which was not 200: 2.1 is still refused, or something else is in the way.
+    pub(super) fn note_probe_refused(&mut self, status: Status, now: Millis) {
+        if status == Status::VersionMismatch {
+            self.refused_2_1_at = Some(now);
+        }
         self.probe_at = Some(now + REFUSAL_MEMORY_MS);
+    }
+
+    /// Notes the end of a session; returns the pause before the next attempt, in ms: longer and longer while sessions end
+    /// because of malformed messages, which the peer may send again at once.
+    pub(super) fn note_end(&mut self, malformed: bool) -> u64 {
+        if !malformed {
+            self.malformed_in_a_row = 0;
+            return 0;
+        }
+        let pause = (RECONNECT_MS << self.malformed_in_a_row.min(8)).min(MAX_BACK_OFF_MS);
+        self.malformed_in_a_row = self.malformed_in_a_row.saturating_add(1);
+        pause
     }
 }

@@ -2,7 +2,7 @@
 
 use stick_table::Millis;
 
-use super::peer::Link;
+use super::peer::{Link, Peer};
 use super::{Action, Section, SessionId};
 use crate::LastStatus;
 
@@ -10,7 +10,8 @@ use crate::LastStatus;
 const SEARCH_MS: u64 = 5_000;
 /// Time between attempts to reach the successor, in ms.
 const ATTEMPT_MS: u64 = 500;
-
+/// Longest wait for the sessions with remote peers to end before the successor is looked for, in ms.
+const LEAVE_MS: u64 = 1_000;
 /// Lessons of a successor that may break off before it is given up.
 const MAX_BROKEN_LESSONS: u32 = 3;
 
@@ -28,6 +29,9 @@ pub enum StopProgress {
 /// A stop under way.
 pub(super) struct Stop {
     until: Millis,
+    /// Sessions with remote peers that have not ended: what they still receive must be in the lesson.
+    leaving: Vec<SessionId>,
+    leave_until: Millis,
     attempt_at: Option<Millis>,
     lesson: Option<SessionId>,
     broken_lessons: u32,
@@ -39,7 +43,8 @@ impl Stop {
         if self.progress != StopProgress::Teaching || self.lesson.is_some() {
             return None;
         }
-        Some(self.attempt_at.map_or(self.until, |at| at.min(self.until)))
+        let next = if self.leaving.is_empty() { self.attempt_at } else { Some(self.leave_until) };
+        Some(next.map_or(self.until, |at| at.min(self.until)))
     }
 }
 
@@ -52,6 +57,8 @@ impl Section {
         }
         self.stop = Some(Stop {
             until: now + SEARCH_MS,
+            leaving: self.peers.iter().filter_map(Peer::established).collect(),
+            leave_until: now + LEAVE_MS,
             attempt_at: Some(now),
             lesson: None,
             broken_lessons: 0,
@@ -93,9 +100,23 @@ impl Section {
             self.close_link(0, now, "no successor answered");
             return;
         }
+        if !stop.leaving.is_empty() && now < stop.leave_until {
+            return;
+        }
+        stop.leaving.clear();
         if stop.attempt_at.is_some_and(|at| now >= at) {
             stop.attempt_at = None;
             self.connect(0, now);
+        }
+    }
+
+    /// A session ended, perhaps the last one that was waited for.
+    pub(super) fn session_left(&mut self, session: SessionId, now: Millis) {
+        let Some(stop) = &mut self.stop else { return };
+        let count = stop.leaving.len();
+        stop.leaving.retain(|leaving| *leaving != session);
+        if stop.leaving.len() < count {
+            self.tick_stop(now);
         }
     }
 

@@ -168,9 +168,6 @@ impl Learner {
         self.current = None;
         self.by_id.remove(&head.id);
         let mut shared = self.tables.by_network_name(head.name);
-        if shared.is_none() && self.reported.contains(head.name) {
-            return Ok(None);
-        }
         let (definition, unusable) = match head.decode_rest(&mut reader)? {
             DefineOutcome::Usable(definition) => (definition, None),
             DefineOutcome::Unusable { definition, reason } => (definition, Some(reason.to_string())),

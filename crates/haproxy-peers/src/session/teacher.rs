@@ -348,14 +348,15 @@ impl Teacher {
 
     /// Pushes up to `hold` entries of one table; returns how many were visited and how many of them sent.
     fn push_hold(&mut self, place: usize, hold: usize, now: Millis, out: &mut Vec<u8>) -> (usize, usize) {
-        let Self { tables, dictionary, shard, timed, padding, .. } = self;
+        let Self { tables, dictionary, origin, shard, timed, padding, .. } = self;
         let SendTable { shared, encoder, cursor, last_id, .. } = &mut tables[place];
         let Some(cursor) = cursor else { return (0, 0) };
         let mut context = RowContext { dictionary, padding: *padding, is_v2_0: !*timed, now: now as u32 };
         let expire = shared.definition().expire;
         let mut sent = 0;
         let visited = shared.table().read(cursor, hold, now, |entry| {
-            if is_foreign(shared, *shard, entry) {
+            // A change of the peer itself on top of a local one that others wait for.
+            if entry.origin() == *origin || is_foreign(shared, *shard, entry) {
                 return;
             }
             *last_id = last_id.wrapping_add(1);

@@ -124,7 +124,7 @@ fn a_partial_lesson_is_asked_for_once_more_and_then_given_up() {
     peer.control(&mut world, Control::ResyncPartial);
     assert_eq!(peer.heard(&mut world), ["request", "confirm"]);
     assert!(!world.nodes[node].section.is_up_to_date());
-    for _ in 0..4 {
+    for _ in 0..5 {
         world.run(1_400);
         peer.control(&mut world, Control::Heartbeat);
     }
@@ -287,7 +287,7 @@ fn an_untimed_lesson_of_an_endless_table_does_not_overwrite_live_updates() {
     live.update(&mut world, Some(1), None, 1, 50);
     learn(&world, teacher, 1, 49, 0);
     learn(&world, teacher, 2, 49, 0);
-    assert!(world.run_until(6_000, |world| gpc0(world, node, 2).is_some()));
+    assert!(world.run_until(8_000, |world| gpc0(world, node, 2).is_some()));
     assert_eq!(gpc0(&world, node, 1).unwrap().0, 50);
 }
 

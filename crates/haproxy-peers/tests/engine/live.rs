@@ -199,3 +199,27 @@ fn confirmations_are_bounded_per_call() {
     }
     assert_eq!(sizes, [1_000; 20]);
 }
+
+/// A learned change on a local one that some peer has yet to get goes to that peer, never back to who made it.
+#[test]
+fn a_peer_s_own_change_is_not_echoed_while_another_peer_is_behind() {
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("a").peer("b").peer("c").table(counters("t")));
+    let mut a = Script::call(&mut world, node, "a", "2.1");
+    a.define(&mut world, 1, &counters("t"));
+    // b takes a lesson and has not confirmed it: its live updates wait.
+    let mut b = Script::call(&mut world, node, "b", "2.1");
+    b.control(&mut world, Control::ResyncRequest);
+    set(&world, node, 1, 5);
+    world.run(5);
+    assert_eq!(a.news(&mut world).last().unwrap(), "t 1 1 5 srv5");
+    // A session that begins gives the change a new number.
+    let _c = Script::call(&mut world, node, "c", "2.1");
+    a.update(&mut world, Some(1), None, 1, 100);
+    world.run(50);
+    assert!(a.news(&mut world).iter().all(|line| !line.starts_with("t ")), "no echo");
+    b.news(&mut world);
+    b.control(&mut world, Control::ResyncConfirm);
+    world.run(50);
+    assert!(b.news(&mut world).iter().any(|line| line.contains(" 1 100 ")));
+}

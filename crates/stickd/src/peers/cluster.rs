@@ -383,8 +383,8 @@ impl Cluster {
         before.as_deref() != Some(reason)
     }
 
-    pub(super) fn refusal_is_due(&self, address: Option<IpAddr>) -> bool {
-        self.refusals.is_due(address, self.clock.now())
+    pub(super) fn refusal_is_due(&self, address: Option<IpAddr>, name: &str) -> bool {
+        self.refusals.is_due(address, name, self.clock.now())
     }
 
     /// Counts over all sessions that have ended.

@@ -74,6 +74,11 @@ impl Connection {
         self.close.send_replace(Some(reason));
     }
 
+    /// Why the connection is to end, if it is.
+    pub(super) fn is_closed(&self) -> Option<&'static str> {
+        *self.close.borrow()
+    }
+
     /// Waits until the connection is to end.
     pub(super) async fn closed(&self) -> &'static str {
         let mut close = self.close.subscribe();

@@ -1,11 +1,13 @@
 //! The loop of an established session: bytes in, bytes out, timers.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use haproxy_peers::{EndReason, Session};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
+use tokio::task::yield_now;
 use tokio::time::{sleep_until, timeout};
 
 use super::cluster::Cluster;
@@ -36,16 +38,22 @@ pub(super) async fn exchange(
     let mut output = Vec::with_capacity(CHUNK);
     let mut written = 0;
     let mut deadline = clock.now();
+    // Whether the session has more to say at once, and whether the stream may hold back bytes (TLS does).
+    let (mut more, mut unflushed) = (false, false);
     if let Err(error) = take(cluster, connection, session, received) {
         return last_words(cluster, session, &mut writer, error).await;
     }
     loop {
+        if let Some(reason) = connection.is_closed() {
+            // Before anything else is acknowledged: it might come too late to be taught to a successor.
+            return EndReason::Closed(reason);
+        }
         if written == output.len() {
             output.clear();
             written = 0;
             changes.mark_unchanged();
             let mut session = session.lock();
-            session.poll_transmit(clock.now(), CHUNK, &mut output);
+            more = session.poll_transmit(clock.now(), CHUNK, &mut output);
             deadline = session.poll_timeout();
         } else {
             // A heartbeat that is due has to wait for the peer.
@@ -62,10 +70,14 @@ pub(super) async fn exchange(
                 }
                 Err(error) => return EndReason::Connection(error.to_string()),
             },
-            wrote = writer.write(&output[written..]), if !idle => match wrote {
-                Ok(count) => written += count,
+            wrote = write(&mut writer, &output[written..]), if !idle || unflushed => match wrote {
+                Ok(count) => {
+                    written += count;
+                    unflushed = !idle;
+                }
                 Err(error) => return EndReason::Connection(error.to_string()),
             },
+            () = yield_now(), if idle && more => {}
             _ = changes.changed(), if idle => {}
             () = connection.woken(), if idle => {}
             reason = connection.closed() => {
@@ -78,6 +90,15 @@ pub(super) async fn exchange(
             }
         }
     }
+}
+
+/// Writes what the stream takes; with nothing to write, flushes what the stream holds back.
+async fn write(writer: &mut (impl AsyncWriteExt + Unpin), bytes: &[u8]) -> io::Result<usize> {
+    if bytes.is_empty() {
+        writer.flush().await?;
+        return Ok(0);
+    }
+    writer.write(bytes).await
 }
 
 /// Gives received bytes to the session and its events to the section.

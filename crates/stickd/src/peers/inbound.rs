@@ -86,7 +86,7 @@ async fn greet(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<&A
         match acceptor.accept(stream).await {
             Ok(encrypted) => stream = Box::new(encrypted),
             Err(error) => {
-                report(cluster, remote_ip, || {
+                report(cluster, remote_ip, "TLS", || {
                     warn!(section = cluster.name(), address = remote, %error, "TLS handshake failed");
                 });
                 return None;
@@ -101,7 +101,7 @@ async fn greet(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<&A
             HelloProgress::Incomplete => {}
             HelloProgress::Complete(hello, consumed) => break (hello, input[consumed..count].to_vec()),
             HelloProgress::Refused(error) => {
-                report(cluster, remote_ip, || report_hello(cluster, &remote, &error));
+                report(cluster, remote_ip, "hello", || report_hello(cluster, &remote, &error));
                 if let Some(status) = error.status() {
                     answer(&mut stream, status).await;
                 }
@@ -146,7 +146,7 @@ async fn refuse(
                 );
             };
             if stranger {
-                report(cluster, remote_ip, line);
+                report(cluster, remote_ip, peer, line);
             } else {
                 info!(section, peer, address = remote, status = status.code(), "told the peer to come later");
             }
@@ -157,10 +157,10 @@ async fn refuse(
     }
 }
 
-/// Counts a refusal and logs it unless somebody of this address was logged a moment ago.
-fn report(cluster: &Cluster, address: Option<std::net::IpAddr>, line: impl FnOnce()) {
+/// Counts a refusal and logs it unless the same stranger, told by address and name, was logged a moment ago.
+fn report(cluster: &Cluster, address: Option<std::net::IpAddr>, name: &str, line: impl FnOnce()) {
     cluster.totals().refused();
-    if cluster.refusal_is_due(address) {
+    if cluster.refusal_is_due(address, name) {
         line();
     }
 }
@@ -180,7 +180,7 @@ fn report_hello(cluster: &Cluster, remote: &str, error: &HelloError) {
 async fn answer(stream: &mut Box<dyn crate::net::Stream>, status: Status) {
     let mut line = Vec::new();
     status.encode(&mut line);
-    let sent = stream.write_all(&line).await.is_ok();
+    let sent = stream.write_all(&line).await.is_ok() && stream.flush().await.is_ok();
     if sent && status != Status::Accepted {
         let _ = stream.shutdown().await;
     }

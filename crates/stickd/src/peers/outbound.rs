@@ -38,8 +38,11 @@ pub(super) async fn connect(
             let Some(session) = cluster
                 .handle_status(&connection, status, |session| connection.establish(session, remote, local))
             else {
-                let (section, peer) = (cluster.name(), connection.name.as_str());
-                warn!(section, peer, status = status.code(), "the peer refused: {}", explain(status));
+                // Accepted all the same when another session took the place of this attempt meanwhile.
+                if status != Status::Accepted {
+                    let (section, peer) = (cluster.name(), connection.name.as_str());
+                    warn!(section, peer, status = status.code(), "the peer refused: {}", explain(status));
+                }
                 return;
             };
             cluster.run(connection, session, stream, &received).await;

@@ -10,9 +10,9 @@ use tokio::time::timeout;
 
 use super::Context;
 use super::command::Session;
-use super::listener::Stream;
 use super::reply::Reply;
 use super::words::{commands, line_end};
+use crate::net::Stream;
 
 /// The answer to a line that does not fit.
 const LINE_TOO_LONG: &str = "The command line is too big for the buffer size. Please change tune.bufsize in the configuration to use a bigger command.\n";

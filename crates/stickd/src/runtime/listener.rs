@@ -7,15 +7,12 @@ use std::path::Path;
 
 use nix::unistd::{Group, User};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpSocket, UnixListener, lookup_host};
+use tokio::net::{TcpListener, UnixListener, lookup_host};
 
 use crate::config::address::Family;
 use crate::config::{Level, Owner, StatsSocket, address::Address};
+use crate::net::{self, Stream};
 use crate::unix_path::UnixPath;
-
-/// Connections that wait to be accepted, per socket.
-const BACKLOG: u32 = 128;
 
 /// Why a runtime socket cannot be opened. The configuration names the address; the message says what to do.
 #[derive(Debug, Error)]
@@ -62,19 +59,17 @@ enum Socket {
     Unix(UnixListener, UnixPath),
 }
 
-/// Either kind of connection.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
-
 impl Listener {
     /// Binds a socket. A Unix socket does not stand at its path before [`publish`](Self::publish).
-    pub(crate) async fn bind(config: &StatsSocket) -> Result<Self, BindError> {
+    pub(crate) async fn bind(config: &StatsSocket, shared: bool) -> Result<Self, BindError> {
         let name = config.address.to_string();
         let socket = match &config.address {
             Address::Unix(path) => bind_unix(config, path)?,
             address => {
                 let address = resolve(address).await?;
-                Socket::Tcp(bind_tcp(address).map_err(|error| BindError::Bind(name.clone(), error))?)
+                Socket::Tcp(
+                    net::listen_tcp(address, shared).map_err(|error| BindError::Bind(name.clone(), error))?,
+                )
             }
         };
         let address = match &socket {
@@ -129,14 +124,6 @@ async fn resolve(address: &Address) -> Result<SocketAddr, BindError> {
 }
 
 /// Shares the port with another process that listens there, so that it can be taken over.
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.set_reuseport(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
 fn bind_unix(config: &StatsSocket, path: &Path) -> Result<Socket, BindError> {
     let name = config.address.to_string();
     let (user, group) = owners(config)?;

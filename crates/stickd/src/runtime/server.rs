@@ -32,6 +32,8 @@ pub struct ServerOptions {
     pub max_connections: usize,
     /// Most bytes of a command line.
     pub max_line: usize,
+    /// Whether a process that is to be taken over may be listening at the same TCP addresses.
+    pub shared: bool,
 }
 
 impl From<&Global> for ServerOptions {
@@ -41,6 +43,7 @@ impl From<&Global> for ServerOptions {
             timeout: Duration::from_millis(global.stats_timeout.into()),
             max_connections: global.stats_max_connections as usize,
             max_line: global.bufsize as usize,
+            shared: false,
         }
     }
 }
@@ -61,7 +64,7 @@ impl Server {
     pub async fn bind(options: ServerOptions) -> Result<Self, BindError> {
         let mut listeners = Vec::new();
         for socket in &options.sockets {
-            listeners.push(Listener::bind(socket).await?);
+            listeners.push(Listener::bind(socket, options.shared).await?);
         }
         Ok(Self { listeners, options })
     }
@@ -185,7 +188,13 @@ mod tests {
     }
 
     fn options(sockets: Vec<StatsSocket>) -> ServerOptions {
-        ServerOptions { sockets, timeout: Duration::from_secs(10), max_connections: 10, max_line: 16384 }
+        ServerOptions {
+            sockets,
+            timeout: Duration::from_secs(10),
+            max_connections: 10,
+            max_line: 16384,
+            shared: false,
+        }
     }
 
     struct Running {
