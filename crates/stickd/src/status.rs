@@ -81,6 +81,8 @@ impl Context for Status {
             connections.extend(cluster.connections().into_values());
         }
         let live = Live::of(&connections);
+        let peer_listeners: usize =
+            daemon.clusters.iter().map(|cluster| cluster.config().local.listeners.len()).sum();
         let limits = &daemon.config.global;
         let sections = &daemon.config.sections;
         let dynamic_peers = sections.iter().filter_map(|section| section.dynamic_peers.as_ref());
@@ -99,7 +101,7 @@ impl Context for Status {
             node: limits.node.clone().unwrap_or_else(|| daemon.config.local_peer.clone()),
             description: limits.description.clone(),
             stopping: daemon.stopping.load(Ordering::Relaxed),
-            listeners: (limits.stats_sockets.len() + daemon.clusters.len()) as u32,
+            listeners: (limits.stats_sockets.len() + peer_listeners) as u32,
             active_peers: connections.len() as u32,
             connected_peers: connections
                 .iter()

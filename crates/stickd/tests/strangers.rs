@@ -104,7 +104,8 @@ fn an_unknown_peer_is_logged_once_a_minute() {
         assert_eq!(node.refused(format!("HAProxyS 2.1\nstickd\n{name} 1 1\n").as_bytes()), "504\n");
     }
     let lines = node.logged("refused an unknown peer");
-    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(lines.len(), 2, "one for each name: {lines:?}");
+    assert!(lines[1].contains("peer=\"somebody\""), "{lines:?}");
     for part in ["WARN", "127.0.0.1:", "peer=\"nobody\"", "section=\"p\"", "status=504"] {
         assert!(lines[0].contains(part), "{part}: {lines:?}");
     }
