@@ -347,6 +347,7 @@ impl Section {
         };
         match event {
             SessionEvent::LessonLearned { complete } => self.lesson_learned(place, session, *complete, now),
+            SessionEvent::LessonAbandoned => self.lesson_learned(place, session, false, now),
             SessionEvent::LessonTaught if self.peers[place].kind == PeerKind::Local => {
                 self.successor_taught(session);
             }

@@ -44,6 +44,8 @@ pub const SILENCE_WITHOUT_HEARTBEATS_MS: u64 = 10_000;
 /// A peer that is taught may be silent for this long, in ms.
 pub const SILENCE_IN_LESSON_MS: u64 = 60_000;
 
+/// A lesson is given up after this time without a definition or an update, in ms: the peer is alive but does not teach.
+const LESSON_PATIENCE_MS: u64 = 30_000;
 /// Events kept until they are polled; a flood of what causes them loses the rest.
 const MAX_EVENTS: usize = 256;
 
@@ -132,6 +134,8 @@ pub struct Session {
     started: Millis,
     last_received: Millis,
     last_sent: Millis,
+    /// When the running lesson brought something last.
+    last_taught: Option<Millis>,
     counters: Counters,
 }
 
@@ -187,6 +191,7 @@ impl Session {
             started: now,
             last_received: now,
             last_sent: now,
+            last_taught: None,
             counters: Counters::default(),
         }
     }
@@ -199,6 +204,7 @@ impl Session {
     /// Asks the peer for a lesson; poll for bytes afterwards.
     pub fn request_lesson(&mut self) {
         self.learner.learning = Learning::Running;
+        self.last_taught = None;
         self.due.request = true;
     }
 
@@ -212,6 +218,7 @@ impl Session {
             return Err(error);
         }
         self.last_received = now;
+        let before = self.learner.received;
         self.counters.bytes_received += input.len() as u64;
         let result = if self.partial.is_empty() {
             self.handle_messages(now, input).map(|taken| self.partial.extend_from_slice(&input[taken..]))
@@ -224,11 +231,26 @@ impl Session {
             })
         };
         self.learner.apply(now);
+        self.watch_lesson(now, before);
         result.map_err(|error| {
             self.error_due = Some(error.wire_error());
             self.failed = Some(error.into());
             error.into()
         })
+    }
+
+    /// Gives a lesson up that does not come. `before` is what had been received earlier.
+    fn watch_lesson(&mut self, now: Millis, before: Received) {
+        if self.learner.learning != Learning::Running {
+            return;
+        }
+        let last = self.last_taught.get_or_insert(now);
+        if self.learner.received != before {
+            *last = now;
+        } else if now.saturating_sub(*last) >= LESSON_PATIENCE_MS {
+            self.learner.learning = Learning::Over;
+            self.note(SessionEvent::LessonAbandoned);
+        }
     }
 
     /// Handles the complete messages in `bytes`; returns how many bytes they take.

@@ -12,6 +12,8 @@ pub enum SessionEvent {
         /// FINISHED or PARTIAL.
         complete: bool,
     },
+    /// The peer is alive, but its lesson did not come or broke off.
+    LessonAbandoned,
     /// The peer confirmed the lesson it got.
     LessonTaught,
     /// A table was made from the peer's definition.
@@ -48,6 +50,7 @@ impl fmt::Display for SessionEvent {
             Self::LessonLearned { complete: false } => {
                 f.write_str("the lesson ended as partial: the peer is not up to date itself")
             }
+            Self::LessonAbandoned => f.write_str("the peer does not teach: given up waiting for its lesson"),
             Self::LessonTaught => f.write_str("the peer confirmed its lesson"),
             Self::TableCreated { table } => write!(f, "table {table} was made from the peer's definition"),
             Self::TableIgnored { table, reason } => {

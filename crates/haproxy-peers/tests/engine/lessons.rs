@@ -364,3 +364,22 @@ fn a_peer_is_not_taught_what_it_told_in_this_session() {
     peer.control(&mut world, Control::ResyncRequest);
     assert_eq!(keys(peer.news(&mut world)), ["1 11", "2 33", "3 44"]);
 }
+
+/// A peer that is alive and does not teach must not keep this side from asking another.
+#[test]
+fn a_lesson_that_does_not_come_is_given_up() {
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("mute").peer("h").table(counters("t")));
+    let mut mute = Script::call(&mut world, node, "mute", "2.1");
+    assert_eq!(mute.news(&mut world), ["request"]);
+    let mut peer = Script::call(&mut world, node, "h", "2.1");
+    for second in 0..31 {
+        assert!(!peer.news(&mut world).contains(&"request".to_owned()), "after {second} s");
+        world.run(1_000);
+        mute.control(&mut world, Control::Heartbeat);
+        peer.control(&mut world, Control::Heartbeat);
+    }
+    assert_eq!(peer.news(&mut world), ["request"]);
+    peer.control(&mut world, Control::ResyncFinished);
+    assert!(world.nodes[node].section.is_up_to_date());
+}

@@ -302,7 +302,9 @@ impl Cluster {
     pub(super) fn handle_event(self: &Arc<Self>, connection: &Connection, event: &SessionEvent) {
         let (section, peer) = (self.name(), connection.name.as_str());
         match event {
-            SessionEvent::TableIgnored { .. } | SessionEvent::PeerReportsError { .. } => {
+            SessionEvent::TableIgnored { .. }
+            | SessionEvent::PeerReportsError { .. }
+            | SessionEvent::LessonAbandoned => {
                 warn!(section, peer, "{event}");
             }
             _ => info!(section, peer, "{event}"),
