@@ -174,3 +174,16 @@ async fn resolve(address: &Address) -> io::Result<SocketAddr> {
         Address::Unix(_) => Err(io::ErrorKind::InvalidInput.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_in_use_is_shared_by_those_that_take_over_only() {
+        let first = listen_tcp(SocketAddr::from(([127, 0, 0, 1], 0)), false).unwrap();
+        let address = first.local_addr().unwrap();
+        assert_eq!(listen_tcp(address, false).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        listen_tcp(address, true).unwrap();
+    }
+}

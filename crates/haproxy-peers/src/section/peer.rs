@@ -161,9 +161,8 @@ impl Peer {
             self.refused_2_1_at = Some(now);
             return 0;
         }
-        let pause = RECONNECT_MS << self.refusals.min(8);
         self.refusals = self.refusals.saturating_add(1);
-        pause.min(MAX_BACK_OFF_MS)
+        back_off(self.refusals)
     }
 
     /// Notes the answer to a probe, which was not 200: 2.1 is still refused, or something else is in the way.
@@ -181,8 +180,13 @@ impl Peer {
             self.malformed_in_a_row = 0;
             return 0;
         }
-        let pause = (RECONNECT_MS << self.malformed_in_a_row.min(8)).min(MAX_BACK_OFF_MS);
         self.malformed_in_a_row = self.malformed_in_a_row.saturating_add(1);
-        pause
+        back_off(self.malformed_in_a_row)
     }
+}
+
+/// The pause after so many failures in a row, in ms: doubled each time, up to a minute.
+fn back_off(failures: u32) -> u64 {
+    // More doublings than these are over the limit anyway, and must not overflow.
+    (RECONNECT_MS << failures.saturating_sub(1).min(8)).min(MAX_BACK_OFF_MS)
 }

@@ -17,6 +17,10 @@ const BATCH: usize = 512;
 /// Different tables that are reported once per session as unknown or in disagreement.
 const MAX_REPORTS: usize = 256;
 
+/// Update ids up to this far after a lesson's first one are of its first run; what the teacher learned itself has ids half a
+/// ring away (peers-protocol §12.2).
+const FIRST_RUN: u32 = 1 << 30;
+
 /// Where the lesson from this peer stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Learning {
@@ -90,7 +94,7 @@ impl Binding {
     fn note_lesson_id(&mut self, id: u32) {
         let (first, last) = *self.lesson_ids.get_or_insert((id, id));
         let distance = id.wrapping_sub(first);
-        if distance < 1 << 30 && distance > last.wrapping_sub(first) {
+        if distance < FIRST_RUN && distance > last.wrapping_sub(first) {
             self.lesson_ids = Some((first, id));
         }
     }

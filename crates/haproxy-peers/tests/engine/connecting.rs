@@ -166,3 +166,20 @@ fn the_view_tells_what_happened() {
     assert_eq!((session.learning, session.teaching, session.tables.len()), (true, false, 1));
     assert_eq!((session.tables[0].name.as_str(), session.tables[0].local_id), ("t", 1));
 }
+
+/// A peer may send the same malformed message again in each session.
+#[test]
+fn sessions_that_end_malformed_are_followed_by_attempts_with_back_off() {
+    let mut world = World::new(1);
+    world.scripted.push("h");
+    node(&mut world);
+    let mut pauses = Vec::new();
+    for _ in 0..4 {
+        let at = world.now;
+        let mut peer = Script::answer(&mut world, 70_000, "200");
+        pauses.push((world.now - at).div_ceil(1_000) - 1);
+        peer.say(&mut world, &[255, 0]);
+        assert!(peer.is_closed(&world));
+    }
+    assert_eq!(pauses, [0, 5, 10, 20], "in s");
+}

@@ -112,3 +112,49 @@ fn a_stopping_process_connects_to_no_remote_peer() {
     world.run(60_000);
     assert!(world.nodes[node].hellos.iter().skip(1).all(|hello| hello.contains("\nn\nn ")));
 }
+
+/// What a session still receives must be in the lesson, so all of them end before the successor is called.
+#[test]
+fn the_successor_is_called_when_the_last_session_has_ended() {
+    use haproxy_peers::{
+        Action, EndReason, Greeting, Hello, Limits, ProtocolVersion, Section, SectionConfig, TableSet,
+    };
+    let config = SectionConfig {
+        name: "p".into(),
+        local_name: "n".into(),
+        peers: vec![("h".into(), 0)],
+        max_dynamic_peers: 0,
+        tables: TableSet::new("p", [], None, None, 1).into(),
+        limits: Limits::default(),
+        expects_predecessor: false,
+        pid: 1,
+        seed: 1,
+    };
+    let calls_itself = |section: &mut Section| {
+        std::iter::from_fn(|| section.poll_action())
+            .any(|action| matches!(action, Action::Connect { name, .. } if name == "n"))
+    };
+    for ends in [true, false] {
+        let config = SectionConfig {
+            tables: config.tables.clone(),
+            name: "p".into(),
+            local_name: "n".into(),
+            peers: config.peers.clone(),
+            ..config
+        };
+        let mut section = Section::new(config, 0);
+        let (target, sender) = ("n".to_owned(), "h".to_owned());
+        let hello = Hello { version: ProtocolVersion::V2_1, target, sender, pid: 1, relative_pid: 1 };
+        let Greeting::Welcome { id, peer, .. } = section.greet(0, &hello, false) else { panic!("refused") };
+        section.stop(10);
+        assert!(!calls_itself(&mut section));
+        if ends {
+            section.session_ended(20, id, peer, &EndReason::Closed("stop"));
+        } else {
+            // One that does not end in time is not waited for.
+            assert_eq!(section.poll_timeout(), Some(1_010));
+            section.handle_timeout(1_010);
+        }
+        assert!(calls_itself(&mut section), "ends: {ends}");
+    }
+}

@@ -87,3 +87,19 @@ fn unknown_versions_are_refused_and_leading_zeros_are_not() {
         world.run(2);
     }
 }
+
+/// Only 502 says that 2.1 is refused; a peer that is busy may well speak it.
+#[test]
+fn a_probe_that_is_refused_for_another_reason_does_not_downgrade() {
+    for (status, next) in [("300", "2.1"), ("502", "2.0")] {
+        let (mut world, _) = world();
+        let node = start(&mut world);
+        Script::incoming(&mut world, 100).unwrap().close(&mut world);
+        let mut peer = Script::call(&mut world, node, "h", "2.0");
+        Script::answer(&mut world, 5_200, status);
+        assert_eq!(last_version(&world, node), "2.1");
+        peer.close(&mut world);
+        Script::incoming(&mut world, 2_100).unwrap();
+        assert_eq!(last_version(&world, node), next, "after {status}");
+    }
+}
