@@ -1,9 +1,12 @@
 //! Changes from a peer, gathered and applied together.
 
-use std::ops::Range;
+use std::hint::black_box;
+use std::ops::{AddAssign, Range};
 use std::sync::Arc;
 
-use crate::shard::{Common, Shard};
+use crate::shard::{Common, Shard, Touch};
+use crate::sought_key::SoughtKey;
+use crate::stamp::Stamp;
 use crate::{Lifetime, Millis, Origin, Table};
 
 /// The data word of a `server_key` that the update leaves as it is.
@@ -35,10 +38,37 @@ pub struct Applied {
     pub skipped: u64,
 }
 
+impl AddAssign for Applied {
+    fn add_assign(&mut self, more: Self) {
+        self.created += more.created;
+        self.updated += more.updated;
+        self.refused += more.refused;
+        self.skipped += more.skipped;
+    }
+}
+
+/// Changes of a full batch.
+const MAX_CHANGES: usize = 2048;
+/// Words of the rows of a full batch.
+const MAX_WORDS: usize = 1 << 16;
+/// Changes applied together at most, in one hold of a shard's lock.
+pub(crate) const GROUP: usize = 128;
+/// No row was found for a change yet.
+const NO_ROW: u32 = u32::MAX;
+
+/// What the changes of a group share while they are applied.
+struct Run {
+    origin: Origin,
+    precedence: Precedence,
+    now: Millis,
+    /// Places of the table taken for new entries.
+    places: u32,
+    applied: Applied,
+}
+
 struct Change {
     hash: u64,
     lifetime: Lifetime,
-    key: Range<u32>,
 }
 
 /// Changes for one table, reused from batch to batch so that nothing is allocated per change.
@@ -61,34 +91,43 @@ struct Change {
 pub struct Batch {
     common: Arc<Common>,
     changes: Vec<Change>,
-    keys: Vec<u8>,
+    /// For each change the key words of its row, then the data words, see [`Layout`](crate::Layout). Longer than the
+    /// changes take, so that nothing is cleared that is written anyway.
     words: Vec<u32>,
-    data_words: usize,
+    key_words: usize,
+    stride: usize,
+    /// The keys of a table whose keys do not stand in the rows, one after the other, and where each ends.
+    long_keys: Vec<u8>,
+    long_key_ends: Vec<usize>,
     /// Runs of data words to copy; never those of `server_key`, which `dictionary_offset` handles.
     columns: Vec<Range<usize>>,
     dictionary_offset: Option<usize>,
     strings: Vec<Arc<str>>,
-    /// Rows found in the first pass over a shard's changes, reused.
-    found: Vec<(u32, Option<u32>)>,
+    /// The changes in the order of their shards, and where each shard's begin, see
+    /// [`order_by_shard`](Self::order_by_shard).
     order: Vec<u32>,
+    starts: Vec<u32>,
 }
 
 impl Batch {
     /// An empty batch for a table; it can be applied to that table only.
     pub fn new(table: &Table) -> Self {
         let common = Arc::clone(table.common());
-        let data_words = common.layout.data_words();
+        let key_words = if common.layout.key_is_inline() { common.layout.key_words() } else { 0 };
+        let stride = key_words + common.layout.data_words();
         Self {
             common,
             changes: Vec::new(),
-            keys: Vec::new(),
             words: Vec::new(),
-            data_words,
+            key_words,
+            stride,
+            long_keys: Vec::new(),
+            long_key_ends: Vec::new(),
             columns: Vec::new(),
             dictionary_offset: None,
             strings: Vec::new(),
-            found: Vec::new(),
             order: Vec::new(),
+            starts: Vec::new(),
         }
     }
 
@@ -100,7 +139,8 @@ impl Batch {
         self.dictionary_offset = None;
         let dictionary = self.common.layout.dictionary_offset();
         for range in columns {
-            let range = range.start.min(self.data_words)..range.end.min(self.data_words);
+            let data_words = self.stride - self.key_words;
+            let range = range.start.min(data_words)..range.end.min(data_words);
             if dictionary.is_some_and(|offset| range == (offset..offset + 1)) {
                 self.dictionary_offset = dictionary;
                 continue;
@@ -112,31 +152,40 @@ impl Batch {
         }
     }
 
-    /// Adds a change of the entry with this canonical key and returns its data words, all zero, to be filled.
+    /// Adds a change of the entry with this canonical key and returns its data words. The caller fills those of
+    /// [`set_columns`](Self::set_columns); what they hold before is anything, and so are the others after.
     ///
     /// The word of `server_key` is set to "leave as it is"; see [`Batch::set_string`].
+    ///
+    /// # Panics
+    /// When the key is longer than the table's key type allows.
     #[inline]
     pub fn push(&mut self, key: &[u8], lifetime: Lifetime) -> &mut [u32] {
-        let start = self.keys.len() as u32;
-        self.keys.extend_from_slice(key);
-        self.changes.push(Change {
-            hash: self.common.hash(key),
-            lifetime,
-            key: start..self.keys.len() as u32,
-        });
-        let start = self.words.len();
-        self.words.resize(start + self.data_words, 0);
-        if let Some(offset) = self.dictionary_offset {
-            self.words[start + offset] = KEEP_STRING;
+        let start = self.changes.len() * self.stride;
+        if self.words.len() < start + self.stride {
+            self.words.resize((start + self.stride) * 2, 0);
         }
-        &mut self.words[start..]
+        let row = &mut self.words[start..start + self.stride];
+        let (key_words, data) = row.split_at_mut(self.key_words);
+        let hash = if self.common.layout.key_is_inline() {
+            self.common.layout.pad_key(key_words, key);
+            self.common.hash(SoughtKey::Words(key_words))
+        } else {
+            self.long_keys.extend_from_slice(key);
+            self.long_key_ends.push(self.long_keys.len());
+            self.common.hash(SoughtKey::Long(key))
+        };
+        self.changes.push(Change { hash, lifetime });
+        if let Some(offset) = self.dictionary_offset {
+            data[offset] = KEEP_STRING;
+        }
+        data
     }
 
     /// Takes the last change back: its values turned out malformed.
     pub fn pop(&mut self) {
-        if let Some(change) = self.changes.pop() {
-            self.keys.truncate(change.key.start as usize);
-            self.words.truncate(self.words.len() - self.data_words);
+        if self.changes.pop().is_some() && self.long_key_ends.pop().is_some() {
+            self.long_keys.truncate(self.long_key_ends.last().copied().unwrap_or(0));
         }
     }
 
@@ -150,21 +199,21 @@ impl Batch {
             self.strings.push(Arc::clone(string));
             self.strings.len() - 1
         });
-        if let Some(start) = self.words.len().checked_sub(self.data_words) {
-            self.words[start + offset] = index as u32;
+        if let Some(last) = self.changes.len().checked_sub(1) {
+            self.words[last * self.stride + self.key_words + offset] = index as u32;
         }
-    }
-
-    /// The data words of the last change.
-    #[inline]
-    pub fn last_words(&mut self) -> &mut [u32] {
-        let start = self.words.len().saturating_sub(self.data_words);
-        &mut self.words[start..]
     }
 
     /// Number of changes.
     pub fn len(&self) -> usize {
         self.changes.len()
+    }
+
+    /// Whether it is time to apply the batch: there are enough changes to gain from having them together, and more would
+    /// only take more memory (256 KiB for the rows, and the keys that do not stand in rows).
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.changes.len() >= MAX_CHANGES || self.changes.len() * self.stride >= MAX_WORDS
     }
 
     /// Whether there are no changes.
@@ -176,79 +225,98 @@ impl Batch {
         Arc::ptr_eq(&self.common, common)
     }
 
-    /// Orders the changes by shard, keeping their order within each.
-    pub(crate) fn order_by_shard(&mut self, shard_of: impl Fn(u64) -> usize) {
-        self.order.clear();
-        self.order.extend(0..self.changes.len() as u32);
-        let changes = &self.changes;
-        self.order.sort_unstable_by_key(|&index| (shard_of(changes[index as usize].hash), index));
-    }
-
-    /// The shard of the change at `place` in the order, and where the next shard's changes begin.
-    pub(crate) fn group(&self, place: usize, shard_of: impl Fn(u64) -> usize) -> Option<(usize, usize)> {
-        let shard_at = |place: usize| Some(shard_of(self.changes[*self.order.get(place)? as usize].hash));
-        let shard = shard_at(place)?;
-        let mut end = place + 1;
-        while shard_at(end) == Some(shard) {
-            end += 1;
+    /// Orders the changes by their shards, of which there are `shards`, and keeps their order within each.
+    pub(crate) fn order_by_shard(&mut self, shards: usize, shard_of: impl Fn(u64) -> usize) {
+        // Counts, then where each shard's changes begin, then, as they are put there, where they end.
+        self.starts.clear();
+        self.starts.resize(shards, 0);
+        for change in &self.changes {
+            self.starts[shard_of(change.hash)] += 1;
         }
-        Some((shard, end))
+        let mut next = 0;
+        for start in &mut self.starts {
+            next += std::mem::replace(start, next);
+        }
+        self.order.resize(self.changes.len(), 0);
+        for (index, change) in self.changes.iter().enumerate() {
+            let place = &mut self.starts[shard_of(change.hash)];
+            self.order[*place as usize] = index as u32;
+            *place += 1;
+        }
     }
 
-    /// Applies the changes at these places of the order to their shard: first finds all rows, so that the loads overlap,
-    /// then writes them.
+    /// The places of a shard's changes in the order.
+    pub(crate) fn of_shard(&self, shard: usize) -> Range<usize> {
+        let start = shard.checked_sub(1).map_or(0, |before| self.starts[before]);
+        start as usize..self.starts[shard] as usize
+    }
+
+    /// Applies the changes at these places of the order to their shard.
+    ///
+    /// A large table is in no cache, so that every change would wait for memory several times, one wait after the other.
+    /// Therefore all buckets of the index are loaded first, then all rows: loads that do not depend on each other overlap.
     pub(crate) fn apply_group(
-        &mut self,
+        &self,
         places: Range<usize>,
         shard: &mut Shard,
         origin: Origin,
         precedence: Precedence,
         now: Millis,
     ) -> Applied {
-        let mut found = std::mem::take(&mut self.found);
-        found.clear();
-        for &index in &self.order[places] {
-            let change = &self.changes[index as usize];
-            found.push((index, shard.find(&self.common, change.hash, self.key(change))));
+        let group = &self.order[places];
+        debug_assert!(group.len() <= GROUP);
+        let hash = |index: u32| self.changes[index as usize].hash;
+        black_box(group.iter().fold(0, |sum, &index| sum ^ shard.touch_index(hash(index))));
+        let mut candidates = [NO_ROW; GROUP];
+        for (candidate, &index) in candidates.iter_mut().zip(group) {
+            *candidate = shard.candidate(hash(index)).unwrap_or(NO_ROW);
         }
-        let mut applied = Applied::default();
-        for &(index, row) in &found {
-            self.apply_change(index, row, shard, (origin, precedence), now, &mut applied);
+        let candidates = &candidates[..group.len()];
+        let known = candidates.iter().filter(|&&row| row != NO_ROW);
+        let unknown = group.len() - known.clone().count();
+        black_box(known.fold(0, |sum, &row| sum ^ shard.touch_row(row)));
+        let mut run = Run {
+            origin,
+            precedence,
+            now,
+            places: self.common.take_places(unknown as u32),
+            applied: Applied::default(),
+        };
+        for (&candidate, &index) in candidates.iter().zip(group) {
+            self.apply_change(index as usize, candidate, shard, &mut run);
         }
-        self.found = found;
-        applied
+        if run.places > 0 {
+            self.common.give_places_back(run.places);
+        }
+        run.applied
     }
 
-    fn apply_change(
-        &self,
-        index: u32,
-        row: Option<u32>,
-        shard: &mut Shard,
-        (origin, precedence): (Origin, Precedence),
-        now: Millis,
-        applied: &mut Applied,
-    ) {
-        let change = &self.changes[index as usize];
+    #[inline]
+    fn apply_change(&self, index: usize, candidate: u32, shard: &mut Shard, run: &mut Run) {
+        let Run { origin, precedence, now, ref mut places, ref mut applied } = *run;
+        let change = &self.changes[index];
         let common = &*self.common;
-        // An insertion earlier in the batch may have purged the row, or added it for the same key.
-        let row = match row {
-            Some(row)
-                if !shard.stamp(row).is_free() && shard.key(&common.layout, row) == self.key(change) =>
-            {
-                Some(row)
-            }
-            _ => shard.find(common, change.hash, self.key(change)),
+        let words = &self.words[index * self.stride..(index + 1) * self.stride];
+        let (key, data) = words.split_at(self.key_words);
+        let touch =
+            Touch { origin, of_lesson: precedence == Precedence::FillGaps, lifetime: change.lifetime, now };
+        let may_change = |stamp: Stamp| match precedence {
+            Precedence::Newest => true,
+            Precedence::FillGaps => stamp.origin() == origin,
+            Precedence::Repeated => stamp.origin() == origin || stamp.is_of_lesson(),
         };
+        if candidate != NO_ROW && self.is_plain() {
+            let write = |to: &mut [u32]| self.write_columns(data, to);
+            if let Some(changed) = shard.change_live(common, candidate, key, &touch, may_change, write) {
+                *(if changed { &mut applied.updated } else { &mut applied.skipped }) += 1;
+                return;
+            }
+        }
+        // Changes before this one may have moved things: the row may be gone, or there only now.
+        let key = self.key(index, key);
+        let row = shard.find(common, change.hash, key);
         let live = row.filter(|&row| shard.is_live(common, row, now));
-        let is_kept = |row| {
-            let stamp = shard.stamp(row);
-            match precedence {
-                Precedence::Newest => false,
-                Precedence::FillGaps => stamp.origin() != origin,
-                Precedence::Repeated => stamp.origin() != origin && !stamp.is_of_lesson(),
-            }
-        };
-        if live.is_some_and(is_kept) {
+        if live.is_some_and(|row| !may_change(shard.stamp(row))) {
             applied.skipped += 1;
             return;
         }
@@ -268,7 +336,7 @@ impl Batch {
                 over
             }
             (None, None) => {
-                let Some(row) = shard.insert(common, change.hash, self.key(change), now) else {
+                let Some(row) = shard.insert(common, change.hash, key, places, now) else {
                     applied.refused += 1;
                     return;
                 };
@@ -276,40 +344,58 @@ impl Batch {
                 row
             }
         };
-        self.write(index, row, shard);
-        shard.touch(common, row, origin, change.lifetime, now);
-        if precedence == Precedence::FillGaps {
-            shard.note_lesson(row);
+        self.write(data, row, shard);
+        shard.touch(common, row, &touch);
+    }
+
+    /// Whether keys and data are nothing but words.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        self.key_words > 0 && self.dictionary_offset.is_none()
+    }
+
+    #[inline]
+    fn write_columns(&self, from: &[u32], to: &mut [u32]) {
+        for range in &self.columns {
+            copy(&from[range.clone()], &mut to[range.clone()]);
         }
     }
 
     #[inline]
-    fn write(&self, index: u32, row: u32, shard: &mut Shard) {
-        let start = index as usize * self.data_words;
-        let from = &self.words[start..start + self.data_words];
-        let key_words = self.common.layout.key_words();
-        let to = &mut shard.rows.row_mut(row)[key_words..];
-        for range in &self.columns {
-            to[range.clone()].copy_from_slice(&from[range.clone()]);
-        }
+    fn write(&self, from: &[u32], row: u32, shard: &mut Shard) {
+        let layout = &self.common.layout;
+        self.write_columns(from, shard.data_mut(layout, row));
         let Some(offset) = self.dictionary_offset else { return };
         if let Some(string) = self.strings.get(from[offset] as usize) {
             let id = shard.dictionary.acquire(string);
-            let old = std::mem::replace(&mut shard.rows.row_mut(row)[key_words + offset], id);
+            let old = std::mem::replace(&mut shard.data_mut(layout, row)[offset], id);
             shard.dictionary.release(old);
         }
     }
 
-    fn key(&self, change: &Change) -> &[u8] {
-        &self.keys[change.key.start as usize..change.key.end as usize]
+    #[inline]
+    fn key<'a>(&'a self, index: usize, words: &'a [u32]) -> SoughtKey<'a> {
+        if self.key_words > 0 {
+            return SoughtKey::Words(words);
+        }
+        let start = index.checked_sub(1).map_or(0, |before| self.long_key_ends[before]);
+        SoughtKey::Long(&self.long_keys[start..self.long_key_ends[index]])
     }
 
     /// Forgets all changes, keeps the memory and the columns.
     pub fn clear(&mut self) {
         self.changes.clear();
-        self.keys.clear();
-        self.words.clear();
+        self.long_keys.clear();
+        self.long_key_ends.clear();
         self.strings.clear();
+    }
+}
+
+/// Copies a few words: a loop, as a call would cost more.
+#[inline]
+fn copy(from: &[u32], to: &mut [u32]) {
+    for (from, to) in from.iter().zip(to) {
+        *to = *from;
     }
 }
 

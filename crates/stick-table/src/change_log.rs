@@ -3,7 +3,7 @@
 use crate::stamp::{Origin, Stamp};
 
 /// Most row numbers the ring of one shard keeps. Small in tests, so that readers fall behind it.
-const MAX_RING: usize = if cfg!(test) { 8 } else { 1 << 16 };
+const MAX_RING: usize = if cfg!(test) { 8 } else { 1 << 14 };
 /// Fewest, so that tiny tables do not fall back to scans.
 const MIN_RING: usize = if cfg!(test) { 2 } else { 64 };
 /// Position of a live reader that is not there.

@@ -1,60 +1,111 @@
 //! Rows of equal width in blocks, so that growth never copies and never doubles memory.
 
-/// Rows per block. A block is allocated zeroed, so its memory is committed only as rows are used.
-const ROWS_PER_CHUNK: usize = 4096;
+use crate::pages::Page;
 
-/// A growing array of rows, `stride` elements each.
-pub(crate) struct Chunks<T> {
-    chunks: Vec<Box<[T]>>,
+/// Most words of a block: 64 KiB.
+const MAX_WORDS: usize = 1 << 14;
+
+/// A growing array of rows, `stride` words each. Rows not yet written are zero.
+pub(crate) struct Chunks {
+    pages: Vec<Page>,
     stride: usize,
-    rows_per_chunk: usize,
+    /// Logarithm of the rows of a block.
+    shift: u32,
 }
 
-impl<T: Copy + Default> Chunks<T> {
+impl Chunks {
     /// An empty array for at most `rows` rows; a small table gets blocks of its own size.
     pub(crate) fn new(stride: usize, rows: u32) -> Self {
-        let rows_per_chunk = (rows as usize).next_power_of_two().min(ROWS_PER_CHUNK);
-        Self { chunks: Vec::new(), stride, rows_per_chunk }
+        let fitting = (MAX_WORDS / stride).max(1).ilog2();
+        let wanted = rows.max(1).checked_next_power_of_two().map_or(u32::BITS, u32::ilog2);
+        Self { pages: Vec::new(), stride, shift: fitting.min(wanted) }
     }
 
-    /// Makes room for row `row`; new rows are all default.
+    /// Makes room for row `row`.
+    #[inline]
     pub(crate) fn reserve(&mut self, row: u32) {
-        while self.chunks.len() * self.rows_per_chunk <= row as usize {
-            self.chunks.push(vec![T::default(); self.stride * self.rows_per_chunk].into_boxed_slice());
+        if self.pages.len() <= (row >> self.shift) as usize {
+            self.grow(row);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, row: u32) {
+        while self.pages.len() <= (row >> self.shift) as usize {
+            self.pages.push(Page::new(self.stride << self.shift));
         }
     }
 
     #[inline]
     fn place(&self, row: u32) -> (usize, usize) {
         let row = row as usize;
-        // A power of two, so the divisions are shifts.
-        let shift = self.rows_per_chunk.trailing_zeros();
-        (row >> shift, (row & (self.rows_per_chunk - 1)) * self.stride)
+        (row >> self.shift, (row & ((1 << self.shift) - 1)) * self.stride)
     }
 
     #[inline]
-    pub(crate) fn row(&self, row: u32) -> &[T] {
-        let (chunk, start) = self.place(row);
-        &self.chunks[chunk][start..start + self.stride]
+    pub(crate) fn row(&self, row: u32) -> &[u32] {
+        let (page, start) = self.place(row);
+        &self.pages[page][start..start + self.stride]
     }
 
     #[inline]
-    pub(crate) fn row_mut(&mut self, row: u32) -> &mut [T] {
-        let (chunk, start) = self.place(row);
-        &mut self.chunks[chunk][start..start + self.stride]
+    pub(crate) fn row_mut(&mut self, row: u32) -> &mut [u32] {
+        let (page, start) = self.place(row);
+        &mut self.pages[page][start..start + self.stride]
     }
 
-    /// The first element of a row: the value of a column that is one element wide.
+    /// The first word of a row: the value of a column that is one word wide.
     #[inline]
-    pub(crate) fn get(&self, row: u32) -> T {
-        let (chunk, start) = self.place(row);
-        self.chunks[chunk][start]
+    pub(crate) fn get(&self, row: u32) -> u32 {
+        let (page, start) = self.place(row);
+        self.pages[page][start]
     }
 
-    /// Sets the first element of a row.
+    /// Loads all of a row: its first and its last word, combined.
     #[inline]
-    pub(crate) fn set(&mut self, row: u32, value: T) {
-        let (chunk, start) = self.place(row);
-        self.chunks[chunk][start] = value;
+    pub(crate) fn edges(&self, row: u32) -> u32 {
+        let (page, start) = self.place(row);
+        let page = &self.pages[page];
+        page[start] ^ page[start + self.stride - 1]
+    }
+
+    /// Sets the first word of a row.
+    #[inline]
+    pub(crate) fn set(&mut self, row: u32, value: u32) {
+        let (page, start) = self.place(row);
+        self.pages[page][start] = value;
+    }
+
+    /// The words from row `row` to the end of its block, but at most those of `limit` rows.
+    #[inline]
+    pub(crate) fn run(&self, row: u32, limit: u32) -> &[u32] {
+        let (page, start) = self.place(row);
+        let rest = &self.pages[page][start..];
+        &rest[..rest.len().min(limit as usize * self.stride)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_stand_apart_over_blocks() {
+        let mut chunks = Chunks::new(5, u32::MAX);
+        let per_block = 1 << chunks.shift;
+        assert_eq!(per_block, 2048, "as many as fit 64 KiB, a power of two");
+        for row in 0..2 * per_block {
+            chunks.reserve(row);
+            chunks.row_mut(row).fill(row);
+        }
+        assert_eq!(chunks.pages.len(), 2);
+        for row in 0..2 * per_block {
+            assert_eq!(chunks.row(row), [row; 5]);
+        }
+        assert_eq!(chunks.run(per_block - 2, 9).len(), 10, "a run ends with its block");
+        assert_eq!(
+            chunks.run(per_block, 3),
+            [[per_block; 5], [per_block + 1; 5], [per_block + 2; 5]].concat()
+        );
     }
 }

@@ -37,7 +37,7 @@ impl<'a> EntryRef<'a> {
     /// The data words, laid out by [`Table::layout`](crate::Table::layout).
     #[inline]
     pub fn words(&self) -> &'a [u32] {
-        &self.shard.rows.row(self.row)[self.common.layout.key_words()..]
+        self.shard.data(&self.common.layout, self.row)
     }
 
     /// The value of one element; `None` when the table does not store it.
@@ -114,8 +114,8 @@ impl<'a> EntryMut<'a> {
     /// The value of one element; `None` when the table does not store it.
     pub fn value(&self, data_type: DataType, element: u32) -> Option<Value> {
         let offset = self.common.layout.offset(data_type, element)?;
-        let start = self.common.layout.key_words() + offset;
-        Some(read_value(self.shard, data_type.storage(), &self.shard.rows.row(self.row)[start..]))
+        let data = self.shard.data(&self.common.layout, self.row);
+        Some(read_value(self.shard, data_type.storage(), &data[offset..]))
     }
 
     /// Stores one element; `false` when the table does not store it or the value is of another storage.
@@ -124,14 +124,14 @@ impl<'a> EntryMut<'a> {
         if value.storage() != data_type.storage() {
             return false;
         }
-        let start = self.common.layout.key_words() + offset;
+        let layout = &self.common.layout;
         if let Value::Dictionary(string) = value {
             let id = string.as_ref().map_or(0, |string| self.shard.dictionary.acquire(string));
-            let old = std::mem::replace(&mut self.shard.rows.row_mut(self.row)[start], id);
+            let old = std::mem::replace(&mut self.shard.data_mut(layout, self.row)[offset], id);
             self.shard.dictionary.release(old);
             return true;
         }
-        let words = &mut self.shard.rows.row_mut(self.row)[start..];
+        let words = &mut self.shard.data_mut(layout, self.row)[offset..];
         match *value {
             Value::Signed(number) => words[0] = number.cast_unsigned(),
             Value::Unsigned(number) => words[0] = number,

@@ -5,11 +5,14 @@ use crate::{Column, DataType, KeyType, TableDefinition};
 /// Keys of up to this many bytes stand in the row; longer key types put a handle there.
 const INLINE_KEY_BYTES: usize = 64;
 
-/// The fixed layout of a table's rows, in 32-bit words: the key, then the elements of each stored data type in the
-/// order of the types' numbers.
+/// Words of a row's [stamp](crate::stamp::Stamp).
+pub(crate) const STAMP_WORDS: usize = 2;
+
+/// The fixed layout of a table's rows, in 32-bit words: when the row changed, the key, then the elements of each stored
+/// data type in the order of the types' numbers. All that an update needs to look at stands together.
 ///
 /// ```text
-/// | key, zero padded, or the handle of a long key | server_id | gpc0 | tick current previous | … |
+/// | stamp (2) | key, zero padded, or the handle of a long key | server_id | gpc0 | tick current previous | … |
 /// ```
 #[derive(Clone, Debug)]
 pub struct Layout {
@@ -61,38 +64,48 @@ impl Layout {
         self.key_words
     }
 
+    /// Where the data words of a row begin.
+    #[inline]
+    pub(crate) fn data_start(&self) -> usize {
+        STAMP_WORDS + self.key_words
+    }
+
     pub(crate) fn stride(&self) -> usize {
-        self.key_words + self.data_words
+        self.data_start() + self.data_words
+    }
+
+    /// The key words of a row.
+    #[inline]
+    pub(crate) fn key_of<'a>(&self, row: &'a [u32]) -> &'a [u32] {
+        &row[STAMP_WORDS..self.data_start()]
     }
 
     pub(crate) fn key_is_inline(&self) -> bool {
         self.key_type.max_bytes() <= INLINE_KEY_BYTES
     }
 
-    /// Writes a canonical key that is kept in the row.
-    pub(crate) fn write_inline_key(&self, row: &mut [u32], key: &[u8]) {
-        let bytes = bytemuck::cast_slice_mut::<u32, u8>(&mut row[..self.key_words]);
+    /// Writes a canonical key into the key words of a row that keeps it inside. No longer than the key type allows.
+    #[inline]
+    pub(crate) fn pad_key(&self, words: &mut [u32], key: &[u8]) {
+        if let ([word], &[a, b, c, d]) = (&mut *words, key) {
+            *word = u32::from_ne_bytes([a, b, c, d]);
+            return;
+        }
+        let bytes = bytemuck::cast_slice_mut::<u32, u8>(words);
         bytes[..key.len()].copy_from_slice(key);
         bytes[key.len()..].fill(0);
     }
 
-    /// The canonical key of a row that keeps its key inside. A string has no NUL, so it ends where the padding begins.
+    /// The canonical key in the key words of a row that keeps it inside. A string has no NUL, so it ends where the padding
+    /// begins.
     #[inline]
-    pub(crate) fn inline_key<'a>(&self, row: &'a [u32]) -> &'a [u8] {
-        let bytes = &bytemuck::cast_slice::<u32, u8>(&row[..self.key_words])[..self.key_type.max_bytes()];
+    pub(crate) fn padded_key<'a>(&self, words: &'a [u32]) -> &'a [u8] {
+        let bytes = &bytemuck::cast_slice::<u32, u8>(words)[..self.key_type.max_bytes()];
         if self.key_type.is_fixed() {
             return bytes;
         }
         let padding = bytes.iter().rev().take_while(|&&byte| byte == 0).count();
         &bytes[..bytes.len() - padding]
-    }
-
-    /// Whether the row keeps this canonical key inside; cheaper than comparing with [`inline_key`](Self::inline_key).
-    #[inline]
-    pub(crate) fn inline_key_is(&self, row: &[u32], key: &[u8]) -> bool {
-        let bytes = bytemuck::cast_slice::<u32, u8>(&row[..self.key_words]);
-        bytes[..key.len()] == *key
-            && bytes.get(key.len()).is_none_or(|&after| after == 0 || self.key_type.is_fixed())
     }
 }
 
@@ -108,7 +121,7 @@ mod tests {
                 definition.with_column(column.parse().unwrap()).unwrap()
             });
         let layout = Layout::new(&definition);
-        assert_eq!(layout.stride(), 4 + 1 + 2 + 3 + 6);
+        assert_eq!(layout.stride(), 2 + 4 + 1 + 2 + 3 + 6);
         assert_eq!(layout.offset(DataType::ServerId, 0), Some(0));
         assert_eq!(layout.offset(DataType::BytesInCnt, 0), Some(1));
         assert_eq!(layout.offset(DataType::Gpt, 2), Some(5));
@@ -120,17 +133,17 @@ mod tests {
     #[test]
     fn inline_keys_come_back() {
         let layout = Layout::new(&TableDefinition::new("t", KeyType::String { max_len: 6 }, 1));
-        let mut row = [u32::MAX; 2];
+        let mut words = [u32::MAX; 2];
         for key in [&b""[..], b"a", b"abcd", b"abcdef"] {
-            layout.write_inline_key(&mut row, key);
-            assert_eq!(layout.inline_key(&row), key);
-            assert!(layout.inline_key_is(&row, key));
-            assert!(!layout.inline_key_is(&row, b"b"));
+            layout.pad_key(&mut words, key);
+            assert_eq!(layout.padded_key(&words), key);
         }
-        assert!(!layout.inline_key_is(&row, b"abcde"), "a longer key is another key");
         let binary = Layout::new(&TableDefinition::new("t", KeyType::Binary { len: 3 }, 1));
-        let mut row = [0];
-        binary.write_inline_key(&mut row, &[1, 0, 0]);
-        assert_eq!(binary.inline_key(&row), [1, 0, 0]);
+        let mut words = [u32::MAX];
+        binary.pad_key(&mut words, &[1, 0, 0]);
+        assert_eq!(binary.padded_key(&words), [1, 0, 0]);
+        let integer = Layout::new(&TableDefinition::new("t", KeyType::Integer, 1));
+        integer.pad_key(&mut words, &[1, 2, 3, 4]);
+        assert_eq!(integer.padded_key(&words), [1, 2, 3, 4]);
     }
 }

@@ -53,8 +53,11 @@ pub use layout::Layout;
 mod change_log;
 mod chunks;
 mod dictionary;
+mod index;
 mod long_keys;
+mod pages;
 mod shard;
+mod sought_key;
 
 pub mod units;
 

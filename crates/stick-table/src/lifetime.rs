@@ -16,8 +16,8 @@ pub enum Lifetime {
 /// A deadline on the low 32 bits of the table's clock: wraps, compared by distance. An entry is gone from the moment
 /// of its deadline on. In a table without `expire` the column holds the time of the last touch, to order the purge.
 #[inline]
-pub(crate) fn is_over(deadline: u32, now: Millis) -> bool {
-    deadline.wrapping_sub(now as u32).cast_signed() <= 0
+pub(crate) fn is_over(deadline: u32, now: u32) -> bool {
+    deadline.wrapping_sub(now).cast_signed() <= 0
 }
 
 /// Remaining ms to a deadline, 0 when it is over.

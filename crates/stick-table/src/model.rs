@@ -63,6 +63,12 @@ struct Model {
     now: Millis,
 }
 
+/// When an entry ends: never at a time whose low 32 bits are 0, which mark a free row.
+fn end(now: Millis, left: u32) -> Millis {
+    let end = now + u64::from(left);
+    if end as u32 == 0 { end + 1 } else { end }
+}
+
 fn key(number: u8) -> Vec<u8> {
     vec![10, 0, number, number]
 }
@@ -93,7 +99,7 @@ impl Model {
             entry.set(DataType::Gpc0, 0, &Value::Unsigned(value))
         });
         assert_eq!(set, Ok(true));
-        self.twin.insert(key(number), Entry { value, end: self.now + u64::from(EXPIRE), local: true });
+        self.twin.insert(key(number), Entry { value, end: end(self.now, EXPIRE), local: true });
         for reader in &mut self.readers {
             reader.owed.insert(key(number));
         }
@@ -109,7 +115,7 @@ impl Model {
                 Lifetime::Exactly(ms) => ms.min(EXPIRE),
                 _ => EXPIRE,
             };
-            let end = self.now + u64::from(left);
+            let end = end(self.now, left);
             let before = self.twin.insert(key(number), Entry { value, end, local: false });
             if before.is_none_or(|before| before.end <= self.now) {
                 // A local change dies with its entry; on a living one it must not be hidden by a learned one.

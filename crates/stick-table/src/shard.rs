@@ -4,23 +4,28 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 
 use crate::change_log::ChangeLog;
 use crate::chunks::Chunks;
 use crate::dictionary::Dictionary;
-use crate::layout::Layout;
+use crate::index::{Index, MAX_ROWS};
+use crate::layout::{Layout, STAMP_WORDS};
 use crate::lifetime::{self, Lifetime};
 use crate::long_keys::LongKeys;
+use crate::sought_key::{SoughtKey, same};
 use crate::stamp::{Origin, Stamp};
 use crate::{Millis, TableDefinition};
 
-/// End of the list of free rows, which is threaded through their first words.
+/// End of the list of free rows, which is threaded through the first word of their keys.
 const NO_ROW: u32 = u32::MAX;
+/// What the deadline of a free row is.
+const NO_DEADLINE: u32 = 0;
 /// Rows looked at to find one to purge.
 const PURGE_SAMPLE: u32 = 64;
 /// Rows looked at before a full table gives up on finding any entry to purge.
 const PURGE_LIMIT: u32 = 4096;
+/// Deadlines looked at together by the sweep: most often none of them is over.
+const SWEEP_BLOCK: usize = 64;
 
 /// What all shards of a table share.
 pub(crate) struct Common {
@@ -38,9 +43,13 @@ impl Common {
     }
 
     #[inline]
-    pub(crate) fn hash(&self, key: &[u8]) -> u64 {
+    pub(crate) fn hash(&self, key: SoughtKey<'_>) -> u64 {
         let mut hasher = self.hasher.build_hasher();
-        hasher.write(key);
+        match key {
+            SoughtKey::Words(&[word]) => hasher.write_u32(word),
+            SoughtKey::Words(words) => hasher.write(bytemuck::cast_slice(words)),
+            SoughtKey::Long(key) => hasher.write(key),
+        }
         hasher.finish()
     }
 
@@ -48,43 +57,66 @@ impl Common {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Takes one of the table's places; `false` when all are taken.
-    fn take_place(&self) -> bool {
+    /// Takes up to `wanted` of the table's places; returns how many.
+    pub(crate) fn take_places(&self, wanted: u32) -> u32 {
         let size = self.definition.size;
-        self.used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| (used < size).then_some(used + 1))
-            .is_ok()
+        let take = |used: u32| Some(used + wanted.min(size.saturating_sub(used)));
+        match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+            Ok(used) | Err(used) => wanted.min(size.saturating_sub(used)),
+        }
     }
 
-    fn give_place_back(&self) {
-        self.used.fetch_sub(1, Ordering::Relaxed);
+    /// Gives places back that were not needed.
+    pub(crate) fn give_places_back(&self, places: u32) {
+        self.used.fetch_sub(places, Ordering::Relaxed);
     }
 
-    /// The deadline of an entry that is touched now; the touch time itself when entries do not expire.
+    /// The deadline of an entry that is touched now; the touch time itself when entries do not expire. Never that of a
+    /// free row: an entry lives 1 ms longer once in 49 days.
     #[inline]
     pub(crate) fn deadline(&self, lifetime: Lifetime, old: u32, now: Millis) -> u32 {
         let now = now as u32;
-        match (self.definition.expire, lifetime) {
+        let deadline = match (self.definition.expire, lifetime) {
             (None, _) => now,
             (Some(expire), Lifetime::Restart) => now.wrapping_add(expire),
             (Some(expire), Lifetime::Exactly(ms)) => now.wrapping_add(ms.min(expire)),
             (Some(_), Lifetime::Keep) => old,
-        }
+        };
+        if deadline == NO_DEADLINE { 1 } else { deadline }
     }
 
     #[inline]
     pub(crate) fn is_over(&self, deadline: u32, now: Millis) -> bool {
-        self.definition.expire.is_some() && lifetime::is_over(deadline, now)
+        self.definition.expire.is_some() && lifetime::is_over(deadline, now as u32)
+    }
+}
+
+/// How a change is noted.
+#[derive(Clone, Copy)]
+pub(crate) struct Touch {
+    pub(crate) origin: Origin,
+    /// Whether a lesson told the change.
+    pub(crate) of_lesson: bool,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) now: Millis,
+}
+
+impl Touch {
+    #[inline]
+    fn stamp(&self, log: &mut ChangeLog, row: u32, words: &mut [u32]) {
+        let stamp = log.record(row, Stamp::of_row(words), self.origin);
+        let stamp = if self.of_lesson { stamp.of_lesson() } else { stamp };
+        stamp.write(words);
     }
 }
 
 /// A single-threaded part of a table; the table puts a lock around each.
 pub(crate) struct Shard {
-    index: HashTable<u32>,
-    pub(crate) rows: Chunks<u32>,
-    deadlines: Chunks<u32>,
-    stamps: Chunks<Stamp>,
-    pub(crate) long_keys: LongKeys,
+    index: Index,
+    rows: Chunks,
+    /// One word for each row, apart from the rows because the sweep reads all of them.
+    deadlines: Chunks,
+    long_keys: LongKeys,
     pub(crate) dictionary: Dictionary,
     pub(crate) log: ChangeLog,
     /// Rows ever used; rows from here on are untouched.
@@ -98,10 +130,9 @@ impl Shard {
     /// An empty shard for about `rows` rows.
     pub(crate) fn new(common: &Common, rows: u32) -> Self {
         Self {
-            index: HashTable::new(),
+            index: Index::new(rows),
             rows: Chunks::new(common.layout.stride(), rows),
             deadlines: Chunks::new(1, rows),
-            stamps: Chunks::new(1, rows),
             long_keys: LongKeys::default(),
             dictionary: Dictionary::default(),
             log: ChangeLog::new(rows),
@@ -118,7 +149,7 @@ impl Shard {
 
     #[inline]
     pub(crate) fn stamp(&self, row: u32) -> Stamp {
-        self.stamps.get(row)
+        Stamp::of_row(self.rows.row(row))
     }
 
     #[inline]
@@ -129,126 +160,209 @@ impl Shard {
     /// Whether the row holds an entry that is not over.
     #[inline]
     pub(crate) fn is_live(&self, common: &Common, row: u32, now: Millis) -> bool {
-        !self.stamps.get(row).is_free() && !common.is_over(self.deadlines.get(row), now)
+        let deadline = self.deadlines.get(row);
+        deadline != NO_DEADLINE && !common.is_over(deadline, now)
     }
 
     /// The canonical key of a used row.
     #[inline]
     pub(crate) fn key<'a>(&'a self, layout: &Layout, row: u32) -> &'a [u8] {
-        let words = self.rows.row(row);
-        if layout.key_is_inline() { layout.inline_key(words) } else { self.long_keys.get(words[0]) }
+        let words = layout.key_of(self.rows.row(row));
+        if layout.key_is_inline() { layout.padded_key(words) } else { self.long_keys.get(words[0]) }
+    }
+
+    /// The data words of a row.
+    #[inline]
+    pub(crate) fn data(&self, layout: &Layout, row: u32) -> &[u32] {
+        &self.rows.row(row)[layout.data_start()..]
+    }
+
+    /// The data words of a row.
+    #[inline]
+    pub(crate) fn data_mut(&mut self, layout: &Layout, row: u32) -> &mut [u32] {
+        &mut self.rows.row_mut(row)[layout.data_start()..]
+    }
+
+    /// Loads what looking up a hash will need.
+    #[inline]
+    pub(crate) fn touch_index(&self, hash: u64) -> u32 {
+        self.index.touch(hash)
+    }
+
+    /// The row that a hash most likely has.
+    #[inline]
+    pub(crate) fn candidate(&self, hash: u64) -> Option<u32> {
+        self.index.candidate(hash)
+    }
+
+    /// Loads what changing a row will need.
+    #[inline]
+    pub(crate) fn touch_row(&self, row: u32) -> u32 {
+        self.rows.edges(row) ^ self.deadlines.get(row)
     }
 
     /// The row of a key, live or over.
     #[inline]
-    pub(crate) fn find(&self, common: &Common, hash: u64, key: &[u8]) -> Option<u32> {
+    pub(crate) fn find(&self, common: &Common, hash: u64, key: SoughtKey<'_>) -> Option<u32> {
         let layout = &common.layout;
-        let found = if layout.key_is_inline() {
-            self.index.find(hash, |&row| layout.inline_key_is(self.rows.row(row), key))
-        } else {
-            self.index.find(hash, |&row| self.long_keys.get(self.rows.row(row)[0]) == key)
-        };
-        found.copied()
+        match key {
+            SoughtKey::Words(words) => {
+                self.index.find(hash, |row| same(layout.key_of(self.rows.row(row)), words))
+            }
+            SoughtKey::Long(key) => {
+                self.index.find(hash, |row| self.long_keys.get(self.rows.row(row)[STAMP_WORDS]) == key)
+            }
+        }
     }
 
-    /// Notes a change of `row` made by `origin` and gives it its new deadline.
+    /// Notes a change of `row` and gives it its new deadline.
     #[inline]
-    pub(crate) fn touch(
+    pub(crate) fn touch(&mut self, common: &Common, row: u32, touch: &Touch) {
+        let deadline = self.deadlines.row_mut(row);
+        deadline[0] = common.deadline(touch.lifetime, deadline[0], touch.now);
+        let words = self.rows.row_mut(row);
+        touch.stamp(&mut self.log, row, words);
+    }
+
+    /// Changes the data words of `row` by `change` if the row is live, has this key, and its last change `may` be
+    /// overwritten; `None` when it is not the live row of the key, else whether it was changed. What
+    /// [`find`](Self::find), [`is_live`](Self::is_live) and [`touch`](Self::touch) do, with the row looked up once.
+    #[inline]
+    pub(crate) fn change_live(
         &mut self,
         common: &Common,
         row: u32,
-        origin: Origin,
-        lifetime: Lifetime,
-        now: Millis,
-    ) {
-        let deadline = common.deadline(lifetime, self.deadlines.get(row), now);
-        self.deadlines.set(row, deadline);
-        let stamp = self.log.record(row, self.stamps.get(row), origin);
-        self.stamps.set(row, stamp);
-    }
-
-    /// Notes that the row's last change was told by a lesson.
-    #[inline]
-    pub(crate) fn note_lesson(&mut self, row: u32) {
-        self.stamps.set(row, self.stamps.get(row).of_lesson());
+        key: &[u32],
+        touch: &Touch,
+        may: impl FnOnce(Stamp) -> bool,
+        change: impl FnOnce(&mut [u32]),
+    ) -> Option<bool> {
+        let deadline = &mut self.deadlines.row_mut(row)[0];
+        if *deadline == NO_DEADLINE || common.is_over(*deadline, touch.now) {
+            return None;
+        }
+        let words = self.rows.row_mut(row);
+        if !same(common.layout.key_of(words), key) {
+            return None;
+        }
+        if !may(Stamp::of_row(words)) {
+            return Some(false);
+        }
+        *deadline = common.deadline(touch.lifetime, *deadline, touch.now);
+        touch.stamp(&mut self.log, row, words);
+        change(&mut words[common.layout.data_start()..]);
+        Some(true)
     }
 
     /// Sets all data words of a row to zero, as those of a new entry.
     pub(crate) fn reset_data(&mut self, layout: &Layout, row: u32) {
         self.release_dictionary(layout, row);
-        self.rows.row_mut(row)[layout.key_words()..].fill(0);
+        self.data_mut(layout, row).fill(0);
     }
 
-    /// A new row for a key that has none: from the table's free places, else by purging. `None` when the table is full
-    /// and nothing may be purged. The caller touches the row at once, which makes it used.
-    pub(crate) fn insert(&mut self, common: &Common, hash: u64, key: &[u8], now: Millis) -> Option<u32> {
-        if !common.take_place() {
-            // Purging frees a place that another shard's thread may take first; one more try settles it.
-            let freed = self.purge(common, now)
-                && (common.take_place() || self.purge(common, now) && common.take_place());
-            if !freed {
-                return None;
-            }
+    /// A new row, its data zero, for a key that has none: for one of the `places` taken before or any other free one,
+    /// else by purging. `None` when the table is full and nothing may be purged. The caller touches the row at once,
+    /// which makes it used.
+    #[inline]
+    pub(crate) fn insert(
+        &mut self,
+        common: &Common,
+        hash: u64,
+        key: SoughtKey<'_>,
+        places: &mut u32,
+        now: Millis,
+    ) -> Option<u32> {
+        if *places > 0 {
+            *places -= 1;
+        } else if !self.make_place(common, now) {
+            return None;
         }
-        let row = self.unused_row();
-        let layout = &common.layout;
-        if layout.key_is_inline() {
-            let words = self.rows.row_mut(row);
-            layout.write_inline_key(words, key);
-            words[layout.key_words()..].fill(0);
-        } else {
-            let handle = self.long_keys.insert(key);
-            let words = self.rows.row_mut(row);
-            words.fill(0);
-            words[0] = handle;
+        let Some(row) = self.unused_row() else {
+            common.give_places_back(1);
+            return None;
+        };
+        let words = self.rows.row_mut(row);
+        match key {
+            SoughtKey::Words(key) => words[STAMP_WORDS..][..key.len()].copy_from_slice(key),
+            SoughtKey::Long(key) => words[STAMP_WORDS] = self.long_keys.insert(key),
         }
-        let Self { index, rows, long_keys, .. } = self;
-        index.insert_unique(hash, row, |&row| {
-            let words = rows.row(row);
-            common.hash(if layout.key_is_inline() {
-                layout.inline_key(words)
-            } else {
-                long_keys.get(words[0])
-            })
-        });
+        words[common.layout.data_start()..].fill(0);
+        if self.index.is_full() {
+            self.grow_index(common);
+        }
+        self.index.insert(hash, row);
         Some(row)
     }
 
-    fn unused_row(&mut self) -> u32 {
+    /// Takes a place of the table, at the cost of another entry if need be.
+    #[cold]
+    fn make_place(&mut self, common: &Common, now: Millis) -> bool {
+        if common.take_places(1) == 1 {
+            return true;
+        }
+        // Purging frees a place that another shard's thread may take first; one more try settles it.
+        self.purge(common, now)
+            && (common.take_places(1) == 1 || self.purge(common, now) && common.take_places(1) == 1)
+    }
+
+    #[cold]
+    fn grow_index(&mut self, common: &Common) {
+        self.index.grow();
+        for row in 0..self.high_water {
+            if self.deadlines.get(row) != NO_DEADLINE {
+                self.index.insert(self.hash_of(common, row), row);
+            }
+        }
+    }
+
+    /// The hash of a used row's key.
+    #[inline]
+    fn hash_of(&self, common: &Common, row: u32) -> u64 {
+        let words = common.layout.key_of(self.rows.row(row));
+        common.hash(if common.layout.key_is_inline() {
+            SoughtKey::Words(words)
+        } else {
+            SoughtKey::Long(self.long_keys.get(words[0]))
+        })
+    }
+
+    /// A row that holds nothing; `None` when the index cannot tell more rows apart.
+    #[inline]
+    fn unused_row(&mut self) -> Option<u32> {
         if self.first_free != NO_ROW {
             let row = self.first_free;
-            self.first_free = self.rows.row(row)[0];
-            return row;
+            self.first_free = self.rows.row(row)[STAMP_WORDS];
+            return Some(row);
         }
         let row = self.high_water;
+        if row >= MAX_ROWS {
+            return None;
+        }
         self.high_water += 1;
         self.rows.reserve(row);
         self.deadlines.reserve(row);
-        self.stamps.reserve(row);
-        row
+        Some(row)
     }
 
     /// Removes the entry of a used row.
     pub(crate) fn free(&mut self, common: &Common, row: u32) {
         let layout = &common.layout;
-        let hash = common.hash(self.key(layout, row));
-        if let Ok(entry) = self.index.find_entry(hash, |&candidate| candidate == row) {
-            entry.remove();
-        }
+        self.index.remove(self.hash_of(common, row), row);
         self.release_dictionary(layout, row);
+        self.deadlines.set(row, NO_DEADLINE);
+        let words = self.rows.row_mut(row);
         if !layout.key_is_inline() {
-            let handle = self.rows.row(row)[0];
-            self.long_keys.remove(handle);
+            self.long_keys.remove(words[STAMP_WORDS]);
         }
-        self.stamps.set(row, Stamp::FREE);
-        self.rows.row_mut(row)[0] = self.first_free;
+        Stamp::FREE.write(words);
+        words[STAMP_WORDS] = self.first_free;
         self.first_free = row;
-        common.give_place_back();
+        common.give_places_back(1);
     }
 
     fn release_dictionary(&mut self, layout: &Layout, row: u32) {
         if let Some(offset) = layout.dictionary_offset() {
-            let id = self.rows.row(row)[layout.key_words() + offset];
+            let id = self.data(layout, row)[offset];
             self.dictionary.release(id);
         }
     }
@@ -256,52 +370,56 @@ impl Shard {
     /// Frees one entry of a full table: one that is over, else (unless `nopurge`) the one with the earliest deadline of
     /// a sample. Like HAProxy's since 3.0, the choice is only approximately the oldest (stick-tables §5.4).
     fn purge(&mut self, common: &Common, now: Millis) -> bool {
-        let mut best: Option<(u32, i64)> = None;
-        for looked in 0..self.high_water.min(PURGE_LIMIT) {
-            let row = self.next_row();
-            if self.stamps.get(row).is_free() {
-                continue;
+        let mut looked = 0;
+        while looked < self.high_water.min(PURGE_LIMIT) {
+            let first = self.hand;
+            let sample = self.deadlines.run(first, PURGE_SAMPLE.min(self.high_water - first));
+            let worst = soonest(common, sample, now);
+            let count = sample.len() as u32;
+            self.pass(count);
+            if let Some((place, is_over)) = worst
+                && (is_over || !common.definition.no_purge)
+            {
+                self.free(common, first + place);
+                return true;
             }
-            // Without an expiry the deadline is the last touch, which may be 49 days ago.
-            let distance = self.deadlines.get(row).wrapping_sub(now as u32);
-            let left = match common.definition.expire {
-                Some(_) => i64::from(distance.cast_signed()),
-                None => -i64::from(distance.wrapping_neg()),
-            };
-            if common.is_over(self.deadlines.get(row), now) {
-                best = Some((row, left));
-                break;
+            if common.definition.no_purge {
+                // Entries that are over go by the sweep; looking for them at each refusal would slow down what is refused.
+                return false;
             }
-            if !common.definition.no_purge && best.is_none_or(|(_, least)| left < least) {
-                best = Some((row, left));
-            }
-            if best.is_some() && looked >= PURGE_SAMPLE {
-                break;
-            }
+            looked += count;
         }
-        let Some((row, _)) = best else { return false };
-        self.free(common, row);
-        true
+        false
     }
 
-    fn next_row(&mut self) -> u32 {
-        let row = self.hand;
-        self.hand = if row + 1 < self.high_water { row + 1 } else { 0 };
-        row
+    /// Moves the hand over rows.
+    fn pass(&mut self, rows: u32) {
+        self.hand = if self.hand + rows < self.high_water { self.hand + rows } else { 0 };
     }
 
-    /// Frees what is over among the next `rows` rows; returns how many were freed.
+    /// Frees what is over among about the next `rows` rows; returns how many were freed.
     pub(crate) fn sweep(&mut self, common: &Common, rows: u32, now: Millis) -> u32 {
         if common.definition.expire.is_none() {
             return 0;
         }
+        let now = now as u32;
         let mut freed = 0;
-        for _ in 0..rows.min(self.high_water) {
-            let row = self.next_row();
-            if !self.stamps.get(row).is_free() && lifetime::is_over(self.deadlines.get(row), now) {
-                self.free(common, row);
-                freed += 1;
+        let mut left = rows.min(self.high_water);
+        while left > 0 {
+            let first = self.hand;
+            let block = self.deadlines.run(first, left.min(self.high_water - first).min(SWEEP_BLOCK as u32));
+            let count = block.len() as u32;
+            let is_due = |deadline| (deadline != NO_DEADLINE) & lifetime::is_over(deadline, now);
+            if block.iter().fold(false, |any, &deadline| any | is_due(deadline)) {
+                for row in first..first + count {
+                    if is_due(self.deadlines.get(row)) {
+                        self.free(common, row);
+                        freed += 1;
+                    }
+                }
             }
+            self.pass(count);
+            left -= count;
         }
         freed
     }
@@ -311,23 +429,40 @@ impl Shard {
     pub(crate) fn validate(&self, common: &Common) {
         let mut used = 0;
         for row in 0..self.high_water {
-            let stamp = self.stamps.get(row);
+            let stamp = self.stamp(row);
+            assert_eq!(stamp.is_free(), self.deadlines.get(row) == NO_DEADLINE);
             if stamp.is_free() {
                 continue;
             }
             used += 1;
             assert!(stamp.sequence() <= self.log.tail());
             let key = self.key(&common.layout, row);
-            assert_eq!(self.find(common, common.hash(key), key), Some(row), "the index leads to the row");
+            let found = SoughtKey::with(&common.layout, key, |key| self.find(common, common.hash(key), key));
+            assert_eq!(found, Some(row), "the index leads to the row");
         }
         assert_eq!(self.index.len(), used);
         let mut free = self.first_free;
         let mut free_count = 0;
         while free != NO_ROW {
-            assert!(self.stamps.get(free).is_free());
+            assert!(self.stamp(free).is_free());
             free_count += 1;
-            free = self.rows.row(free)[0];
+            free = self.rows.row(free)[STAMP_WORDS];
         }
         assert_eq!(free_count + used, self.high_water as usize, "each row is used or free");
     }
+}
+
+/// The used row of a sample that ends first, by its place in the sample, and whether it is over already.
+fn soonest(common: &Common, sample: &[u32], now: Millis) -> Option<(u32, bool)> {
+    let expires = common.definition.expire.is_some();
+    let now = now as u32;
+    // The time left; without an expiry the deadline is the last touch, which may be 49 days ago.
+    let left = |deadline: u32| match expires {
+        true => i64::from(deadline.wrapping_sub(now).cast_signed()),
+        false => -i64::from(now.wrapping_sub(deadline)),
+    };
+    let used = sample.iter().enumerate().filter(|&(_, &deadline)| deadline != NO_DEADLINE);
+    let (place, least) =
+        used.map(|(place, &deadline)| (place, left(deadline))).min_by_key(|&(_, left)| left)?;
+    Some((place as u32, expires && least <= 0))
 }

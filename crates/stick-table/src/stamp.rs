@@ -43,6 +43,19 @@ impl Stamp {
         self.0 & Self::LESSON_BIT != 0
     }
 
+    /// The stamp of a row, in its first two words.
+    #[inline]
+    pub(crate) fn of_row(words: &[u32]) -> Self {
+        Self(u64::from(words[0]) | u64::from(words[1]) << 32)
+    }
+
+    /// Writes the stamp of a row.
+    #[inline]
+    pub(crate) fn write(self, words: &mut [u32]) {
+        words[0] = self.0 as u32;
+        words[1] = (self.0 >> 32) as u32;
+    }
+
     #[inline]
     pub(crate) const fn sequence(self) -> u64 {
         self.0 >> 18
@@ -58,7 +71,7 @@ impl Stamp {
         self.0 & Self::LOCAL_BIT != 0
     }
 
-    #[inline]
+    #[cfg(test)]
     pub(crate) const fn is_free(self) -> bool {
         self.sequence() == 0
     }

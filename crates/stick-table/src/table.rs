@@ -4,17 +4,20 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::batch::{Applied, Batch, Precedence};
+use crate::batch::{Applied, Batch, GROUP, Precedence};
 use crate::cursor::{Cursor, Follow, Position, ShardCursor, Walk};
 use crate::entry::{EntryMut, EntryRef, split_handle};
 use crate::layout::Layout;
 use crate::lifetime::Lifetime;
-use crate::shard::{Common, Shard};
+use crate::shard::{Common, Shard, Touch};
+use crate::sought_key::SoughtKey;
 use crate::stamp::Origin;
 use crate::{Millis, TableDefinition};
 
 /// Shards of a large table. A power of two.
-const MAX_SHARDS: usize = 16;
+const MAX_SHARDS: usize = 64;
+/// Most rows a shard is made for: half of what its index can tell apart, as shards fill unevenly.
+const MAX_ENTRIES_PER_SHARD: u32 = 1 << 21;
 /// Tables get one shard for each so many entries, so that small ones purge exactly. Small in tests, to have shards.
 const ENTRIES_PER_SHARD: u32 = if cfg!(test) { 32 } else { 1 << 16 };
 /// Rows looked at in one hold of a shard's lock by walks and sweeps: about 10 µs.
@@ -43,7 +46,8 @@ impl Table {
     /// An empty table. `seed` makes the places of keys unpredictable: pass a random number where keys come from outside.
     pub fn new(definition: TableDefinition, seed: u64) -> Self {
         let wanted = (definition.size / ENTRIES_PER_SHARD).max(1) as usize;
-        let count = (wanted.next_power_of_two()).min(MAX_SHARDS);
+        let least = definition.size.div_ceil(MAX_ENTRIES_PER_SHARD) as usize;
+        let count = wanted.min(MAX_SHARDS).max(least).next_power_of_two();
         let rows = definition.size.div_ceil(count as u32);
         let common = Common::new(definition, seed);
         let shards = (0..count).map(|_| Mutex::new(Shard::new(&common, rows))).collect();
@@ -74,19 +78,29 @@ impl Table {
         &self.common
     }
 
-    /// Shards take bits of the hash that the index uses neither for places (low) nor for tags (high).
+    /// Shards take bits of the hash that their indexes do not use.
     #[inline]
     fn shard_of(&self, hash: u64) -> usize {
-        (hash >> 40) as usize & (self.shards.len() - 1)
+        (hash >> 48) as usize & (self.shards.len() - 1)
+    }
+
+    /// Calls `use_it` with a key's shard, hash and the form rows are compared with.
+    #[inline]
+    fn with_key<R>(&self, key: &[u8], use_it: impl FnOnce(usize, u64, SoughtKey<'_>) -> R) -> R {
+        SoughtKey::with(&self.common.layout, key, |key| {
+            let hash = self.common.hash(key);
+            use_it(self.shard_of(hash), hash, key)
+        })
     }
 
     /// Looks an entry up by its canonical key. Does not touch it.
     pub fn get<R>(&self, key: &[u8], now: Millis, read: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
-        let hash = self.common.hash(key);
-        let number = self.shard_of(hash);
-        let shard = self.shards[number].lock();
-        let row = shard.find(&self.common, hash, key).filter(|&row| shard.is_live(&self.common, row, now))?;
-        Some(read(EntryRef::new(&self.common, &shard, number, row, now)))
+        self.with_key(key, |number, hash, key| {
+            let shard = self.shards[number].lock();
+            let row =
+                shard.find(&self.common, hash, key).filter(|&row| shard.is_live(&self.common, row, now))?;
+            Some(read(EntryRef::new(&self.common, &shard, number, row, now)))
+        })
     }
 
     /// The canonical key of the entry with this [`handle`](EntryRef::handle), if it is there.
@@ -113,36 +127,38 @@ impl Table {
         now: Millis,
         change: impl FnOnce(&mut EntryMut<'_>) -> R,
     ) -> Result<R, TableFull> {
-        let common = &*self.common;
-        let hash = common.hash(key);
-        let mut shard = self.shards[self.shard_of(hash)].lock();
-        let (row, lifetime) = match shard.find(common, hash, key) {
-            Some(row) if shard.is_live(common, row, now) => (row, lifetime),
-            found => {
-                let row = match found {
-                    Some(over) => {
-                        shard.reset_data(&common.layout, over);
-                        over
-                    }
-                    None => shard.insert(common, hash, key, now).ok_or(TableFull)?,
-                };
-                (row, if lifetime == Lifetime::Keep { Lifetime::Restart } else { lifetime })
-            }
-        };
-        // Touched first: a row is used only from then on, whatever `change` does.
-        shard.touch(common, row, origin, lifetime, now);
-        Ok(change(&mut EntryMut::new(common, &mut shard, row, now)))
+        self.with_key(key, |number, hash, key| {
+            let common = &*self.common;
+            let mut shard = self.shards[number].lock();
+            let (row, lifetime) = match shard.find(common, hash, key) {
+                Some(row) if shard.is_live(common, row, now) => (row, lifetime),
+                found => {
+                    let row = match found {
+                        Some(over) => {
+                            shard.reset_data(&common.layout, over);
+                            over
+                        }
+                        None => shard.insert(common, hash, key, &mut 0, now).ok_or(TableFull)?,
+                    };
+                    (row, if lifetime == Lifetime::Keep { Lifetime::Restart } else { lifetime })
+                }
+            };
+            // Touched first: a row is used only from then on, whatever `change` does.
+            shard.touch(common, row, &Touch { origin, of_lesson: false, lifetime, now });
+            Ok(change(&mut EntryMut::new(common, &mut shard, row, now)))
+        })
     }
 
     /// Removes an entry by its canonical key; whether it was there. Peers do not learn of it: the protocol has no
     /// delete message.
     pub fn remove(&self, key: &[u8], now: Millis) -> bool {
-        let hash = self.common.hash(key);
-        let mut shard = self.shards[self.shard_of(hash)].lock();
-        let Some(row) = shard.find(&self.common, hash, key) else { return false };
-        let live = shard.is_live(&self.common, row, now);
-        shard.free(&self.common, row);
-        live
+        self.with_key(key, |number, hash, key| {
+            let mut shard = self.shards[number].lock();
+            let Some(row) = shard.find(&self.common, hash, key) else { return false };
+            let live = shard.is_live(&self.common, row, now);
+            shard.free(&self.common, row);
+            live
+        })
     }
 
     /// Removes the entries for which `matches` holds; returns how many.
@@ -176,17 +192,15 @@ impl Table {
     /// When the batch was made for another table.
     pub fn apply(&self, batch: &mut Batch, origin: Origin, precedence: Precedence, now: Millis) -> Applied {
         assert!(batch.belongs_to(&self.common), "the batch was made for another table");
-        batch.order_by_shard(|hash| self.shard_of(hash));
+        batch.order_by_shard(self.shards.len(), |hash| self.shard_of(hash));
         let mut total = Applied::default();
-        let mut place = 0;
-        while let Some((number, end)) = batch.group(place, |hash| self.shard_of(hash)) {
-            let shard = &mut self.shards[number].lock();
-            let applied = batch.apply_group(place..end, shard, origin, precedence, now);
-            total.created += applied.created;
-            total.updated += applied.updated;
-            total.refused += applied.refused;
-            total.skipped += applied.skipped;
-            place = end;
+        for (number, shard) in self.shards.iter().enumerate() {
+            let mut places = batch.of_shard(number);
+            while !places.is_empty() {
+                let end = places.end.min(places.start + GROUP);
+                total += batch.apply_group(places.start..end, &mut shard.lock(), origin, precedence, now);
+                places.start = end;
+            }
         }
         batch.clear();
         total

@@ -1,0 +1,119 @@
+//! Zeroed blocks of memory for rows, deadlines and indexes, cut from huge pages.
+//!
+//! A table of millions of entries is read at random places. With pages of 4 KiB most of such reads miss the processor's
+//! address cache as well, and filling the table takes one page fault for every hundred entries. So blocks are cut from
+//! large mappings that the kernel is asked to back with pages of 2 MiB, shared by all tables, so that small tables do
+//! not take one each.
+//!
+//! A block that is given up is kept for the next of its size; memory does not return to the system.
+
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+
+use memmap2::MmapMut;
+use parking_lot::Mutex;
+
+/// Bytes mapped at once. Only what is used takes memory, in steps of a huge page.
+const SLAB_BYTES: usize = 16 << 20;
+/// Words of a processor's cache line: blocks begin on one.
+const LINE: usize = 16;
+
+/// A zeroed block of 32-bit words, on a boundary of 64 bytes.
+pub(crate) struct Page {
+    words: &'static mut [u32],
+}
+
+impl Page {
+    /// A block of `len` words.
+    pub(crate) fn new(len: usize) -> Self {
+        let mut pool = POOL.lock();
+        let free = pool.free.get_mut(&len).and_then(Vec::pop);
+        let words = match free {
+            Some(words) => {
+                drop(pool);
+                words.fill(0);
+                words
+            }
+            None => pool.cut(len),
+        };
+        Self { words }
+    }
+}
+
+impl Deref for Page {
+    type Target = [u32];
+
+    #[inline]
+    fn deref(&self) -> &[u32] {
+        self.words
+    }
+}
+
+impl DerefMut for Page {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u32] {
+        self.words
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        let words = std::mem::take(&mut self.words);
+        POOL.lock().free.entry(words.len()).or_default().push(words);
+    }
+}
+
+static POOL: Mutex<Pool> = Mutex::new(Pool { free: BTreeMap::new(), slab: &mut [] });
+
+struct Pool {
+    /// Blocks given up, by their length.
+    free: BTreeMap<usize, Vec<&'static mut [u32]>>,
+    /// What is left of the newest mapping.
+    slab: &'static mut [u32],
+}
+
+impl Pool {
+    fn cut(&mut self, len: usize) -> &'static mut [u32] {
+        let rounded = len.next_multiple_of(LINE);
+        if self.slab.len() < rounded {
+            self.slab = map(rounded * size_of::<u32>());
+        }
+        let (block, rest) = std::mem::take(&mut self.slab).split_at_mut(rounded);
+        self.slab = rest;
+        &mut block[..len]
+    }
+}
+
+/// At least `bytes` bytes from the system, zeroed, for the life of the process.
+fn map(bytes: usize) -> &'static mut [u32] {
+    let bytes = bytes.next_multiple_of(SLAB_BYTES);
+    match MmapMut::map_anon(bytes) {
+        Ok(mapping) => {
+            // Where the kernel has no huge pages, or is told not to use them, ordinary ones do.
+            #[cfg(target_os = "linux")]
+            let _ = mapping.advise(memmap2::Advice::HugePage);
+            bytemuck::cast_slice_mut(&mut Box::leak(Box::new(mapping))[..])
+        }
+        // What the allocator does when it has no memory either is the program's end.
+        Err(_) => Box::leak(vec![0; bytes / size_of::<u32>()].into_boxed_slice()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_zeroed_apart_and_used_again() {
+        let mut one = Page::new(999_983);
+        let two = Page::new(999_983);
+        one.fill(7);
+        assert!(two.iter().all(|&word| word == 0));
+        assert_eq!((one.as_ptr().addr() % 64, two.as_ptr().addr() % 64), (0, 0));
+        let place = one.as_ptr();
+        drop(one);
+        let again = Page::new(999_983);
+        assert_eq!((again.len(), again.as_ptr()), (999_983, place));
+        assert!(again.iter().all(|&word| word == 0));
+    }
+}
