@@ -48,34 +48,56 @@ const FIRST_WITH_PAYLOAD: u8 = 128;
 const MISREAD_LENGTHS: std::ops::Range<usize> = 128..240;
 
 /// One message, not looked into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
     /// Message class, see [`class`].
     pub class: u8,
     /// Message type, see [`kind`].
     pub kind: u8,
-    /// What follows the length; empty for types under 128.
-    pub payload: &'a [u8],
     /// Offset of the class byte in the stream.
     pub offset: u64,
+    /// The payload, and whatever follows it in the buffer.
+    window: &'a [u8],
+    /// Length of the payload in bytes.
+    length: usize,
+    /// Bytes of the length on the wire.
+    width: usize,
 }
 
 impl<'a> Frame<'a> {
+    /// What follows the length; empty for types under 128.
+    #[inline]
+    pub fn payload(&self) -> &'a [u8] {
+        &self.window[..self.length]
+    }
+
     /// Offset of the payload's first byte in the stream.
     #[inline]
     pub const fn payload_offset(&self) -> u64 {
-        // A length has one encoding only, so its width is known.
-        let length =
-            if self.kind < FIRST_WITH_PAYLOAD { 0 } else { varint::encoded_len(self.payload.len() as u64) };
-        self.offset.wrapping_add(2 + length as u64)
+        self.offset.wrapping_add(2 + self.width as u64)
+    }
+
+    /// Size of the whole message in bytes.
+    #[inline]
+    pub const fn size(&self) -> usize {
+        2 + self.width + self.length
     }
 
     /// A reader of the payload.
     #[inline]
     pub const fn reader(&self) -> Reader<'a> {
-        Reader::new(self.payload, self.payload_offset())
+        Reader::within(self.window, self.length, self.payload_offset())
     }
 }
+
+impl PartialEq for Frame<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { class, kind, offset, .. } = *self;
+        (class, kind, offset, self.payload()) == (other.class, other.kind, other.offset, other.payload())
+    }
+}
+
+impl Eq for Frame<'_> {}
 
 /// Takes the message at the start of `input`, which is at `offset` in the stream.
 ///
@@ -97,7 +119,7 @@ pub fn decode_frame(
     }
     let Some(&kind) = input.get(1) else { return Ok(None) };
     if kind < FIRST_WITH_PAYLOAD {
-        return Ok(Some((Frame { class, kind, payload: &[], offset }, 2)));
+        return Ok(Some((Frame { class, kind, offset, window: &[], length: 0, width: 0 }, 2)));
     }
     let after = &input[2..];
     let (length, width) = match varint::decode(&after[..after.len().min(MAX_LENGTH_VARINT)]) {
@@ -109,10 +131,12 @@ pub fn decode_frame(
         let kind = DecodeErrorKind::PayloadTooLarge { length, limit: max_payload };
         return Err(DecodeError::new(offset.wrapping_add(2), kind));
     };
-    match after[width..].get(..length) {
-        Some(payload) => Ok(Some((Frame { class, kind, payload, offset }, 2 + width + length))),
-        None => Ok(None),
+    let window = &after[width..];
+    if window.len() < length {
+        return Ok(None);
     }
+    let frame = Frame { class, kind, offset, window, length, width };
+    Ok(Some((frame, frame.size())))
 }
 
 /// Whether payloads are lengthened for receivers that misread some lengths.
@@ -124,6 +148,14 @@ pub enum Padding {
     /// Payloads of 128 to 239 bytes get zero bytes up to 240, for HAProxy 2.0 to 2.3 (peers-protocol §18.2). Every
     /// receiver ignores them.
     ForOldReceivers,
+}
+
+impl Padding {
+    /// Whether a payload of this many bytes is lengthened.
+    #[inline]
+    pub(crate) fn lengthens(self, payload: usize) -> bool {
+        self == Self::ForOldReceivers && MISREAD_LENGTHS.contains(&payload)
+    }
 }
 
 /// Appends one message with a payload to a buffer, without another buffer: begin, append the payload to
@@ -162,7 +194,7 @@ impl<'a> FrameWriter<'a> {
         let Self { out, start } = self;
         let payload = start + Self::HEADER;
         let mut length = out.len().saturating_sub(payload);
-        if padding == Padding::ForOldReceivers && MISREAD_LENGTHS.contains(&length) {
+        if padding.lengthens(length) {
             length = MISREAD_LENGTHS.end;
             out.resize(payload + length, 0);
         }
@@ -206,9 +238,9 @@ mod tests {
 
     #[test]
     fn short_messages_are_two_bytes() {
-        let expected = Frame { class: 0, kind: 4, payload: &[], offset: 50 };
-        assert_eq!(decode(&[0, 4, 0, 1]), Ok(Some((expected, 2))));
-        assert_eq!(expected.payload_offset(), 52);
+        let (frame, size) = decode(&[0, 4, 0, 1]).unwrap().unwrap();
+        assert_eq!((frame.class, frame.kind, frame.payload(), size), (0, 4, &[][..], 2));
+        assert_eq!(frame.payload_offset(), 52);
         assert_eq!(decode(&[0]), Ok(None));
         assert_eq!(decode(&[]), Ok(None));
     }
@@ -217,15 +249,15 @@ mod tests {
     #[test]
     fn unknown_classes_and_types_are_framed_alike() {
         let (frame, size) = decode(&[77, 0xff, 3, 1, 2, 3, 0]).unwrap().unwrap();
-        assert_eq!((frame.class, frame.kind, frame.payload, size), (77, 0xff, &[1, 2, 3][..], 6));
+        assert_eq!((frame.class, frame.kind, frame.payload(), size), (77, 0xff, &[1, 2, 3][..], 6));
         let (frame, size) = decode(&[77, 0x7f, 3]).unwrap().unwrap();
-        assert_eq!((frame.kind, frame.payload.len(), size), (0x7f, 0, 2));
+        assert_eq!((frame.kind, frame.payload().len(), size), (0x7f, 0, 2));
     }
 
     #[test]
     fn a_length_of_zero_is_legal() {
         let (frame, size) = decode(&[10, 0x80, 0]).unwrap().unwrap();
-        assert_eq!((frame.payload.len(), size, frame.payload_offset()), (0, 3, 53));
+        assert_eq!((frame.payload().len(), size, frame.payload_offset()), (0, 3, 53));
     }
 
     #[test]
@@ -253,10 +285,10 @@ mod tests {
             let bytes = framed(&vec![7; length], Padding::ForOldReceivers);
             let (frame, size) = decode(&bytes).unwrap().unwrap();
             assert_eq!(size, bytes.len());
-            assert!(!(128..240).contains(&frame.payload.len()));
-            assert!(frame.payload[..length].iter().all(|&byte| byte == 7));
-            assert!(frame.payload[length..].iter().all(|&byte| byte == 0));
-            assert_eq!(frame.payload.len(), if (128..240).contains(&length) { 240 } else { length });
+            assert!(!(128..240).contains(&frame.payload().len()));
+            assert!(frame.payload()[..length].iter().all(|&byte| byte == 7));
+            assert!(frame.payload()[length..].iter().all(|&byte| byte == 0));
+            assert_eq!(frame.payload().len(), if (128..240).contains(&length) { 240 } else { length });
         }
     }
 
@@ -265,7 +297,7 @@ mod tests {
         fn payloads_come_back(payload in prop::collection::vec(any::<u8>(), 0..3000), cut in 0usize..3000) {
             let bytes = framed(&payload, Padding::None);
             let (frame, size) = decode(&bytes).unwrap().unwrap();
-            prop_assert_eq!(frame.payload, &payload[..]);
+            prop_assert_eq!(frame.payload(), &payload[..]);
             prop_assert_eq!(size, bytes.len());
             prop_assert_eq!(frame.payload_offset(), 50 + (size - payload.len()) as u64);
             if cut < bytes.len() {
@@ -277,7 +309,7 @@ mod tests {
         fn random_bytes_never_panic(input in prop::collection::vec(any::<u8>(), 0..40), offset: u32, limit in 0usize..50) {
             if let Ok(Some((frame, size))) = decode_frame(&input, offset.into(), limit) {
                 prop_assert!(size <= input.len());
-                prop_assert_eq!(frame.payload_offset() + frame.payload.len() as u64, u64::from(offset) + size as u64);
+                prop_assert_eq!(frame.payload_offset() + frame.payload().len() as u64, u64::from(offset) + size as u64);
             }
         }
     }

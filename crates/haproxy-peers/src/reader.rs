@@ -9,40 +9,51 @@ use crate::{DecodeError, DecodeErrorKind};
 /// name the caller gave the field.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
-    rest: &'a [u8],
-    /// Offset in the stream of the first byte after the payload.
-    end: u64,
+    /// The payload, and whatever follows it in the buffer: varints are taken from eight bytes at once, and those may be
+    /// beyond the payload, but nothing of what is there is used.
+    window: &'a [u8],
+    at: usize,
+    /// Length of the payload in bytes.
+    end: usize,
+    /// Offset in the stream of the first byte of the payload.
+    offset: u64,
 }
 
 impl<'a> Reader<'a> {
     /// A reader of `payload`, whose first byte is at `offset` in the stream.
     #[inline]
     pub const fn new(payload: &'a [u8], offset: u64) -> Self {
-        Self { rest: payload, end: offset.wrapping_add(payload.len() as u64) }
+        Self { window: payload, at: 0, end: payload.len(), offset }
+    }
+
+    /// A reader of the payload that is the first `length` bytes of `window`; reads are faster when more bytes follow.
+    #[inline]
+    pub(crate) const fn within(window: &'a [u8], length: usize, offset: u64) -> Self {
+        Self { window, at: 0, end: length, offset }
     }
 
     /// Offset in the stream of the next byte.
     #[inline]
     pub const fn offset(&self) -> u64 {
-        self.end.wrapping_sub(self.rest.len() as u64)
+        self.offset.wrapping_add(self.at as u64)
     }
 
     /// Whether the payload is read to its end.
     #[inline]
     pub const fn is_empty(&self) -> bool {
-        self.rest.is_empty()
+        self.at == self.end
     }
 
     /// Bytes not yet read.
     #[inline]
     pub const fn remaining(&self) -> usize {
-        self.rest.len()
+        self.end - self.at
     }
 
     /// The bytes not yet read, which stay unread.
     #[inline]
-    pub const fn rest(&self) -> &'a [u8] {
-        self.rest
+    pub fn rest(&self) -> &'a [u8] {
+        &self.window[self.at..self.end]
     }
 
     /// Reads four bytes in network order.
@@ -50,10 +61,10 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// When fewer remain.
     #[inline]
-    pub const fn u32_be(&mut self, field: &'static str) -> Result<u32, DecodeError> {
-        match self.rest.split_first_chunk() {
-            Some((bytes, rest)) => {
-                self.rest = rest;
+    pub fn u32_be(&mut self, field: &'static str) -> Result<u32, DecodeError> {
+        match self.rest().first_chunk() {
+            Some(bytes) => {
+                self.at += 4;
                 Ok(u32::from_be_bytes(*bytes))
             }
             None => Err(DecodeError::truncated(self.offset(), field)),
@@ -64,11 +75,23 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When it is incomplete or does not fit 64 bits.
-    #[inline]
+    #[inline(always)]
     pub fn varint(&mut self, field: &'static str) -> Result<u64, DecodeError> {
-        match varint::decode(self.rest) {
+        if let Some(bytes) = self.window[self.at..].first_chunk()
+            && let Some((value, len)) = varint::decode_word(u64::from_le_bytes(*bytes))
+            && len <= self.end - self.at
+        {
+            self.at += len;
+            return Ok(value);
+        }
+        self.varint_at_end(field)
+    }
+
+    /// A varint that is long, or so near the end of the buffer that eight bytes cannot be read.
+    fn varint_at_end(&mut self, field: &'static str) -> Result<u64, DecodeError> {
+        match varint::decode(self.rest()) {
             Ok((value, len)) => {
-                self.rest = &self.rest[len..];
+                self.at += len;
                 Ok(value)
             }
             Err(error) => Err(self.varint_error(error, field)),
@@ -79,7 +102,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When it is incomplete or does not fit 64 bits.
-    #[inline]
+    #[inline(always)]
     pub fn varint_u32(&mut self, field: &'static str) -> Result<u32, DecodeError> {
         self.varint(field).map(|value| value as u32)
     }
@@ -89,10 +112,10 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// When fewer remain.
     #[inline]
-    pub const fn bytes(&mut self, count: usize, field: &'static str) -> Result<&'a [u8], DecodeError> {
-        match self.rest.split_at_checked(count) {
-            Some((bytes, rest)) => {
-                self.rest = rest;
+    pub fn bytes(&mut self, count: usize, field: &'static str) -> Result<&'a [u8], DecodeError> {
+        match self.rest().get(..count) {
+            Some(bytes) => {
+                self.at += count;
                 Ok(bytes)
             }
             None => Err(DecodeError::truncated(self.offset(), field)),
@@ -102,8 +125,23 @@ impl<'a> Reader<'a> {
     /// Passes over `count` bytes, or over all that remain when there are fewer.
     #[inline]
     pub fn skip(&mut self, count: u64) {
-        let count = usize::try_from(count).unwrap_or(usize::MAX).min(self.rest.len());
-        self.rest = &self.rest[count..];
+        self.at += usize::try_from(count).unwrap_or(usize::MAX).min(self.remaining());
+    }
+
+    /// A reader from here on that checks nothing; see [`accept`](Self::accept).
+    #[inline(always)]
+    pub(crate) fn quick(&self) -> QuickReader<'a> {
+        QuickReader { window: self.window, at: self.at }
+    }
+
+    /// Moves to where a quick reader is, unless it went beyond the payload.
+    #[inline(always)]
+    pub(crate) fn accept(&mut self, quick: &QuickReader<'a>) -> Option<()> {
+        if quick.at > self.end {
+            return None;
+        }
+        self.at = quick.at;
+        Some(())
     }
 
     #[cold]
@@ -114,6 +152,23 @@ impl<'a> Reader<'a> {
             VarintError::Overflow => DecodeErrorKind::VarintOverflow { field },
         };
         DecodeError::new(self.offset(), kind)
+    }
+}
+
+/// Reads varints one after the other, and does not mind the payload's end.
+pub(crate) struct QuickReader<'a> {
+    window: &'a [u8],
+    at: usize,
+}
+
+impl QuickReader<'_> {
+    /// The next varint; `None` when it has more than eight bytes or fewer are left in the buffer.
+    #[inline(always)]
+    pub(crate) fn varint(&mut self) -> Option<u64> {
+        let bytes = self.window.get(self.at..self.at + 8)?;
+        let (value, len) = varint::decode_word(u64::from_le_bytes(*bytes.first_chunk()?))?;
+        self.at += len;
+        Some(value)
     }
 }
 

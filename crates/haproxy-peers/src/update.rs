@@ -78,21 +78,10 @@ impl UpdateHeader {
     /// # Errors
     /// When one is incomplete.
     #[inline]
-    pub const fn decode(form: UpdateForm, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let mut header = Self { id: None, lifetime_ms: None };
-        if form.has_id() {
-            match reader.u32_be("update id") {
-                Ok(id) => header.id = Some(id),
-                Err(error) => return Err(error),
-            }
-        }
-        if form.is_timed() {
-            match reader.u32_be("remaining lifetime") {
-                Ok(lifetime) => header.lifetime_ms = Some(lifetime),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(header)
+    pub fn decode(form: UpdateForm, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let id = if form.has_id() { Some(reader.u32_be("update id")?) } else { None };
+        let lifetime_ms = if form.is_timed() { Some(reader.u32_be("remaining lifetime")?) } else { None };
+        Ok(Self { id, lifetime_ms })
     }
 
     /// The form that carries the fields present.

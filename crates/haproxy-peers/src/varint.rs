@@ -5,7 +5,8 @@
 
 use thiserror::Error;
 
-use crate::MAX_VARINT;
+/// Most bytes of a varint of a 64-bit value.
+pub(crate) use crate::MAX_VARINT as MAX_LEN;
 
 /// Smallest value that takes more than one byte.
 const FIRST_LONG: u64 = 240;
@@ -35,9 +36,53 @@ pub fn encode(value: u64, out: &mut Vec<u8>) {
     }
 }
 
+/// Writes the varint of a 32-bit value over eight bytes of `out` from `at` on, of which it takes up to five; returns where
+/// it ends. The bytes after it are anything.
+///
+/// # Panics
+/// When `out` ends within those eight bytes.
+#[inline(always)]
+pub(crate) fn put(value: u32, out: &mut [u8], at: usize) -> usize {
+    let value = u64::from(value);
+    let (word, len) = if value < FIRST_LONG {
+        (value, 1)
+    } else {
+        let rest = (value - FIRST_LONG) >> 4;
+        // A byte that is not the last counts for 128 more than its seven bits say, which leaves less for the next.
+        let (len, less) = match rest {
+            0..0x80 => (2, 0),
+            0x80..0x4080 => (3, 0x80),
+            0x4080..0x20_4080 => (4, 0x4080),
+            _ => (5, 0x20_4080),
+        };
+        let not_last = 0x80_8080 & ((1 << (8 * len - 16)) - 1);
+        ((value | 0xf0) & 0xff | (spread(rest - less) | not_last) << 8, len)
+    };
+    out[at..at + 8].copy_from_slice(&word.to_le_bytes());
+    at + len
+}
+
+/// As [`put`] for any value, over up to [`MAX_LEN`] bytes.
+#[inline(always)]
+pub(crate) fn put64(value: u64, out: &mut [u8], at: usize) -> usize {
+    if let Ok(value) = u32::try_from(value) {
+        return put(value, out, at);
+    }
+    let (bytes, len) = encode_long(value);
+    out[at..at + MAX_LEN].copy_from_slice(&bytes);
+    at + len
+}
+
+/// Puts four times seven bits into a byte each, the lowest first.
+#[inline(always)]
+const fn spread(bits: u64) -> u64 {
+    let halves = (bits & 0x3fff) | (bits & 0xfff_c000) << 2;
+    (halves & 0x7f_007f) | (halves & 0x3f80_3f80) << 1
+}
+
 /// Encodes a value of 240 or more; returns the bytes and how many of them count.
-pub(crate) const fn encode_long(value: u64) -> ([u8; MAX_VARINT], usize) {
-    let mut bytes = [0; MAX_VARINT];
+pub(crate) const fn encode_long(value: u64) -> ([u8; MAX_LEN], usize) {
+    let mut bytes = [0; MAX_LEN];
     bytes[0] = value as u8 | 0xf0;
     let mut rest = (value - FIRST_LONG) >> 4;
     let mut len = 1;
@@ -80,17 +125,38 @@ pub const fn decode(bytes: &[u8]) -> Result<(u64, usize), VarintError> {
     }
 }
 
+/// Reads the varint at the start of eight bytes, given as a little-endian number; `None` when it is longer.
+#[inline(always)]
+pub(crate) const fn decode_word(word: u64) -> Option<(u64, usize)> {
+    let first = word & 0xff;
+    if first < FIRST_LONG {
+        return Some((first, 1));
+    }
+    // The first byte under 128 after the first is the last.
+    let ends = !word & 0x8080_8080_8080_8000;
+    if ends == 0 {
+        return None;
+    }
+    let last = ends.trailing_zeros();
+    let rest = (word & (u64::MAX >> (63 - last))) >> 8;
+    // Bytes count 1, 128, 128², … with all their eight bits: pairs of them are added, then pairs of pairs.
+    let pairs = (rest & 0x00ff_00ff_00ff_00ff) + ((rest >> 8 & 0x00ff_00ff_00ff_00ff) << 7);
+    let fours = (pairs & 0xffff_0000_ffff) + ((pairs >> 16 & 0xffff_0000_ffff) << 14);
+    let sum = (fours & 0xffff_ffff) + ((fours >> 32) << 28);
+    Some((first + (sum << 4), last as usize / 8 + 1))
+}
+
 const fn decode_long(bytes: &[u8]) -> Result<(u64, usize), VarintError> {
     let mut value = bytes[0] as u64;
     let mut shift = 4;
     let mut at = 1;
-    while at < MAX_VARINT {
+    while at < MAX_LEN {
         if at >= bytes.len() {
             return Err(VarintError::Truncated);
         }
         let byte = bytes[at] as u64;
         at += 1;
-        if at == MAX_VARINT {
+        if at == MAX_LEN {
             // Only the tenth byte can overflow: it is shifted by 60, and what precedes it is under 2^61.
             if byte >= 128 {
                 return Err(VarintError::TooLong);
@@ -207,6 +273,27 @@ mod tests {
         assert_eq!(decode(&[0xff; 9]), Err(VarintError::Truncated));
     }
 
+    #[test]
+    fn eight_bytes_at_once_are_the_same_at_every_edge() {
+        let mut edges: Vec<u64> = EXAMPLES.iter().map(|&(value, _)| value).collect();
+        for power in 4..64 {
+            for offset in [0x80, 0x4080, 0x20_4080, 0x1020_4080] {
+                let edge: u64 = (1 << power) + 240 + (offset << 4);
+                edges.extend(edge - 20..edge + 20);
+            }
+        }
+        for value in edges {
+            let mut bytes = encoded(value);
+            let len = bytes.len();
+            bytes.resize(16, 0xff);
+            let word = u64::from_le_bytes(*bytes.first_chunk().unwrap());
+            assert_eq!(decode_word(word), (len <= 8).then_some((value, len)), "{value}");
+            let mut out = [0; 8];
+            let end = put(value as u32, &mut out, 0);
+            assert_eq!(out[..end], encoded(u64::from(value as u32)), "{value}");
+        }
+    }
+
     proptest! {
         #[test]
         fn values_come_back(value: u64, bits in 0u32..64, tail: [u8; 3]) {
@@ -216,6 +303,23 @@ mod tests {
             let len = bytes.len();
             bytes.extend(tail);
             prop_assert_eq!(decode(&bytes), Ok((value, len)));
+        }
+
+        #[test]
+        fn eight_bytes_at_once_are_the_same(value: u64, bits in 0u32..64, tail: [u8; 8]) {
+            let value = value >> bits;
+            let mut bytes = encoded(value);
+            let len = bytes.len();
+            bytes.extend(tail);
+            let word = u64::from_le_bytes(*bytes.first_chunk().unwrap());
+            prop_assert_eq!(decode_word(word), (len <= 8).then_some((value, len)));
+            let mut out = [7; 16];
+            let end = put64(value, &mut out, 3);
+            prop_assert_eq!(&out[3..end], encoded(value));
+            let (low, mut out) = (value as u32, [7; 12]);
+            let end = put(low, &mut out, 3);
+            prop_assert_eq!(&out[3..end], encoded(low.into()));
+            prop_assert_eq!(&out[..3], [7; 3]);
         }
 
         #[test]

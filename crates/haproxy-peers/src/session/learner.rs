@@ -12,8 +12,6 @@ use crate::{
     SharedTable, Switch, TableSet, UpdateForm, UpdateHeader, decode_key,
 };
 
-/// Changes gathered for a table before they are applied.
-const BATCH: usize = 512;
 /// Different tables that are reported once per session as unknown or in disagreement.
 const MAX_REPORTS: usize = 256;
 
@@ -300,7 +298,7 @@ impl Learner {
             (false, true) => Precedence::Repeated,
             (false, false) => Precedence::Newest,
         };
-        let full = binding.batch.len() >= BATCH || binding.precedence != precedence;
+        let full = binding.batch.is_full() || binding.precedence != precedence;
         if full && !binding.batch.is_empty() {
             self.received.refused_updates += binding.apply(self.origin, now).refused;
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use stick_table::{DataType, Layout, Storage};
 
 use crate::{
-    DecodeError, Definition, Reader, ReceiveDictionary, decode_frequency, decode_signed, decode_unsigned,
-    decode_unsigned64, skip_value,
+    DecodeError, Definition, Reader, ReceiveDictionary, WireFrequency, decode_frequency, decode_signed,
+    decode_unsigned, decode_unsigned64, skip_value,
 };
 
 /// One data type of the sender.
@@ -22,10 +22,25 @@ struct Step {
     may_be_absent: bool,
 }
 
+/// What becomes of the varints of one element, and at which data word.
+#[derive(Clone, Copy)]
+enum Element {
+    Skip,
+    Word(u32),
+    Words64(u32),
+    Frequency(u32),
+}
+
 /// The steps to decode the values of one table's updates, made once for each definition.
 pub(crate) struct Plan {
     steps: Vec<Step>,
+    /// The same element by element, for the quick way; `None` when there are strings, or more elements than the quick
+    /// way is meant for.
+    elements: Option<Vec<Element>>,
 }
+
+/// Most elements of the quick way: more are many bytes anyway, and definitions of strangers announce any number.
+const MAX_ELEMENTS: u64 = 1_000;
 
 impl Plan {
     /// The plan for a sender's definition and a table's layout; only types that `stored` accepts are kept.
@@ -44,7 +59,9 @@ impl Plan {
                 may_be_absent: data_type == DataType::ServerKey && definition.is_last(data_type),
             }
         });
-        Self { steps: steps.collect() }
+        let steps: Vec<_> = steps.collect();
+        let elements = elements(&steps);
+        Self { steps, elements }
     }
 
     /// The data words that the plan writes.
@@ -59,6 +76,20 @@ impl Plan {
     /// `server_key` when the table stores it and one was sent.
     #[inline]
     pub(crate) fn decode(
+        &self,
+        reader: &mut Reader<'_>,
+        words: &mut [u32],
+        dictionary: &mut ReceiveDictionary,
+        now: u32,
+    ) -> Result<Option<Arc<str>>, DecodeError> {
+        match &self.elements {
+            Some(elements) if decode_quickly(elements, reader, words, now).is_some() => Ok(None),
+            _ => self.decode_carefully(reader, words, dictionary, now),
+        }
+    }
+
+    /// Decodes field by field, so that an error can say which one is wrong and where.
+    fn decode_carefully(
         &self,
         reader: &mut Reader<'_>,
         words: &mut [u32],
@@ -103,4 +134,57 @@ impl Plan {
         }
         Ok(string)
     }
+}
+
+/// The elements of all steps one after the other.
+fn elements(steps: &[Step]) -> Option<Vec<Element>> {
+    let mut elements = Vec::new();
+    for step in steps {
+        let (mut offset, stored) = step.place.unwrap_or((0, 0));
+        for element in 0..step.count {
+            if step.storage == Storage::Dictionary || elements.len() as u64 >= MAX_ELEMENTS {
+                return None;
+            }
+            let at = offset as u32;
+            match step.storage {
+                // Three varints, whether stored or not.
+                Storage::Frequency if element >= stored => elements.extend([Element::Skip; 3]),
+                _ if element >= stored => elements.push(Element::Skip),
+                Storage::Unsigned64 => elements.push(Element::Words64(at)),
+                Storage::Frequency => elements.push(Element::Frequency(at)),
+                _ => elements.push(Element::Word(at)),
+            }
+            offset += step.storage.words();
+        }
+    }
+    Some(elements)
+}
+
+/// Decodes the elements without saying what is wrong: `None` when something is, or when the buffer ends too soon behind the
+/// payload to read eight bytes at once. The reader is where it was then.
+#[inline]
+fn decode_quickly(elements: &[Element], reader: &mut Reader<'_>, words: &mut [u32], now: u32) -> Option<()> {
+    let mut quick = reader.quick();
+    for element in elements {
+        match *element {
+            Element::Skip => _ = quick.varint()?,
+            Element::Word(at) => *words.get_mut(at as usize)? = quick.varint()? as u32,
+            Element::Words64(at) => {
+                let value = quick.varint()?;
+                let words: &mut [u32; 2] = words.get_mut(at as usize..)?.first_chunk_mut()?;
+                *words = [value as u32, (value >> 32) as u32];
+            }
+            Element::Frequency(at) => {
+                let wire = WireFrequency {
+                    age: quick.varint()? as u32,
+                    current: quick.varint()? as u32,
+                    previous: quick.varint()? as u32,
+                };
+                let counter = wire.at(now);
+                let words: &mut [u32; 3] = words.get_mut(at as usize..)?.first_chunk_mut()?;
+                *words = [counter.tick, counter.current, counter.previous];
+            }
+        }
+    }
+    reader.accept(&quick)
 }

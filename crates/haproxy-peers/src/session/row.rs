@@ -2,20 +2,50 @@
 
 use std::sync::Arc;
 
-use stick_table::{DataType, EntryRef, Layout, Storage};
+use stick_table::{DataType, EntryRef, FrequencyCounter, KeyType, Layout, Storage, TableDefinition};
 
 use crate::{
-    Padding, SAFE_MESSAGE, SendDictionary, SharedTable, UpdateHeader, WireFrequency, encode_frequency,
-    encode_key, encode_signed, encode_unsigned, encode_unsigned64, varint,
+    Padding, SAFE_MESSAGE, SendDictionary, UpdateHeader, WireFrequency, class, encode_frequency, encode_key,
+    encode_signed, encode_unsigned, encode_unsigned64, varint,
 };
 
 /// Most bytes of the values after a `server_key`, the longer length of the message included: arrays of 100 elements, of
 /// five bytes each number (peers-protocol §14.2).
 const MAX_AFTER_STRING: usize = 2_600;
 
+/// Longest payload of messages that are made the quick way, in bytes: its length takes one byte on the wire.
+const MAX_QUICK_PAYLOAD: usize = 239;
+/// Class, type and length.
+const HEADER: usize = 3;
+/// Bytes of quick messages that are gathered before they go to the session's buffer.
+const SCRATCH: usize = 8 * 1024;
+
+/// One element of a row by its first data word.
+#[derive(Clone, Copy)]
+enum Element {
+    Signed(u32),
+    Unsigned(u32),
+    Unsigned64(u32),
+    Frequency(u32),
+}
+
+impl Element {
+    /// Most bytes on the wire.
+    const fn max_len(self) -> usize {
+        match self {
+            Self::Unsigned(_) => 5,
+            Self::Signed(_) | Self::Unsigned64(_) => varint::MAX_LEN,
+            Self::Frequency(_) => 3 * 5,
+        }
+    }
+}
+
 /// The values of a table's rows in the order of the wire, made once for each session and table.
 pub(crate) struct RowEncoder {
     columns: Vec<(Storage, u32, usize)>,
+    key_type: KeyType,
+    /// The same element by element, where every message of the table can be made the quick way.
+    elements: Option<Vec<Element>>,
 }
 
 /// What encoding needs to know of the session.
@@ -26,21 +56,120 @@ pub(crate) struct RowContext<'a> {
     pub(crate) is_v2_0: bool,
     /// The table's clock in ms, wrapped.
     pub(crate) now: u32,
+    pub(crate) scratch: &'a mut Scratch,
+}
+
+/// Where messages are put together: a fixed buffer, so that writing a byte is no more than that.
+pub(crate) struct Scratch {
+    bytes: Box<[u8]>,
+    len: usize,
+}
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        Self { bytes: vec![0; SCRATCH].into_boxed_slice(), len: 0 }
+    }
+
+    /// Moves what was gathered to the end of `out`.
+    pub(crate) fn flush(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes[..self.len]);
+        self.len = 0;
+    }
 }
 
 impl RowEncoder {
-    pub(crate) fn new(layout: &Layout) -> Self {
+    pub(crate) fn new(definition: &TableDefinition, layout: &Layout) -> Self {
         let column = |&(column, offset): &(stick_table::Column, usize)| {
             (DataType::storage(column.data_type()), column.count(), offset)
         };
-        Self { columns: layout.columns().iter().map(column).collect() }
+        let columns: Vec<_> = layout.columns().iter().map(column).collect();
+        let elements = quick_elements(definition.key_type, &columns);
+        Self { columns, key_type: definition.key_type, elements }
     }
 
-    /// Appends the update of an entry.
+    /// Appends the update of an entry to the context's scratch or to `out`; the caller [flushes](Scratch::flush) the
+    /// scratch after the last one.
     #[inline]
     pub(crate) fn encode(
         &self,
-        shared: &SharedTable,
+        entry: EntryRef<'_>,
+        header: UpdateHeader,
+        context: &mut RowContext<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        if let Some(elements) = &self.elements
+            && !context.is_v2_0
+        {
+            if context.scratch.len + HEADER + MAX_QUICK_PAYLOAD + varint::MAX_LEN > SCRATCH {
+                context.scratch.flush(out);
+            }
+            if self.encode_quickly(elements, entry, header, context) {
+                return;
+            }
+        }
+        context.scratch.flush(out);
+        self.encode_any(entry, header, context, out);
+    }
+
+    /// Puts the update into the scratch, which has room for it; `false` when it needs padding.
+    #[inline]
+    fn encode_quickly(
+        &self,
+        elements: &[Element],
+        entry: EntryRef<'_>,
+        header: UpdateHeader,
+        context: &mut RowContext<'_>,
+    ) -> bool {
+        let Scratch { bytes, len: start } = &mut *context.scratch;
+        let bytes = &mut bytes[*start..];
+        bytes[0] = class::STICK_TABLE;
+        bytes[1] = header.form().kind();
+        let mut at = HEADER;
+        for field in [header.id, header.lifetime_ms].into_iter().flatten() {
+            bytes[at..at + 4].copy_from_slice(&field.to_be_bytes());
+            at += 4;
+        }
+        let key = entry.key();
+        if let KeyType::String { .. } = self.key_type {
+            at = varint::put(key.len() as u32, bytes, at);
+        }
+        match key {
+            &[a, b, c, d] => bytes[at..at + 4].copy_from_slice(&[a, b, c, d]),
+            key => bytes[at..at + key.len()].copy_from_slice(key),
+        }
+        at += key.len();
+        let words = entry.words();
+        for element in elements {
+            at = match *element {
+                Element::Unsigned(word) => varint::put(words[word as usize], bytes, at),
+                Element::Signed(word) => {
+                    varint::put64(i64::from(words[word as usize].cast_signed()).cast_unsigned(), bytes, at)
+                }
+                Element::Unsigned64(word) => {
+                    let low = u64::from(words[word as usize]);
+                    varint::put64(low | u64::from(words[word as usize + 1]) << 32, bytes, at)
+                }
+                Element::Frequency(word) => {
+                    let words = &words[word as usize..word as usize + 3];
+                    let wire = wire_frequency(words, context.now);
+                    let at = varint::put(wire.age, bytes, at);
+                    let at = varint::put(wire.current, bytes, at);
+                    varint::put(wire.previous, bytes, at)
+                }
+            };
+        }
+        let payload = at - HEADER;
+        if context.padding.lengthens(payload) {
+            return false;
+        }
+        bytes[HEADER - 1] = payload as u8;
+        *start += at;
+        true
+    }
+
+    /// Appends the update of an entry of any kind.
+    fn encode_any(
+        &self,
         entry: EntryRef<'_>,
         header: UpdateHeader,
         context: &mut RowContext<'_>,
@@ -49,7 +178,7 @@ impl RowEncoder {
         let start = out.len();
         let mut frame = header.begin(out);
         let payload = frame.payload();
-        encode_key(shared.definition().key_type, entry.key(), payload);
+        encode_key(self.key_type, entry.key(), payload);
         let words = entry.words();
         for &(storage, count, offset) in &self.columns {
             let elements = words[offset..].chunks_exact(storage.words()).take(count as usize);
@@ -60,12 +189,7 @@ impl RowEncoder {
                     encode_unsigned64(u64::from(words[0]) | u64::from(words[1]) << 32, payload);
                 }),
                 Storage::Frequency => elements.for_each(|words| {
-                    let counter = stick_table::FrequencyCounter {
-                        tick: words[0],
-                        current: words[1],
-                        previous: words[2],
-                    };
-                    let mut wire = WireFrequency::of(counter, context.now);
+                    let mut wire = wire_frequency(words, context.now);
                     if context.is_v2_0 {
                         wire.age = readable_by_1_6(wire.age);
                     }
@@ -79,6 +203,37 @@ impl RowEncoder {
         }
         frame.finish(context.padding);
     }
+}
+
+#[inline]
+fn wire_frequency(words: &[u32], now: u32) -> WireFrequency {
+    let counter = FrequencyCounter { tick: words[0], current: words[1], previous: words[2] };
+    WireFrequency::of(counter, now)
+}
+
+/// The elements of all columns one after the other; `None` when there are strings, or messages may get too long.
+fn quick_elements(key_type: KeyType, columns: &[(Storage, u32, usize)]) -> Option<Vec<Element>> {
+    // Id, lifetime, and the length of a string.
+    let mut longest = 4 + 4 + 2 + key_type.max_bytes();
+    let mut elements = Vec::new();
+    for &(storage, count, offset) in columns {
+        for element in 0..count as usize {
+            let word = (offset + element * storage.words()) as u32;
+            let element = match storage {
+                Storage::Signed => Element::Signed(word),
+                Storage::Unsigned => Element::Unsigned(word),
+                Storage::Unsigned64 => Element::Unsigned64(word),
+                Storage::Frequency => Element::Frequency(word),
+                Storage::Dictionary => return None,
+            };
+            longest += element.max_len();
+            if longest > MAX_QUICK_PAYLOAD {
+                return None;
+            }
+            elements.push(element);
+        }
+    }
+    Some(elements)
 }
 
 /// Appends a string, or nothing in its place when the message, begun at `start`, would get too long for a receiver: it

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use stick_table::{Cursor, EntryRef, Follow, Millis, Origin, Position, Walk};
 
-use super::row::{RowContext, RowEncoder};
+use super::row::{RowContext, RowEncoder, Scratch};
 use crate::{Ack, Control, Definition, Padding, SendDictionary, SharedTable, TableSet, UpdateHeader};
 
 /// Batches of live updates that wait for an acknowledgement, for each table; more are merged.
@@ -67,7 +67,7 @@ impl SendTable {
         let position = resume.get(shared.id()).unwrap_or_else(|| shared.table().start());
         let cursor = shared.table().follow(Follow::Local, &position);
         Self {
-            encoder: RowEncoder::new(shared.table().layout()),
+            encoder: RowEncoder::new(shared.definition(), shared.table().layout()),
             cursor: Some(cursor),
             acked: position,
             in_flight: VecDeque::new(),
@@ -153,6 +153,7 @@ pub(crate) struct Teacher {
     /// The table whose definition was sent last.
     pub(crate) defined: Option<usize>,
     pub(crate) dictionary: SendDictionary,
+    scratch: Scratch,
     lesson: Lesson,
     resume: Resume,
     /// The peer's number.
@@ -180,6 +181,7 @@ impl Teacher {
             turn: 0,
             defined: None,
             dictionary: SendDictionary::new(),
+            scratch: Scratch::new(),
             lesson: Lesson::None,
             resume,
             origin,
@@ -269,10 +271,11 @@ impl Teacher {
     fn teach(&mut self, mut place: usize, mut walk: Walk, now: Millis, limit: usize, out: &mut Vec<u8>) {
         while place < self.tables.len() && out.len() < limit {
             self.define(place, out);
-            let Self { tables, dictionary, origin, shard, timed, padding, sent, .. } = self;
+            let Self { tables, dictionary, scratch, origin, shard, timed, padding, sent, .. } = self;
             let table = &mut tables[place];
             let shared = Arc::clone(&table.shared);
-            let mut context = RowContext { dictionary, padding: *padding, is_v2_0: !*timed, now: now as u32 };
+            let (padding, is_v2_0) = (*padding, !*timed);
+            let mut context = RowContext { dictionary, padding, is_v2_0, now: now as u32, scratch };
             let more = shared.table().walk(&mut walk, ENTRIES_PER_HOLD, now, |entry| {
                 // What the peer told in this session it has, and by now perhaps with newer values.
                 let told = entry.origin() == *origin && entry.changed_since(&table.session_start);
@@ -283,9 +286,10 @@ impl Teacher {
                 // Without an expiry here there is no lifetime to tell: the receiver's own applies.
                 let lifetime_ms = if *timed { entry.remaining() } else { None };
                 let header = UpdateHeader { id: Some(table.last_id), lifetime_ms };
-                table.encoder.encode(&shared, entry, header, &mut context, out);
+                table.encoder.encode(entry, header, &mut context, out);
                 sent.lesson_updates += 1;
             });
+            scratch.flush(out);
             if !more {
                 (place, walk) = (place + 1, Walk::default());
             }
@@ -348,10 +352,11 @@ impl Teacher {
 
     /// Pushes up to `hold` entries of one table; returns how many were visited and how many of them sent.
     fn push_hold(&mut self, place: usize, hold: usize, now: Millis, out: &mut Vec<u8>) -> (usize, usize) {
-        let Self { tables, dictionary, origin, shard, timed, padding, .. } = self;
+        let Self { tables, dictionary, scratch, origin, shard, timed, padding, .. } = self;
         let SendTable { shared, encoder, cursor, last_id, .. } = &mut tables[place];
         let Some(cursor) = cursor else { return (0, 0) };
-        let mut context = RowContext { dictionary, padding: *padding, is_v2_0: !*timed, now: now as u32 };
+        let (padding, is_v2_0) = (*padding, !*timed);
+        let mut context = RowContext { dictionary, padding, is_v2_0, now: now as u32, scratch };
         let expire = shared.definition().expire;
         let mut sent = 0;
         let visited = shared.table().read(cursor, hold, now, |entry| {
@@ -362,15 +367,11 @@ impl Teacher {
             *last_id = last_id.wrapping_add(1);
             let remaining = entry.remaining().filter(|_| *timed);
             let lifetime_ms = remaining.filter(|ms| ms.saturating_add(FRESH_MS) < expire.unwrap_or(0));
-            encoder.encode(
-                shared,
-                entry,
-                UpdateHeader { id: Some(*last_id), lifetime_ms },
-                &mut context,
-                out,
-            );
+            let header = UpdateHeader { id: Some(*last_id), lifetime_ms };
+            encoder.encode(entry, header, &mut context, out);
             sent += 1;
         });
+        scratch.flush(out);
         (visited, sent)
     }
 
