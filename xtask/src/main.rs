@@ -3,6 +3,8 @@
 mod check;
 mod demo;
 mod haproxies;
+mod instructions;
+mod micro;
 mod run;
 mod setup;
 
@@ -28,6 +30,13 @@ enum Command {
     Demo,
     /// List the HAProxys the tests use
     Haproxy,
+    /// Run the micro-benchmarks (2 minutes); arguments after `--` go to criterion, e.g. a name
+    Micro {
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Count the instructions per update of the hot paths and compare with the committed figures (1 minute)
+    Instructions(instructions::Options),
     /// Set up, then format, lints, docs, licences, tidiness and all tests
     Test(check::Options),
 }
@@ -37,6 +46,8 @@ fn main() -> ExitCode {
         Command::Setup { refresh } => setup::run(refresh),
         Command::Demo => demo::run(),
         Command::Haproxy => haproxies::print(),
+        Command::Micro { arguments } => micro::run(&arguments),
+        Command::Instructions(options) => instructions::run(&options),
         Command::Test(options) => check::run(&options),
     };
     match outcome {

@@ -38,6 +38,11 @@ pub(crate) fn run(refresh: bool) -> Result<()> {
     Ok(())
 }
 
+/// Makes sure that there is valgrind, which only `cargo xtask instructions` needs.
+pub(crate) fn ensure_valgrind() -> Result<()> {
+    tools::ensure_valgrind()
+}
+
 /// Makes one HAProxy ready.
 fn haproxy(source: Source, refresh: bool) -> Result<()> {
     let (major, minor) = source.expected();

@@ -34,6 +34,21 @@ pub(super) fn ensure_present() -> Result<()> {
     install(&missing)
 }
 
+/// Installs valgrind when it is missing; it is not among what tests need.
+pub(super) fn ensure_valgrind() -> Result<()> {
+    const PACKAGE: &str = "valgrind";
+    if run::which(PACKAGE).is_some() {
+        return Ok(());
+    }
+    if !rustix::process::geteuid().is_root() || run::which("apt-get").is_none() {
+        bail!(
+            "valgrind is missing: install it by `apt-get update && apt-get install {PACKAGE}` and run this again"
+        );
+    }
+    println!("{PACKAGE}: installing by apt");
+    install(&[PACKAGE])
+}
+
 fn python_is_complete() -> bool {
     run::which("python3").is_some()
         && run::output(Command::new("python3").args(["-c", "import venv, ensurepip"])).is_ok()
