@@ -165,10 +165,22 @@ impl QuickReader<'_> {
     /// The next varint; `None` when it has more than eight bytes or fewer are left in the buffer.
     #[inline(always)]
     pub(crate) fn varint(&mut self) -> Option<u64> {
-        let bytes = self.window.get(self.at..self.at + 8)?;
-        let (value, len) = varint::decode_word(u64::from_le_bytes(*bytes.first_chunk()?))?;
+        let (value, len) = varint::decode_word(self.word()?)?;
         self.at += len;
         Some(value)
+    }
+
+    /// The next varint's low 32 bits; `None` when it has more than five bytes or fewer than eight are left in the buffer.
+    #[inline(always)]
+    pub(crate) fn varint_u32(&mut self) -> Option<u32> {
+        let (value, len) = varint::decode_word_32(self.word()?)?;
+        self.at += len;
+        Some(value)
+    }
+
+    #[inline(always)]
+    fn word(&self) -> Option<u64> {
+        self.window[self.at..].first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
     }
 }
 

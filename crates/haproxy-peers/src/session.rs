@@ -46,6 +46,8 @@ pub const SILENCE_IN_LESSON_MS: u64 = 60_000;
 
 /// A lesson is given up after this time without a definition or an update, in ms: the peer is alive but does not teach.
 const LESSON_PATIENCE_MS: u64 = 30_000;
+/// Bytes first tried to complete a message with.
+const MIN_COMPLETION: usize = 256;
 /// Events kept until they are polled; a flood of what causes them loses the rest.
 const MAX_EVENTS: usize = 256;
 
@@ -220,16 +222,7 @@ impl Session {
         self.last_received = now;
         let before = self.learner.received;
         self.counters.bytes_received += input.len() as u64;
-        let result = if self.partial.is_empty() {
-            self.handle_messages(now, input).map(|taken| self.partial.extend_from_slice(&input[taken..]))
-        } else {
-            let mut bytes = std::mem::take(&mut self.partial);
-            bytes.extend_from_slice(input);
-            self.handle_messages(now, &bytes).map(|taken| {
-                bytes.drain(..taken);
-                self.partial = bytes;
-            })
-        };
+        let result = self.take_input(now, input);
         self.learner.apply(now);
         self.watch_lesson(now, before);
         result.map_err(|error| {
@@ -237,6 +230,37 @@ impl Session {
             self.failed = Some(error.into());
             error.into()
         })
+    }
+
+    /// Handles the complete messages in what is left of earlier input and in `input`, and keeps the rest.
+    fn take_input(&mut self, now: Millis, input: &[u8]) -> Result<(), DecodeError> {
+        let Some(rest) = self.complete_message(now, input)? else { return Ok(()) };
+        let taken = self.handle_messages(now, rest)?;
+        self.partial.extend_from_slice(&rest[taken..]);
+        Ok(())
+    }
+
+    /// Completes the message that earlier input began and handles it; returns what follows it, `None` when `input` does
+    /// not complete it. Copies little more than that message.
+    fn complete_message<'a>(&mut self, now: Millis, input: &'a [u8]) -> Result<Option<&'a [u8]>, DecodeError> {
+        let before = self.partial.len();
+        if before == 0 {
+            return Ok(Some(input));
+        }
+        let mut bytes = std::mem::take(&mut self.partial);
+        while bytes.len() < before + input.len() {
+            let copied = bytes.len() - before;
+            let end = input.len().min(copied + bytes.len().max(MIN_COMPLETION));
+            bytes.extend_from_slice(&input[copied..end]);
+            let taken = self.handle_messages(now, &bytes)?;
+            if taken > 0 {
+                bytes.clear();
+                self.partial = bytes;
+                return Ok(Some(&input[taken - before..]));
+            }
+        }
+        self.partial = bytes;
+        Ok(None)
     }
 
     /// Gives a lesson up that does not come. `before` is what had been received earlier.

@@ -125,7 +125,7 @@ pub const fn decode(bytes: &[u8]) -> Result<(u64, usize), VarintError> {
     }
 }
 
-/// Reads the varint at the start of eight bytes, given as a little-endian number; `None` when it is longer.
+/// Reads the varint at the start of eight bytes, given as a little-endian number; `None` when it is longer than that.
 #[inline(always)]
 pub(crate) const fn decode_word(word: u64) -> Option<(u64, usize)> {
     let first = word & 0xff;
@@ -137,13 +137,29 @@ pub(crate) const fn decode_word(word: u64) -> Option<(u64, usize)> {
     if ends == 0 {
         return None;
     }
-    let last = ends.trailing_zeros();
-    let rest = (word & (u64::MAX >> (63 - last))) >> 8;
+    let rest = (word & (ends ^ (ends - 1))) >> 8;
     // Bytes count 1, 128, 128², … with all their eight bits: pairs of them are added, then pairs of pairs.
     let pairs = (rest & 0x00ff_00ff_00ff_00ff) + ((rest >> 8 & 0x00ff_00ff_00ff_00ff) << 7);
     let fours = (pairs & 0xffff_0000_ffff) + ((pairs >> 16 & 0xffff_0000_ffff) << 14);
     let sum = (fours & 0xffff_ffff) + ((fours >> 32) << 28);
-    Some((first + (sum << 4), last as usize / 8 + 1))
+    Some((first + (sum << 4), ends.trailing_zeros() as usize / 8 + 1))
+}
+
+/// As [`decode_word`] for varints of at most five bytes: nearly all 32-bit values.
+#[inline(always)]
+pub(crate) const fn decode_word_32(word: u64) -> Option<(u32, usize)> {
+    let first = word as u32 & 0xff;
+    if first < FIRST_LONG as u32 {
+        return Some((first, 1));
+    }
+    let ends = !word & 0x80_8080_8000;
+    if ends == 0 {
+        return None;
+    }
+    let rest = ((word & (ends ^ (ends - 1))) >> 8) as u32;
+    let pairs = (rest & 0x00ff_00ff) + ((rest >> 8 & 0x00ff_00ff) << 7);
+    let sum = (pairs & 0xffff).wrapping_add(pairs >> 16 << 14);
+    Some((first.wrapping_add(sum << 4), ends.trailing_zeros() as usize / 8 + 1))
 }
 
 const fn decode_long(bytes: &[u8]) -> Result<(u64, usize), VarintError> {
@@ -288,6 +304,7 @@ mod tests {
             bytes.resize(16, 0xff);
             let word = u64::from_le_bytes(*bytes.first_chunk().unwrap());
             assert_eq!(decode_word(word), (len <= 8).then_some((value, len)), "{value}");
+            assert_eq!(decode_word_32(word), (len <= 5).then_some((value as u32, len)), "{value}");
             let mut out = [0; 8];
             let end = put(value as u32, &mut out, 0);
             assert_eq!(out[..end], encoded(u64::from(value as u32)), "{value}");
@@ -313,6 +330,7 @@ mod tests {
             bytes.extend(tail);
             let word = u64::from_le_bytes(*bytes.first_chunk().unwrap());
             prop_assert_eq!(decode_word(word), (len <= 8).then_some((value, len)));
+            prop_assert_eq!(decode_word_32(word), (len <= 5).then_some((value as u32, len)));
             let mut out = [7; 16];
             let end = put64(value, &mut out, 3);
             prop_assert_eq!(&out[3..end], encoded(value));

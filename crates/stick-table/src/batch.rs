@@ -47,10 +47,10 @@ impl AddAssign for Applied {
     }
 }
 
-/// Changes of a full batch.
-const MAX_CHANGES: usize = 2048;
-/// Words of the rows of a full batch.
-const MAX_WORDS: usize = 1 << 16;
+/// Most changes of a full batch.
+const MAX_CHANGES: usize = 4096;
+/// Most words of the rows of a full batch.
+const MAX_WORDS: usize = 1 << 17;
 /// Changes applied together at most, in one hold of a shard's lock.
 pub(crate) const GROUP: usize = 128;
 /// No row was found for a change yet.
@@ -96,12 +96,16 @@ pub struct Batch {
     words: Vec<u32>,
     key_words: usize,
     stride: usize,
+    /// Changes of a full batch.
+    limit: usize,
     /// The keys of a table whose keys do not stand in the rows, one after the other, and where each ends.
     long_keys: Vec<u8>,
     long_key_ends: Vec<usize>,
     /// Runs of data words to copy; never those of `server_key`, which `dictionary_offset` handles.
     columns: Vec<Range<usize>>,
     dictionary_offset: Option<usize>,
+    /// Whether `columns` are all of the data words.
+    writes_all: bool,
     strings: Vec<Arc<str>>,
     /// The changes in the order of their shards, and where each shard's begin, see
     /// [`order_by_shard`](Self::order_by_shard).
@@ -121,10 +125,12 @@ impl Batch {
             words: Vec::new(),
             key_words,
             stride,
+            limit: MAX_CHANGES.min(MAX_WORDS / stride.max(1)),
             long_keys: Vec::new(),
             long_key_ends: Vec::new(),
             columns: Vec::new(),
             dictionary_offset: None,
+            writes_all: false,
             strings: Vec::new(),
             order: Vec::new(),
             starts: Vec::new(),
@@ -150,6 +156,7 @@ impl Batch {
                 _ => self.columns.push(range),
             }
         }
+        self.writes_all = self.columns.first() == Some(&(0..self.stride - self.key_words));
     }
 
     /// Adds a change of the entry with this canonical key and returns its data words. The caller fills those of
@@ -210,10 +217,10 @@ impl Batch {
     }
 
     /// Whether it is time to apply the batch: there are enough changes to gain from having them together, and more would
-    /// only take more memory (256 KiB for the rows, and the keys that do not stand in rows).
+    /// only take more memory (512 KiB for the rows, and the keys that do not stand in rows).
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.changes.len() >= MAX_CHANGES || self.changes.len() * self.stride >= MAX_WORDS
+        self.changes.len() >= self.limit
     }
 
     /// Whether there are no changes.
@@ -341,6 +348,9 @@ impl Batch {
                     return;
                 };
                 applied.created += 1;
+                if !self.writes_all {
+                    shard.data_mut(&common.layout, row).fill(0);
+                }
                 row
             }
         };

@@ -260,7 +260,7 @@ impl Shard {
         self.data_mut(layout, row).fill(0);
     }
 
-    /// A new row, its data zero, for a key that has none: for one of the `places` taken before or any other free one,
+    /// A new row, its data anything, for a key that has none: for one of the `places` taken before or any other free one,
     /// else by purging. `None` when the table is full and nothing may be purged. The caller touches the row at once,
     /// which makes it used.
     #[inline]
@@ -286,7 +286,6 @@ impl Shard {
             SoughtKey::Words(key) => words[STAMP_WORDS..][..key.len()].copy_from_slice(key),
             SoughtKey::Long(key) => words[STAMP_WORDS] = self.long_keys.insert(key),
         }
-        words[common.layout.data_start()..].fill(0);
         if self.index.is_full() {
             self.grow_index(common);
         }

@@ -138,7 +138,11 @@ impl Table {
                             shard.reset_data(&common.layout, over);
                             over
                         }
-                        None => shard.insert(common, hash, key, &mut 0, now).ok_or(TableFull)?,
+                        None => {
+                            let row = shard.insert(common, hash, key, &mut 0, now).ok_or(TableFull)?;
+                            shard.data_mut(&common.layout, row).fill(0);
+                            row
+                        }
                     };
                     (row, if lifetime == Lifetime::Keep { Lifetime::Restart } else { lifetime })
                 }

@@ -168,7 +168,7 @@ fn decode_quickly(elements: &[Element], reader: &mut Reader<'_>, words: &mut [u3
     for element in elements {
         match *element {
             Element::Skip => _ = quick.varint()?,
-            Element::Word(at) => *words.get_mut(at as usize)? = quick.varint()? as u32,
+            Element::Word(at) => *words.get_mut(at as usize)? = quick.varint_u32()?,
             Element::Words64(at) => {
                 let value = quick.varint()?;
                 let words: &mut [u32; 2] = words.get_mut(at as usize..)?.first_chunk_mut()?;
@@ -176,9 +176,9 @@ fn decode_quickly(elements: &[Element], reader: &mut Reader<'_>, words: &mut [u3
             }
             Element::Frequency(at) => {
                 let wire = WireFrequency {
-                    age: quick.varint()? as u32,
-                    current: quick.varint()? as u32,
-                    previous: quick.varint()? as u32,
+                    age: quick.varint_u32()?,
+                    current: quick.varint_u32()?,
+                    previous: quick.varint_u32()?,
                 };
                 let counter = wire.at(now);
                 let words: &mut [u32; 3] = words.get_mut(at as usize..)?.first_chunk_mut()?;
