@@ -29,10 +29,10 @@ fn decode_string<'a>(max_len: u32, reader: &mut Reader<'a>) -> Result<&'a [u8], 
     let stored = length.min(max_len.into());
     let bytes = reader.bytes(stored as usize, FIELD)?;
     reader.skip(length - stored);
-    if !bytes.contains(&0) {
-        return Ok(bytes);
+    match memchr::memchr(0, bytes) {
+        None => Ok(bytes),
+        Some(end) => Ok(&bytes[..end]),
     }
-    Ok(bytes.split(|&byte| byte == 0).next().unwrap_or_default())
 }
 
 /// Appends a key given by its canonical bytes.

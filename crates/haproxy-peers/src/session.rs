@@ -242,7 +242,11 @@ impl Session {
 
     /// Completes the message that earlier input began and handles it; returns what follows it, `None` when `input` does
     /// not complete it. Copies little more than that message.
-    fn complete_message<'a>(&mut self, now: Millis, input: &'a [u8]) -> Result<Option<&'a [u8]>, DecodeError> {
+    fn complete_message<'a>(
+        &mut self,
+        now: Millis,
+        input: &'a [u8],
+    ) -> Result<Option<&'a [u8]>, DecodeError> {
         let before = self.partial.len();
         if before == 0 {
             return Ok(Some(input));

@@ -36,13 +36,14 @@ pub fn encode(value: u64, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes the varint of a 32-bit value over eight bytes of `out` from `at` on, of which it takes up to five; returns where
-/// it ends. The bytes after it are anything.
-///
-/// # Panics
-/// When `out` ends within those eight bytes.
+/// Where messages of up to 255 bytes are put together: eight bytes can be written at each place of the first 256, so no
+/// write needs a check.
+pub(crate) type Window = [u8; 256 + 8];
+
+/// Writes the varint of a 32-bit value over eight bytes from `at` on, of which it takes up to five; returns where it ends.
+/// The bytes after it are anything. Beyond the place 255 it goes on at 0.
 #[inline(always)]
-pub(crate) fn put(value: u32, out: &mut [u8], at: usize) -> usize {
+pub(crate) fn put(value: u32, out: &mut Window, at: u8) -> u8 {
     let value = u64::from(value);
     let (word, len) = if value < FIRST_LONG {
         (value, 1)
@@ -56,21 +57,30 @@ pub(crate) fn put(value: u32, out: &mut [u8], at: usize) -> usize {
             _ => (5, 0x20_4080),
         };
         let not_last = 0x80_8080 & ((1 << (8 * len - 16)) - 1);
-        ((value | 0xf0) & 0xff | (spread(rest - less) | not_last) << 8, len)
+        ((value | 0xf0) & 0xff | (spread(rest - less) | not_last) << 8, len as u8)
     };
-    out[at..at + 8].copy_from_slice(&word.to_le_bytes());
-    at + len
+    put_bytes(word.to_le_bytes(), out, at);
+    at.wrapping_add(len)
 }
 
-/// As [`put`] for any value, over up to [`MAX_LEN`] bytes.
+/// As [`put`] for any value.
 #[inline(always)]
-pub(crate) fn put64(value: u64, out: &mut [u8], at: usize) -> usize {
+pub(crate) fn put64(value: u64, out: &mut Window, at: u8) -> u8 {
     if let Ok(value) = u32::try_from(value) {
         return put(value, out, at);
     }
     let (bytes, len) = encode_long(value);
-    out[at..at + MAX_LEN].copy_from_slice(&bytes);
-    at + len
+    let (low, high) = bytes.split_at(8);
+    put_bytes(low.try_into().unwrap_or_default(), out, at);
+    put_bytes([high[0], high[1], 0, 0, 0, 0, 0, 0], out, at.wrapping_add(8));
+    at.wrapping_add(len as u8)
+}
+
+/// Writes eight bytes from `at` on.
+#[inline(always)]
+pub(crate) fn put_bytes(bytes: [u8; 8], out: &mut Window, at: u8) {
+    let at = usize::from(at);
+    out[at..at + 8].copy_from_slice(&bytes);
 }
 
 /// Puts four times seven bits into a byte each, the lowest first.
@@ -305,9 +315,11 @@ mod tests {
             let word = u64::from_le_bytes(*bytes.first_chunk().unwrap());
             assert_eq!(decode_word(word), (len <= 8).then_some((value, len)), "{value}");
             assert_eq!(decode_word_32(word), (len <= 5).then_some((value as u32, len)), "{value}");
-            let mut out = [0; 8];
+            let mut out = [0; 256 + 8];
+            let end = put(value as u32, &mut out, 255);
+            assert_eq!(end, 254u8.wrapping_add(1).wrapping_add(encoded(u64::from(value as u32)).len() as u8));
             let end = put(value as u32, &mut out, 0);
-            assert_eq!(out[..end], encoded(u64::from(value as u32)), "{value}");
+            assert_eq!(out[..end.into()], encoded(u64::from(value as u32)), "{value}");
         }
     }
 
@@ -331,12 +343,12 @@ mod tests {
             let word = u64::from_le_bytes(*bytes.first_chunk().unwrap());
             prop_assert_eq!(decode_word(word), (len <= 8).then_some((value, len)));
             prop_assert_eq!(decode_word_32(word), (len <= 5).then_some((value as u32, len)));
-            let mut out = [7; 16];
+            let mut out = [7; 256 + 8];
             let end = put64(value, &mut out, 3);
-            prop_assert_eq!(&out[3..end], encoded(value));
-            let (low, mut out) = (value as u32, [7; 12]);
+            prop_assert_eq!(&out[3..end.into()], encoded(value));
+            let low = value as u32;
             let end = put(low, &mut out, 3);
-            prop_assert_eq!(&out[3..end], encoded(low.into()));
+            prop_assert_eq!(&out[3..end.into()], encoded(low.into()));
             prop_assert_eq!(&out[..3], [7; 3]);
         }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::cursor::Position;
 use crate::shard::{Common, Shard};
-use crate::stamp::Origin;
+use crate::stamp::{Origin, Stamp};
 use crate::{DataType, FrequencyCounter, Millis, Storage, Value, lifetime};
 
 /// An entry as a reader sees it. Valid while the shard's lock is held, so visits should be short.
@@ -14,6 +14,7 @@ pub struct EntryRef<'a> {
     shard: &'a Shard,
     shard_number: usize,
     row: u32,
+    row_words: &'a [u32],
     now: Millis,
 }
 
@@ -25,19 +26,19 @@ impl<'a> EntryRef<'a> {
         row: u32,
         now: Millis,
     ) -> Self {
-        Self { common, shard, shard_number, row, now }
+        Self { common, shard, shard_number, row, row_words: shard.row(row), now }
     }
 
     /// The key in canonical form (see [`KeyType`](crate::KeyType)).
     #[inline]
     pub fn key(&self) -> &'a [u8] {
-        self.shard.key(&self.common.layout, self.row)
+        self.shard.key_in(&self.common.layout, self.row_words)
     }
 
     /// The data words, laid out by [`Table::layout`](crate::Table::layout).
     #[inline]
     pub fn words(&self) -> &'a [u32] {
-        self.shard.data(&self.common.layout, self.row)
+        &self.row_words[self.common.layout.data_start()..]
     }
 
     /// The value of one element; `None` when the table does not store it.
@@ -59,14 +60,16 @@ impl<'a> EntryRef<'a> {
     }
 
     /// Who changed the entry last.
+    #[inline]
     pub fn origin(&self) -> Origin {
-        self.shard.stamp(self.row).origin()
+        Stamp::of_row(self.row_words).origin()
     }
 
+    #[inline]
     /// Whether the entry changed after a position that [`Table::mark`](crate::Table::mark) returned.
     pub fn changed_since(&self, position: &Position) -> bool {
         let before = position.0.get(self.shard_number).copied().unwrap_or(0);
-        self.shard.stamp(self.row).sequence() > before
+        Stamp::of_row(self.row_words).sequence() > before
     }
 
     /// An opaque number for the entry, stable while it lives: what `show table` prints as its pointer.

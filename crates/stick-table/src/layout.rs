@@ -1,6 +1,6 @@
 //! Where each word of a row is.
 
-use crate::{Column, DataType, KeyType, TableDefinition};
+use crate::{Column, DataType, TableDefinition};
 
 /// Keys of up to this many bytes stand in the row; longer key types put a handle there.
 const INLINE_KEY_BYTES: usize = 64;
@@ -16,7 +16,10 @@ pub(crate) const STAMP_WORDS: usize = 2;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Layout {
-    key_type: KeyType,
+    /// Most bytes of a key, whether all keys have that many, and whether they stand in the row.
+    key_bytes: usize,
+    key_is_fixed: bool,
+    key_is_inline: bool,
     key_words: usize,
     data_words: usize,
     columns: Vec<(Column, usize)>,
@@ -25,7 +28,9 @@ pub struct Layout {
 impl Layout {
     pub(crate) fn new(definition: &TableDefinition) -> Self {
         let key_bytes = definition.key_type.max_bytes();
-        let key_words = if key_bytes > INLINE_KEY_BYTES { 1 } else { key_bytes.div_ceil(4).max(1) };
+        let key_is_inline = key_bytes <= INLINE_KEY_BYTES;
+        let key_words = if key_is_inline { key_bytes.div_ceil(4).max(1) } else { 1 };
+        let key_is_fixed = definition.key_type.is_fixed();
         let mut data_words = 0;
         let columns = definition
             .columns()
@@ -36,7 +41,7 @@ impl Layout {
                 (column, offset)
             })
             .collect();
-        Self { key_type: definition.key_type, key_words, data_words, columns }
+        Self { key_bytes, key_is_fixed, key_is_inline, key_words, data_words, columns }
     }
 
     /// The stored data types with the offset of their first element in the data words of a row.
@@ -60,6 +65,7 @@ impl Layout {
         self.offset(DataType::ServerKey, 0)
     }
 
+    #[inline]
     pub(crate) fn key_words(&self) -> usize {
         self.key_words
     }
@@ -80,8 +86,9 @@ impl Layout {
         &row[STAMP_WORDS..self.data_start()]
     }
 
+    #[inline]
     pub(crate) fn key_is_inline(&self) -> bool {
-        self.key_type.max_bytes() <= INLINE_KEY_BYTES
+        self.key_is_inline
     }
 
     /// Writes a canonical key into the key words of a row that keeps it inside. No longer than the key type allows.
@@ -100,8 +107,8 @@ impl Layout {
     /// begins.
     #[inline]
     pub(crate) fn padded_key<'a>(&self, words: &'a [u32]) -> &'a [u8] {
-        let bytes = &bytemuck::cast_slice::<u32, u8>(words)[..self.key_type.max_bytes()];
-        if self.key_type.is_fixed() {
+        let bytes = &bytemuck::cast_slice::<u32, u8>(words)[..self.key_bytes];
+        if self.key_is_fixed {
             return bytes;
         }
         let padding = bytes.iter().rev().take_while(|&&byte| byte == 0).count();
@@ -112,6 +119,7 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::KeyType;
 
     #[test]
     fn elements_stand_one_after_the_other() {

@@ -167,8 +167,20 @@ impl Shard {
     /// The canonical key of a used row.
     #[inline]
     pub(crate) fn key<'a>(&'a self, layout: &Layout, row: u32) -> &'a [u8] {
-        let words = layout.key_of(self.rows.row(row));
+        self.key_in(layout, self.row(row))
+    }
+
+    /// The canonical key of the used row with these words.
+    #[inline]
+    pub(crate) fn key_in<'a>(&'a self, layout: &Layout, row: &'a [u32]) -> &'a [u8] {
+        let words = layout.key_of(row);
         if layout.key_is_inline() { layout.padded_key(words) } else { self.long_keys.get(words[0]) }
+    }
+
+    /// All words of a row.
+    #[inline]
+    pub(crate) fn row(&self, row: u32) -> &[u32] {
+        self.rows.row(row)
     }
 
     /// The data words of a row.

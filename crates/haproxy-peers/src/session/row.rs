@@ -6,7 +6,7 @@ use stick_table::{DataType, EntryRef, FrequencyCounter, KeyType, Layout, Storage
 
 use crate::{
     Padding, SAFE_MESSAGE, SendDictionary, UpdateHeader, WireFrequency, class, encode_frequency, encode_key,
-    encode_signed, encode_unsigned, encode_unsigned64, varint,
+    encode_signed, encode_unsigned, encode_unsigned64, varint, varint::Window,
 };
 
 /// Most bytes of the values after a `server_key`, the longer length of the message included: arrays of 100 elements, of
@@ -16,7 +16,7 @@ const MAX_AFTER_STRING: usize = 2_600;
 /// Longest payload of messages that are made the quick way, in bytes: its length takes one byte on the wire.
 const MAX_QUICK_PAYLOAD: usize = 239;
 /// Class, type and length.
-const HEADER: usize = 3;
+const HEADER: u8 = 3;
 /// Bytes of quick messages that are gathered before they go to the session's buffer.
 const SCRATCH: usize = 8 * 1024;
 
@@ -100,7 +100,7 @@ impl RowEncoder {
         if let Some(elements) = &self.elements
             && !context.is_v2_0
         {
-            if context.scratch.len + HEADER + MAX_QUICK_PAYLOAD + varint::MAX_LEN > SCRATCH {
+            if context.scratch.len + size_of::<Window>() > SCRATCH {
                 context.scratch.flush(out);
             }
             if self.encode_quickly(elements, entry, header, context) {
@@ -121,23 +121,13 @@ impl RowEncoder {
         context: &mut RowContext<'_>,
     ) -> bool {
         let Scratch { bytes, len: start } = &mut *context.scratch;
-        let bytes = &mut bytes[*start..];
-        bytes[0] = class::STICK_TABLE;
-        bytes[1] = header.form().kind();
-        let mut at = HEADER;
-        for field in [header.id, header.lifetime_ms].into_iter().flatten() {
-            bytes[at..at + 4].copy_from_slice(&field.to_be_bytes());
-            at += 4;
-        }
+        let Some(bytes) = bytes[*start..].first_chunk_mut() else { return false };
+        let mut at = put_header(header, bytes);
         let key = entry.key();
         if let KeyType::String { .. } = self.key_type {
             at = varint::put(key.len() as u32, bytes, at);
         }
-        match key {
-            &[a, b, c, d] => bytes[at..at + 4].copy_from_slice(&[a, b, c, d]),
-            key => bytes[at..at + key.len()].copy_from_slice(key),
-        }
-        at += key.len();
+        at = put_key(key, bytes, at);
         let words = entry.words();
         for element in elements {
             at = match *element {
@@ -150,20 +140,19 @@ impl RowEncoder {
                     varint::put64(low | u64::from(words[word as usize + 1]) << 32, bytes, at)
                 }
                 Element::Frequency(word) => {
-                    let words = &words[word as usize..word as usize + 3];
-                    let wire = wire_frequency(words, context.now);
-                    let at = varint::put(wire.age, bytes, at);
-                    let at = varint::put(wire.current, bytes, at);
+                    let wire = wire_frequency(&words[word as usize..word as usize + 3], context.now);
+                    at = varint::put(wire.age, bytes, at);
+                    at = varint::put(wire.current, bytes, at);
                     varint::put(wire.previous, bytes, at)
                 }
             };
         }
         let payload = at - HEADER;
-        if context.padding.lengthens(payload) {
+        if context.padding.lengthens(payload.into()) {
             return false;
         }
-        bytes[HEADER - 1] = payload as u8;
-        *start += at;
+        bytes[usize::from(HEADER) - 1] = payload;
+        *start += usize::from(at);
         true
     }
 
@@ -203,6 +192,31 @@ impl RowEncoder {
         }
         frame.finish(context.padding);
     }
+}
+
+/// Writes class, type, id and lifetime; returns where the key goes.
+#[inline(always)]
+fn put_header(header: UpdateHeader, out: &mut Window) -> u8 {
+    out[0] = class::STICK_TABLE;
+    out[1] = header.form().kind();
+    let mut at = HEADER;
+    for field in [header.id, header.lifetime_ms].into_iter().flatten() {
+        let [a, b, c, d] = field.to_be_bytes();
+        varint::put_bytes([a, b, c, d, 0, 0, 0, 0], out, at);
+        at += 4;
+    }
+    at
+}
+
+/// Writes the bytes of a key; returns where the values go.
+#[inline(always)]
+fn put_key(key: &[u8], out: &mut Window, at: u8) -> u8 {
+    if let &[a, b, c, d] = key {
+        varint::put_bytes([a, b, c, d, 0, 0, 0, 0], out, at);
+    } else {
+        out[usize::from(at)..][..key.len()].copy_from_slice(key);
+    }
+    at + key.len() as u8
 }
 
 #[inline]
