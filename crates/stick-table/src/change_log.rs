@@ -1,5 +1,8 @@
 //! The order of a shard's changes: sequence numbers, a ring of recent ones, and what readers have seen.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::stamp::{Origin, Stamp};
 
 /// Most row numbers the ring of one shard keeps. Small in tests, so that readers fall behind it.
@@ -8,6 +11,25 @@ const MAX_RING: usize = if cfg!(test) { 8 } else { 1 << 14 };
 const MIN_RING: usize = if cfg!(test) { 2 } else { 64 };
 /// Position of a live reader that is not there.
 const NO_READER: u64 = u64::MAX;
+
+/// The newest sequence numbers of a log, to be looked at without the shard's lock: whether it is worth taking.
+#[derive(Debug, Default)]
+pub(crate) struct Tails {
+    all: AtomicU64,
+    local: AtomicU64,
+}
+
+impl Tails {
+    /// Newest sequence number.
+    pub(crate) fn all(&self) -> u64 {
+        self.all.load(Ordering::Acquire)
+    }
+
+    /// Newest sequence number that was given to a row with a local change.
+    pub(crate) fn local(&self) -> u64 {
+        self.local.load(Ordering::Acquire)
+    }
+}
 
 /// Numbers the changes of one shard.
 ///
@@ -21,6 +43,7 @@ pub(crate) struct ChangeLog {
     ring: Box<[u32]>,
     tail: u64,
     local_tail: u64,
+    tails: Arc<Tails>,
     seen: u64,
     seen_local: u64,
     /// Next sequence number of each connected follower of local changes, by its reader number.
@@ -35,10 +58,16 @@ impl ChangeLog {
             ring: vec![0; len].into_boxed_slice(),
             tail: 0,
             local_tail: 0,
+            tails: Arc::default(),
             seen: 0,
             seen_local: 0,
             live: Vec::new(),
         }
+    }
+
+    /// The newest sequence numbers for those without the lock.
+    pub(crate) fn tails(&self) -> &Arc<Tails> {
+        &self.tails
     }
 
     /// Newest sequence number.
@@ -76,10 +105,12 @@ impl ChangeLog {
             self.tail += 1;
             let slot = self.tail as usize & (self.ring.len() - 1);
             self.ring[slot] = row;
+            self.tails.all.store(self.tail, Ordering::Release);
             self.tail
         };
         if local {
             self.local_tail = self.local_tail.max(sequence);
+            self.tails.local.store(self.local_tail, Ordering::Release);
         }
         Stamp::new(sequence, origin, local)
     }

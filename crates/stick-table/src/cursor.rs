@@ -1,8 +1,12 @@
 //! Reading a table's changes in order, and all of it.
 
 use crate::Millis;
+use crate::change_log::Tails;
 use crate::entry::EntryRef;
 use crate::shard::{Common, Shard};
+
+/// Changes to pass over without reading before it is done.
+const PASS_OVER: u64 = if cfg!(test) { 1 } else { 32 };
 
 /// Which changes a cursor follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +19,19 @@ pub enum Follow {
 
 /// How far a table's changes had gone: one sequence number for each shard. Made by
 /// [`Table::position`](crate::Table::position) and [`Cursor::position`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Position(pub(crate) Vec<u64>);
+
+impl Clone for Position {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    // Into the memory that is there: positions are kept for every acknowledgement.
+    fn clone_from(&mut self, source: &Self) {
+        self.0.clone_from(&source.0);
+    }
+}
 
 /// A reader's place in the changes of a table, see [`Table::follow`](crate::Table::follow).
 ///
@@ -50,7 +65,15 @@ impl Cursor {
     /// How far this cursor has read: to follow on from there later, even with a new cursor. During a scan this is where
     /// the scan started.
     pub fn position(&self) -> Position {
-        Position(self.shards.iter().map(|shard| shard.next - 1).collect())
+        let mut position = Position::default();
+        self.write_position(&mut position);
+        position
+    }
+
+    /// As [`position`](Self::position), into a position that was used before.
+    pub fn write_position(&self, position: &mut Position) {
+        position.0.clear();
+        position.0.extend(self.shards.iter().map(|shard| shard.next - 1));
     }
 }
 
@@ -59,25 +82,40 @@ impl ShardCursor {
         Self { next: position + 1, scan: None }
     }
 
-    /// Visits up to `limit` changed entries of a shard; returns how many. Fewer than `limit` means that the cursor has
-    /// caught up.
+    /// Changes from here on, at most.
+    pub(crate) fn backlog(&self, tails: &Tails, follow: Follow) -> u64 {
+        let tail = match follow {
+            Follow::All => tails.all(),
+            Follow::Local => tails.local(),
+        };
+        // A scan has to come to its end, whatever it finds.
+        (tail + 1).saturating_sub(self.next).max(self.scan.is_some().into())
+    }
+
+    /// Whether a shard is worth its lock: there is news, or so much to pass over that the ring may soon forget it.
+    pub(crate) fn is_due(&self, tails: &Tails, follow: Follow) -> bool {
+        self.backlog(tails, follow) > 0 || tails.all().saturating_sub(self.next) >= PASS_OVER
+    }
+
+    /// Visits up to `limit` changed entries of a shard, and looks at no more than `budget` rows to find them; takes from
+    /// the budget what it used. Returns how many were visited.
     pub(crate) fn read(
         &mut self,
         common: &Common,
         shard: &mut Shard,
         (shard_number, reader, follow): (usize, usize, Follow),
-        limit: usize,
+        (limit, budget): (usize, &mut u32),
         now: Millis,
         visit: &mut dyn FnMut(EntryRef<'_>),
     ) -> usize {
         let mut count = 0;
-        while count < limit {
+        while count < limit && *budget > 0 {
             if self.scan.is_none() && !self.begin(shard, follow) {
                 break;
             }
             let upto = self.scan.map_or_else(|| shard.log.tail(), |scan| scan.upto);
-            while count < limit {
-                let Some(row) = self.next_row(shard) else { break };
+            while count < limit && *budget > 0 {
+                let Some(row) = self.next_row(shard, budget) else { break };
                 let stamp = shard.stamp(row);
                 let wanted = (self.next..=upto).contains(&stamp.sequence())
                     && (follow == Follow::All || stamp.is_local())
@@ -127,17 +165,19 @@ impl ShardCursor {
     }
 
     /// The next row to look at: of the scan, else of the ring.
-    fn next_row(&mut self, shard: &Shard) -> Option<u32> {
+    fn next_row(&mut self, shard: &Shard, budget: &mut u32) -> Option<u32> {
         match &mut self.scan {
             Some(scan) => {
                 let row = scan.row;
                 scan.row += 1;
+                *budget -= 1;
                 (row < shard.row_count()).then_some(row)
             }
             None => {
                 // A ring slot counts only while the row still has the slot's number; the caller checks by this.
-                while self.next <= shard.log.tail() {
+                while self.next <= shard.log.tail() && *budget > 0 {
                     let row = shard.log.row(self.next);
+                    *budget -= 1;
                     if shard.stamp(row).sequence() == self.next {
                         return Some(row);
                     }

@@ -201,7 +201,9 @@ impl Model {
 
     fn check(&mut self) {
         for reader in 0..self.readers.len() {
-            while self.read(reader, 5) == 5 {}
+            while self.table.has_news(&self.readers[reader].cursor) {
+                self.read(reader, 5);
+            }
         }
         let mut found = BTreeMap::new();
         let mut walk = Walk::default();

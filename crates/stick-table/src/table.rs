@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::batch::{Applied, Batch, GROUP, Precedence};
+use crate::change_log::Tails;
 use crate::cursor::{Cursor, Follow, Position, ShardCursor, Walk};
 use crate::entry::{EntryMut, EntryRef, split_handle};
 use crate::layout::Layout;
@@ -22,6 +23,8 @@ const MAX_ENTRIES_PER_SHARD: u32 = 1 << 21;
 const ENTRIES_PER_SHARD: u32 = if cfg!(test) { 32 } else { 1 << 16 };
 /// Rows looked at in one hold of a shard's lock by walks and sweeps: about 10 µs.
 const ROWS_PER_HOLD: u32 = 4096;
+/// Rows looked at in one call of a read or a walk. Small in tests, so that calls end early.
+const ROWS_PER_CALL: u32 = if cfg!(test) { 20 } else { 4 * ROWS_PER_HOLD };
 
 /// The table is full, nothing is over, and purging is off or found nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +39,8 @@ pub struct TableFull;
 pub struct Table {
     common: Arc<Common>,
     shards: Box<[Mutex<Shard>]>,
+    /// Of each shard, how far its changes have gone.
+    tails: Box<[Arc<Tails>]>,
     /// Numbers of followers of local changes in use.
     readers: Mutex<Vec<bool>>,
     /// The shard the next sweep goes on with.
@@ -50,8 +55,16 @@ impl Table {
         let count = wanted.min(MAX_SHARDS).max(least).next_power_of_two();
         let rows = definition.size.div_ceil(count as u32);
         let common = Common::new(definition, seed);
-        let shards = (0..count).map(|_| Mutex::new(Shard::new(&common, rows))).collect();
-        Self { common: Arc::new(common), shards, readers: Mutex::default(), sweep_turn: Mutex::default() }
+        let shards: Vec<_> = (0..count).map(|_| Shard::new(&common, rows)).collect();
+        let tails = shards.iter().map(|shard| Arc::clone(shard.log.tails())).collect();
+        let shards = shards.into_iter().map(Mutex::new).collect();
+        Self {
+            common: Arc::new(common),
+            shards,
+            tails,
+            readers: Mutex::default(),
+            sweep_turn: Mutex::default(),
+        }
     }
 
     /// What the table is.
@@ -198,13 +211,34 @@ impl Table {
         assert!(batch.belongs_to(&self.common), "the batch was made for another table");
         batch.order_by_shard(self.shards.len(), |hash| self.shard_of(hash));
         let mut total = Applied::default();
-        for (number, shard) in self.shards.iter().enumerate() {
+        let apply = |number: usize, mut shard: MutexGuard<'_, Shard>, total: &mut Applied| {
             let mut places = batch.of_shard(number);
             while !places.is_empty() {
                 let end = places.end.min(places.start + GROUP);
-                total += batch.apply_group(places.start..end, &mut shard.lock(), origin, precedence, now);
+                *total += batch.apply_group(places.start..end, &mut shard, origin, precedence, now);
                 places.start = end;
+                if !places.is_empty() {
+                    // Others may want in.
+                    MutexGuard::bump(&mut shard);
+                }
             }
+        };
+        // Those that are free first: who waits for another thread meets it at the next shard again.
+        let mut busy = 0_u64;
+        for (number, shard) in self.shards.iter().enumerate() {
+            if batch.of_shard(number).is_empty() {
+                continue;
+            }
+            match shard.try_lock() {
+                Some(shard) => apply(number, shard, &mut total),
+                None if number < u64::BITS as usize => busy |= 1 << number,
+                None => apply(number, shard.lock(), &mut total),
+            }
+        }
+        while busy != 0 {
+            let number = busy.trailing_zeros() as usize;
+            apply(number, self.shards[number].lock(), &mut total);
+            busy &= busy - 1;
         }
         batch.clear();
         total
@@ -271,8 +305,11 @@ impl Table {
         reader
     }
 
-    /// Visits up to `limit` entries that changed since the cursor's position; returns how many. Fewer than `limit`
-    /// means that the cursor has caught up. Each entry is visited with its newest values.
+    /// Visits up to `limit` entries that changed since the cursor's position; returns how many. The cursor has caught up
+    /// when it [has no news](Self::has_news) afterwards. Each entry is visited with its newest values.
+    ///
+    /// Looks at about 16,000 rows at most, so that a call takes a fraction of a millisecond; it may visit fewer entries
+    /// than `limit` for that.
     pub fn read(
         &self,
         cursor: &mut Cursor,
@@ -280,38 +317,42 @@ impl Table {
         now: Millis,
         mut visit: impl FnMut(EntryRef<'_>),
     ) -> usize {
-        let mut count = 0;
+        let (mut count, mut left) = (0, ROWS_PER_CALL);
         for _ in 0..self.shards.len() {
             let number = cursor.turn;
             let who = (number, cursor.reader, cursor.follow);
-            let mut shard = self.shards[number].lock();
-            count +=
-                cursor.shards[number].read(&self.common, &mut shard, who, limit - count, now, &mut visit);
-            if count >= limit {
-                break;
+            let at = &mut cursor.shards[number];
+            while at.is_due(&self.tails[number], cursor.follow) {
+                let mut budget = left.min(ROWS_PER_HOLD);
+                left -= budget;
+                let bounds = (limit - count, &mut budget);
+                let mut shard = self.shards[number].lock();
+                count += at.read(&self.common, &mut shard, who, bounds, now, &mut visit);
+                left += budget;
+                if count >= limit || left == 0 {
+                    return count;
+                }
             }
             cursor.turn = (number + 1) % self.shards.len();
         }
         count
     }
 
-    /// Whether a cursor may have something to read.
+    /// Whether a cursor may have something to read. Takes no lock.
     pub fn has_news(&self, cursor: &Cursor) -> bool {
-        self.backlog(cursor) > 0
+        self.tails.iter().zip(&cursor.shards).any(|(tails, at)| at.backlog(tails, cursor.follow) > 0)
     }
 
-    /// Changes that a cursor has not visited yet, at most: an entry that changed twice since counts twice.
+    /// Changes that a cursor has not visited yet, at most: an entry that changed twice since counts twice. Takes no lock.
     pub fn backlog(&self, cursor: &Cursor) -> u64 {
-        let left = self.shards.iter().zip(&cursor.shards).map(|(shard, at)| {
-            let shard = shard.lock();
-            let tail = if cursor.follow == Follow::Local { shard.log.local_tail() } else { shard.log.tail() };
-            (tail + 1).saturating_sub(at.next)
-        });
-        left.sum()
+        self.tails.iter().zip(&cursor.shards).map(|(tails, at)| at.backlog(tails, cursor.follow)).sum()
     }
 
     /// Visits up to `limit` entries in storage order from `walk` on, and moves it; `false` when the walk is at its end.
     /// Start with `Walk::default()`.
+    ///
+    /// Looks at about 16,000 rows at most, so that a call takes a fraction of a millisecond; it may visit fewer entries
+    /// than `limit` for that.
     pub fn walk(
         &self,
         walk: &mut Walk,
@@ -319,10 +360,11 @@ impl Table {
         now: Millis,
         mut visit: impl FnMut(EntryRef<'_>),
     ) -> bool {
-        let mut count = 0;
+        let (mut count, mut left) = (0, ROWS_PER_CALL);
         while let Some(shard) = self.shards.get(walk.shard) {
             let shard = shard.lock();
-            let end = shard.row_count().min(walk.row.saturating_add(ROWS_PER_HOLD));
+            let start = walk.row;
+            let end = shard.row_count().min(start.saturating_add(ROWS_PER_HOLD.min(left)));
             while walk.row < end && count < limit {
                 if shard.is_live(&self.common, walk.row, now) {
                     visit(EntryRef::new(&self.common, &shard, walk.shard, walk.row, now));
@@ -330,10 +372,11 @@ impl Table {
                 }
                 walk.row += 1;
             }
+            left -= walk.row - start;
             if walk.row >= shard.row_count() {
                 *walk = Walk { shard: walk.shard + 1, row: 0 };
             }
-            if count >= limit {
+            if count >= limit || left == 0 {
                 return walk.shard < self.shards.len();
             }
         }

@@ -13,6 +13,8 @@ use crate::{Ack, Control, Definition, Padding, SendDictionary, SharedTable, Tabl
 const MAX_IN_FLIGHT: usize = 64;
 /// Entries encoded in one hold of a shard's lock.
 const ENTRIES_PER_HOLD: usize = 128;
+/// Holds in one call: where nearly all entries are of no use to the peer, others have their turn too.
+const MAX_HOLDS: usize = 64;
 /// A live update whose entry was touched longer ago than this carries its remaining lifetime, in ms, instead of letting
 /// the receiver start the whole one.
 const FRESH_MS: u32 = 1_000;
@@ -29,7 +31,7 @@ impl Resume {
     }
 
     fn set(&self, table_id: u32, position: &Position) {
-        self.0.lock().insert(table_id, position.clone());
+        self.0.lock().entry(table_id).or_default().clone_from(position);
     }
 }
 
@@ -55,6 +57,8 @@ pub(crate) struct SendTable {
     acked: Position,
     /// Last ids of batches not acknowledged, with where the cursor stood after them.
     in_flight: VecDeque<(u32, Position)>,
+    /// Positions to be used again.
+    spare: Vec<Position>,
     pub(crate) last_id: u32,
     pub(crate) last_acked: u32,
     resume: Resume,
@@ -71,6 +75,7 @@ impl SendTable {
             cursor: Some(cursor),
             acked: position,
             in_flight: VecDeque::new(),
+            spare: Vec::new(),
             last_id: 0,
             last_acked: 0,
             resume,
@@ -96,7 +101,7 @@ impl SendTable {
                 break;
             }
             if let Some((_, position)) = self.in_flight.pop_front() {
-                self.acked = position;
+                self.spare.push(std::mem::replace(&mut self.acked, position));
             }
         }
         self.last_acked = id;
@@ -104,11 +109,21 @@ impl SendTable {
         true
     }
 
-    fn note_batch(&mut self, position: Position) {
+    /// Notes where the cursor stands after a pass that pushed something, or passed over what this peer is not sent.
+    fn note_pass(&mut self, pushed: bool) {
+        let Some(cursor) = &self.cursor else { return };
+        if !pushed {
+            if self.in_flight.is_empty() {
+                cursor.write_position(&mut self.acked);
+            }
+            return;
+        }
         if self.in_flight.len() >= MAX_IN_FLIGHT {
             // The two newest become one: only how precisely a later session resumes suffers.
-            self.in_flight.pop_back();
+            self.spare.extend(self.in_flight.pop_back().map(|(_, position)| position));
         }
+        let mut position = self.spare.pop().unwrap_or_default();
+        cursor.write_position(&mut position);
         self.in_flight.push_back((self.last_id, position));
     }
 
@@ -269,7 +284,9 @@ impl Teacher {
     }
 
     fn teach(&mut self, mut place: usize, mut walk: Walk, now: Millis, limit: usize, out: &mut Vec<u8>) {
-        while place < self.tables.len() && out.len() < limit {
+        let mut holds = 0;
+        while place < self.tables.len() && out.len() < limit && holds < MAX_HOLDS {
+            holds += 1;
             self.define(place, out);
             let Self { tables, dictionary, scratch, origin, shard, timed, padding, sent, .. } = self;
             let table = &mut tables[place];
@@ -312,22 +329,19 @@ impl Teacher {
         more
     }
 
+    /// Pushes local changes of one table; whether there may be more.
     fn push_table(&mut self, place: usize, now: Millis, limit: usize, out: &mut Vec<u8>) -> bool {
+        if self.tables[place].behind() == 0 {
+            return false;
+        }
         let mut left = self.max_updates;
         let mut pushed = 0;
         while left > 0 && out.len() < limit {
             let hold = left.min(ENTRIES_PER_HOLD);
-            let news = self.tables[place]
-                .cursor
-                .as_ref()
-                .is_some_and(|cursor| self.tables[place].shared.table().has_news(cursor));
-            if !news {
-                break;
-            }
             let before = (out.len(), self.defined);
             self.define(place, out);
             let (visited, sent) = self.push_hold(place, hold, now, out);
-            if sent == 0 && pushed == 0 {
+            if sent == 0 {
                 // Only foreign or dead entries: no reason to announce the table.
                 out.truncate(before.0);
                 self.defined = before.1;
@@ -340,14 +354,8 @@ impl Teacher {
         }
         self.sent.live_updates += pushed as u64;
         let table = &mut self.tables[place];
-        if let Some(position) = table.cursor.as_ref().map(Cursor::position) {
-            if pushed > 0 {
-                table.note_batch(position);
-            } else if table.in_flight.is_empty() {
-                table.acked = position;
-            }
-        }
-        left == 0 || out.len() >= limit
+        table.note_pass(pushed > 0);
+        table.behind() > 0
     }
 
     /// Pushes up to `hold` entries of one table; returns how many were visited and how many of them sent.
