@@ -87,9 +87,12 @@ fn read(count: u32) -> u64 {
     let table = node.table();
     let mut cursor = table.follow(Follow::All, &table.start());
     Rows::new(Kind::Ip, table, 0..LARGEST).apply(table, LARGEST as usize);
-    let read = table.read(&mut cursor, count as usize, NOW, |entry| {
-        black_box(entry.words());
-    });
+    let mut read = 0;
+    while read < count as usize && table.has_news(&cursor) {
+        read += table.read(&mut cursor, count as usize - read, NOW, |entry| {
+            black_box(entry.words());
+        });
+    }
     table.unfollow(cursor);
     read as u64
 }
@@ -97,10 +100,12 @@ fn read(count: u32) -> u64 {
 fn walk(count: u32) -> u64 {
     let node = Node::filled(Kind::Ip, SIZE, 0..LARGEST);
     let (mut walk, mut visited) = (Walk::default(), 0);
-    node.table().walk(&mut walk, count as usize, NOW, |entry| {
-        black_box(entry.words());
-        visited += 1;
-    });
+    while visited < u64::from(count) {
+        node.table().walk(&mut walk, (u64::from(count) - visited) as usize, NOW, |entry| {
+            black_box(entry.words());
+            visited += 1;
+        });
+    }
     visited
 }
 

@@ -280,15 +280,15 @@ impl Batch {
         }
         let candidates = &candidates[..group.len()];
         let known = candidates.iter().filter(|&&row| row != NO_ROW);
-        let unknown = group.len() - known.clone().count();
         black_box(known.fold(0, |sum, &row| sum ^ shard.touch_row(row)));
-        let mut run = Run {
-            origin,
-            precedence,
-            now,
-            places: self.common.take_places(unknown as u32),
-            applied: Applied::default(),
-        };
+        let unknown = candidates.iter().zip(group).filter(|&(&row, _)| row == NO_ROW);
+        let new =
+            unknown.filter(|&(_, &index)| self.may_create(&self.changes[index as usize])).count() as u32;
+        let mut places = self.common.take_places(new);
+        if places < new {
+            places += shard.purge(&self.common, new - places, now);
+        }
+        let mut run = Run { origin, precedence, now, places, applied: Applied::default() };
         for (&candidate, &index) in candidates.iter().zip(group) {
             self.apply_change(index as usize, candidate, shard, &mut run);
         }
@@ -327,13 +327,12 @@ impl Batch {
             applied.skipped += 1;
             return;
         }
-        let is_over = change.lifetime == Lifetime::Exactly(0) && common.definition.expire.is_some();
         let row = match (live, row) {
             (Some(row), _) => {
                 applied.updated += 1;
                 row
             }
-            (None, _) if is_over || change.lifetime == Lifetime::Keep => {
+            (None, _) if !self.may_create(change) => {
                 applied.skipped += 1;
                 return;
             }
@@ -356,6 +355,16 @@ impl Batch {
         };
         self.write(data, row, shard);
         shard.touch(common, row, &touch);
+    }
+
+    /// Whether a change makes an entry where there is none.
+    #[inline]
+    fn may_create(&self, change: &Change) -> bool {
+        match change.lifetime {
+            Lifetime::Restart => true,
+            Lifetime::Exactly(ms) => ms > 0 || self.common.definition.expire.is_none(),
+            Lifetime::Keep => false,
+        }
     }
 
     /// Whether keys and data are nothing but words.

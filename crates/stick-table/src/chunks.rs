@@ -21,19 +21,16 @@ impl Chunks {
         Self { pages: Vec::new(), stride, shift: fitting.min(wanted) }
     }
 
-    /// Makes room for row `row`.
+    /// Makes room for row `row`, which is at most the next one; returns by how many rows the array grew.
     #[inline]
-    pub(crate) fn reserve(&mut self, row: u32) {
-        if self.pages.len() <= (row >> self.shift) as usize {
-            self.grow(row);
-        }
+    pub(crate) fn reserve(&mut self, row: u32) -> u32 {
+        if (row >> self.shift) as usize == self.pages.len() { self.grow() } else { 0 }
     }
 
     #[cold]
-    fn grow(&mut self, row: u32) {
-        while self.pages.len() <= (row >> self.shift) as usize {
-            self.pages.push(Page::new(self.stride << self.shift));
-        }
+    fn grow(&mut self) -> u32 {
+        self.pages.push(Page::new(self.stride << self.shift));
+        1 << self.shift
     }
 
     #[inline]

@@ -87,15 +87,10 @@ impl Index {
         if self.buckets == 0 { 0 } else { self.bucket(self.home(hash))[SLOTS] }
     }
 
-    /// A row that may be that of the hash, most likely the only one.
+    /// A row that may be that of the hash, most likely the only one; `None` when there is none.
     #[inline]
     pub(crate) fn candidate(&self, hash: u64) -> Option<u32> {
-        if self.buckets == 0 {
-            return None;
-        }
-        let bucket = self.bucket(self.home(hash));
-        let slot = matches(bucket, Self::tag(hash)).trailing_zeros() as usize;
-        bucket.get(slot).map(|slot| slot & ROW_MASK)
+        self.find(hash, |_| true)
     }
 
     /// The row of a hash for which `is_it` holds.

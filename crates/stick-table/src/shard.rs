@@ -1,6 +1,7 @@
 //! One part of a table: rows, the index from key to row, deadlines, and the order of changes.
 
 use std::hash::{BuildHasher, Hasher};
+use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use foldhash::fast::FixedState;
@@ -20,8 +21,9 @@ use crate::{Millis, TableDefinition};
 const NO_ROW: u32 = u32::MAX;
 /// What the deadline of a free row is.
 const NO_DEADLINE: u32 = 0;
-/// Rows looked at to find one to purge.
+/// Rows looked at together to find those to purge, and how many of them go at most.
 const PURGE_SAMPLE: u32 = 64;
+const PURGED_OF_SAMPLE: usize = 4;
 /// Rows looked at before a full table gives up on finding any entry to purge.
 const PURGE_LIMIT: u32 = 4096;
 /// Deadlines looked at together by the sweep: most often none of them is over.
@@ -34,12 +36,20 @@ pub(crate) struct Common {
     hasher: FixedState,
     /// Entries of all shards, so that `size` is exact although the shards fill unevenly.
     used: AtomicU32,
+    /// Rows that the shards have room for without growing.
+    rows: AtomicU32,
 }
 
 impl Common {
     pub(crate) fn new(definition: TableDefinition, seed: u64) -> Self {
         let layout = Layout::new(&definition);
-        Self { definition, layout, hasher: FixedState::with_seed(seed), used: AtomicU32::new(0) }
+        Self {
+            definition,
+            layout,
+            hasher: FixedState::with_seed(seed),
+            used: AtomicU32::new(0),
+            rows: AtomicU32::new(0),
+        }
     }
 
     #[inline]
@@ -55,6 +65,10 @@ impl Common {
 
     pub(crate) fn used(&self) -> u32 {
         self.used.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn rows(&self) -> u32 {
+        self.rows.load(Ordering::Relaxed)
     }
 
     /// Takes up to `wanted` of the table's places; returns how many.
@@ -289,7 +303,7 @@ impl Shard {
         } else if !self.make_place(common, now) {
             return None;
         }
-        let Some(row) = self.unused_row() else {
+        let Some(row) = self.unused_row(common) else {
             common.give_places_back(1);
             return None;
         };
@@ -311,9 +325,7 @@ impl Shard {
         if common.take_places(1) == 1 {
             return true;
         }
-        // Purging frees a place that another shard's thread may take first; one more try settles it.
-        self.purge(common, now)
-            && (common.take_places(1) == 1 || self.purge(common, now) && common.take_places(1) == 1)
+        self.purge(common, 1, now) == 1
     }
 
     #[cold]
@@ -339,7 +351,7 @@ impl Shard {
 
     /// A row that holds nothing; `None` when the index cannot tell more rows apart.
     #[inline]
-    fn unused_row(&mut self) -> Option<u32> {
+    fn unused_row(&mut self, common: &Common) -> Option<u32> {
         if self.first_free != NO_ROW {
             let row = self.first_free;
             self.first_free = self.rows.row(row)[STAMP_WORDS];
@@ -350,13 +362,22 @@ impl Shard {
             return None;
         }
         self.high_water += 1;
-        self.rows.reserve(row);
         self.deadlines.reserve(row);
+        let grown = self.rows.reserve(row);
+        if grown > 0 {
+            common.rows.fetch_add(grown, Ordering::Relaxed);
+        }
         Some(row)
     }
 
-    /// Removes the entry of a used row.
+    /// Removes the entry of a used row and gives its place back.
     pub(crate) fn free(&mut self, common: &Common, row: u32) {
+        self.vacate(common, row);
+        common.give_places_back(1);
+    }
+
+    /// Removes the entry of a used row; its place is the caller's.
+    fn vacate(&mut self, common: &Common, row: u32) {
         let layout = &common.layout;
         self.index.remove(self.hash_of(common, row), row);
         self.release_dictionary(layout, row);
@@ -368,7 +389,6 @@ impl Shard {
         Stamp::FREE.write(words);
         words[STAMP_WORDS] = self.first_free;
         self.first_free = row;
-        common.give_places_back(1);
     }
 
     fn release_dictionary(&mut self, layout: &Layout, row: u32) {
@@ -378,29 +398,34 @@ impl Shard {
         }
     }
 
-    /// Frees one entry of a full table: one that is over, else (unless `nopurge`) the one with the earliest deadline of
-    /// a sample. Like HAProxy's since 3.0, the choice is only approximately the oldest (stick-tables §5.4).
-    fn purge(&mut self, common: &Common, now: Millis) -> bool {
-        let mut looked = 0;
-        while looked < self.high_water.min(PURGE_LIMIT) {
+    /// Removes up to `wanted` entries of a full table, whose places are the caller's then: those that are over and, unless
+    /// `nopurge`, those with the earliest deadlines of samples. Returns how many. Like HAProxy's since 3.0, the choice is
+    /// only approximately the oldest (stick-tables §5.4).
+    pub(crate) fn purge(&mut self, common: &Common, wanted: u32, now: Millis) -> u32 {
+        let (mut purged, mut looked) = (0, 0);
+        // As long as it finds something, and at least once around or to the limit.
+        while purged < wanted && looked < self.high_water.min(PURGE_LIMIT) {
             let first = self.hand;
             let sample = self.deadlines.run(first, PURGE_SAMPLE.min(self.high_water - first));
-            let worst = soonest(common, sample, now);
             let count = sample.len() as u32;
+            let (victims, found) = soonest(common, sample, now);
             self.pass(count);
-            if let Some((place, is_over)) = worst
-                && (is_over || !common.definition.no_purge)
-            {
-                self.free(common, first + place);
-                return true;
+            looked = if found > 0 { 0 } else { looked + count };
+            let found = found.min((wanted - purged) as usize);
+            let victims = victims[..found].iter().map(|&place| first + place);
+            // The index is read at as many places: all of them first, as in a batch.
+            let hashes = victims.clone().map(|row| self.hash_of(common, row));
+            black_box(hashes.fold(0, |sum, hash| sum ^ self.touch_index(hash)));
+            for row in victims {
+                self.vacate(common, row);
+                purged += 1;
             }
-            if common.definition.no_purge {
+            if found == 0 && common.definition.no_purge {
                 // Entries that are over go by the sweep; looking for them at each refusal would slow down what is refused.
-                return false;
+                break;
             }
-            looked += count;
         }
-        false
+        purged
     }
 
     /// Moves the hand over rows.
@@ -463,17 +488,36 @@ impl Shard {
     }
 }
 
-/// The used row of a sample that ends first, by its place in the sample, and whether it is over already.
-fn soonest(common: &Common, sample: &[u32], now: Millis) -> Option<(u32, bool)> {
+/// The used rows of a sample that may be purged, those that end first, in their order: places in the sample, and how many.
+fn soonest(common: &Common, sample: &[u32], now: Millis) -> ([u32; PURGED_OF_SAMPLE], usize) {
     let expires = common.definition.expire.is_some();
     let now = now as u32;
-    // The time left; without an expiry the deadline is the last touch, which may be 49 days ago.
+    // What is left, as a number that orders like it. Without an expiry the deadline is the last touch, which may be 49 days
+    // ago.
     let left = |deadline: u32| match expires {
-        true => i64::from(deadline.wrapping_sub(now).cast_signed()),
-        false => -i64::from(now.wrapping_sub(deadline)),
+        true => deadline.wrapping_sub(now) ^ 1 << 31,
+        false => !now.wrapping_sub(deadline),
     };
-    let used = sample.iter().enumerate().filter(|&(_, &deadline)| deadline != NO_DEADLINE);
-    let (place, least) =
-        used.map(|(place, &deadline)| (place, left(deadline))).min_by_key(|&(_, left)| left)?;
-    Some((place as u32, expires && least <= 0))
+    // What may be purged has less left than this.
+    let limit = match (common.definition.no_purge, expires) {
+        (false, _) => u64::MAX,
+        (true, true) => (1 << 31) + 1,
+        (true, false) => 0,
+    };
+    // Each as one number: what is left, then its place. The last of them is the one to beat.
+    let mut best = [u64::MAX; PURGED_OF_SAMPLE];
+    for (place, &deadline) in sample.iter().enumerate() {
+        let left = u64::from(left(deadline));
+        let mut it = left << 32 | place as u64;
+        if deadline == NO_DEADLINE || left >= limit || it >= best[PURGED_OF_SAMPLE - 1] {
+            continue;
+        }
+        for other in &mut best {
+            if it < *other {
+                std::mem::swap(other, &mut it);
+            }
+        }
+    }
+    let found = best.iter().filter(|&&it| it != u64::MAX).count();
+    (best.map(|it| it as u32), found)
 }

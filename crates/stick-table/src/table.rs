@@ -87,6 +87,12 @@ impl Table {
         self.len() == 0
     }
 
+    /// Rows a [sweep](Self::sweep) of the whole table looks at: those of entries, and those that are free again. They are
+    /// never given back.
+    pub fn rows(&self) -> u32 {
+        self.common.rows()
+    }
+
     pub(crate) fn common(&self) -> &Arc<Common> {
         &self.common
     }
@@ -391,6 +397,9 @@ impl Table {
         let mut freed = 0;
         // Each step is one slice of one shard; shards without rows take a step too, so that the loop ends.
         for _ in 0..rows.div_ceil(ROWS_PER_HOLD) as usize + self.shards.len() {
+            if left == 0 {
+                break;
+            }
             let mut shard = self.shards[*turn].lock();
             let slice = left.min(ROWS_PER_HOLD).min(shard.row_count());
             freed += shard.sweep(&self.common, slice, now);

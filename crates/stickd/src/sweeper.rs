@@ -11,19 +11,22 @@ use crate::clock::Clock;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Slices in which a table is swept once: every second. Deadlines are respected without it; only memory waits.
 const SLICES: u32 = 10;
-/// Fewest rows of a slice.
-const MIN_ROWS: u32 = 4096;
+/// Rows looked at in one go, and the fewest of a slice.
+const ROWS_AT_ONCE: u32 = 4096;
 
 /// Sweeps all tables for ever, slice by slice. `tables` is asked each time, as tables may be added.
 pub(crate) async fn sweep(clock: Clock, tables: impl Fn() -> Vec<Arc<Table>>) {
     loop {
         tokio::time::sleep(PAUSE).await;
         for table in tables() {
-            // Rows ever used are at most `size`; those in use are at least `len`. What lies between is swept at the pace of
-            // what is used, so a table that shrank takes a little longer.
-            let rows = (table.len() / SLICES + 1).max(MIN_ROWS);
-            table.sweep(rows, clock.now());
-            tokio::task::yield_now().await;
+            let mut left = (table.rows() / SLICES + 1).max(ROWS_AT_ONCE);
+            while left > 0 {
+                let rows = left.min(ROWS_AT_ONCE);
+                table.sweep(rows, clock.now());
+                left -= rows;
+                // Freeing them all takes half a millisecond: others have their turn.
+                tokio::task::yield_now().await;
+            }
         }
     }
 }
