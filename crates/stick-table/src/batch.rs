@@ -1,13 +1,14 @@
 //! Changes from a peer, gathered and applied together.
 
-use std::hint::black_box;
+mod apply;
+pub(crate) use apply::GROUP;
+
 use std::ops::{AddAssign, Range};
 use std::sync::Arc;
 
-use crate::shard::{Common, Shard, Touch};
+use crate::common::Common;
 use crate::sought_key::SoughtKey;
-use crate::stamp::Stamp;
-use crate::{Lifetime, Millis, Origin, Table};
+use crate::{Lifetime, Table};
 
 /// The data word of a `server_key` that the update leaves as it is.
 const KEEP_STRING: u32 = u32::MAX;
@@ -51,21 +52,6 @@ impl AddAssign for Applied {
 const MAX_CHANGES: usize = 4096;
 /// Most words of the rows of a full batch.
 const MAX_WORDS: usize = 1 << 17;
-/// Changes applied together at most, in one hold of a shard's lock.
-pub(crate) const GROUP: usize = 128;
-/// No row was found for a change yet.
-const NO_ROW: u32 = u32::MAX;
-
-/// What the changes of a group share while they are applied.
-struct Run {
-    origin: Origin,
-    precedence: Precedence,
-    now: Millis,
-    /// Places of the table taken for new entries.
-    places: u32,
-    applied: Applied,
-}
-
 struct Change {
     hash: u64,
     lifetime: Lifetime,
@@ -232,175 +218,6 @@ impl Batch {
         Arc::ptr_eq(&self.common, common)
     }
 
-    /// Orders the changes by their shards, of which there are `shards`, and keeps their order within each.
-    pub(crate) fn order_by_shard(&mut self, shards: usize, shard_of: impl Fn(u64) -> usize) {
-        // Counts, then where each shard's changes begin, then, as they are put there, where they end.
-        self.starts.clear();
-        self.starts.resize(shards, 0);
-        for change in &self.changes {
-            self.starts[shard_of(change.hash)] += 1;
-        }
-        let mut next = 0;
-        for start in &mut self.starts {
-            next += std::mem::replace(start, next);
-        }
-        self.order.resize(self.changes.len(), 0);
-        for (index, change) in self.changes.iter().enumerate() {
-            let place = &mut self.starts[shard_of(change.hash)];
-            self.order[*place as usize] = index as u32;
-            *place += 1;
-        }
-    }
-
-    /// The places of a shard's changes in the order.
-    pub(crate) fn of_shard(&self, shard: usize) -> Range<usize> {
-        let start = shard.checked_sub(1).map_or(0, |before| self.starts[before]);
-        start as usize..self.starts[shard] as usize
-    }
-
-    /// Applies the changes at these places of the order to their shard.
-    ///
-    /// A large table is in no cache, so that every change would wait for memory several times, one wait after the other.
-    /// Therefore all buckets of the index are loaded first, then all rows: loads that do not depend on each other overlap.
-    pub(crate) fn apply_group(
-        &self,
-        places: Range<usize>,
-        shard: &mut Shard,
-        origin: Origin,
-        precedence: Precedence,
-        now: Millis,
-    ) -> Applied {
-        let group = &self.order[places];
-        debug_assert!(group.len() <= GROUP);
-        let hash = |index: u32| self.changes[index as usize].hash;
-        black_box(group.iter().fold(0, |sum, &index| sum ^ shard.touch_index(hash(index))));
-        let mut candidates = [NO_ROW; GROUP];
-        for (candidate, &index) in candidates.iter_mut().zip(group) {
-            *candidate = shard.candidate(hash(index)).unwrap_or(NO_ROW);
-        }
-        let candidates = &candidates[..group.len()];
-        let known = candidates.iter().filter(|&&row| row != NO_ROW);
-        black_box(known.fold(0, |sum, &row| sum ^ shard.touch_row(row)));
-        let unknown = candidates.iter().zip(group).filter(|&(&row, _)| row == NO_ROW);
-        let new =
-            unknown.filter(|&(_, &index)| self.may_create(&self.changes[index as usize])).count() as u32;
-        let mut places = self.common.take_places(new);
-        if places < new {
-            places += shard.purge(&self.common, new - places, now);
-        }
-        let mut run = Run { origin, precedence, now, places, applied: Applied::default() };
-        for (&candidate, &index) in candidates.iter().zip(group) {
-            self.apply_change(index as usize, candidate, shard, &mut run);
-        }
-        if run.places > 0 {
-            self.common.give_places_back(run.places);
-        }
-        run.applied
-    }
-
-    #[inline]
-    fn apply_change(&self, index: usize, candidate: u32, shard: &mut Shard, run: &mut Run) {
-        let Run { origin, precedence, now, ref mut places, ref mut applied } = *run;
-        let change = &self.changes[index];
-        let common = &*self.common;
-        let words = &self.words[index * self.stride..(index + 1) * self.stride];
-        let (key, data) = words.split_at(self.key_words);
-        let touch =
-            Touch { origin, of_lesson: precedence == Precedence::FillGaps, lifetime: change.lifetime, now };
-        let may_change = |stamp: Stamp| match precedence {
-            Precedence::Newest => true,
-            Precedence::FillGaps => stamp.origin() == origin,
-            Precedence::Repeated => stamp.origin() == origin || stamp.is_of_lesson(),
-        };
-        if candidate != NO_ROW && self.is_plain() {
-            let write = |to: &mut [u32]| self.write_columns(data, to);
-            if let Some(changed) = shard.change_live(common, candidate, key, &touch, may_change, write) {
-                *(if changed { &mut applied.updated } else { &mut applied.skipped }) += 1;
-                return;
-            }
-        }
-        // Changes before this one may have moved things: the row may be gone, or there only now.
-        let key = self.key(index, key);
-        let row = shard.find(common, change.hash, key);
-        let live = row.filter(|&row| shard.is_live(common, row, now));
-        if live.is_some_and(|row| !may_change(shard.stamp(row))) {
-            applied.skipped += 1;
-            return;
-        }
-        let row = match (live, row) {
-            (Some(row), _) => {
-                applied.updated += 1;
-                row
-            }
-            (None, _) if !self.may_create(change) => {
-                applied.skipped += 1;
-                return;
-            }
-            (None, Some(over)) => {
-                shard.reset_data(&common.layout, over);
-                applied.created += 1;
-                over
-            }
-            (None, None) => {
-                let Some(row) = shard.insert(common, change.hash, key, places, now) else {
-                    applied.refused += 1;
-                    return;
-                };
-                applied.created += 1;
-                if !self.writes_all {
-                    shard.data_mut(&common.layout, row).fill(0);
-                }
-                row
-            }
-        };
-        self.write(data, row, shard);
-        shard.touch(common, row, &touch);
-    }
-
-    /// Whether a change makes an entry where there is none.
-    #[inline]
-    fn may_create(&self, change: &Change) -> bool {
-        match change.lifetime {
-            Lifetime::Restart => true,
-            Lifetime::Exactly(ms) => ms > 0 || self.common.definition.expire.is_none(),
-            Lifetime::Keep => false,
-        }
-    }
-
-    /// Whether keys and data are nothing but words.
-    #[inline]
-    fn is_plain(&self) -> bool {
-        self.key_words > 0 && self.dictionary_offset.is_none()
-    }
-
-    #[inline]
-    fn write_columns(&self, from: &[u32], to: &mut [u32]) {
-        for range in &self.columns {
-            copy(&from[range.clone()], &mut to[range.clone()]);
-        }
-    }
-
-    #[inline]
-    fn write(&self, from: &[u32], row: u32, shard: &mut Shard) {
-        let layout = &self.common.layout;
-        self.write_columns(from, shard.data_mut(layout, row));
-        let Some(offset) = self.dictionary_offset else { return };
-        if let Some(string) = self.strings.get(from[offset] as usize) {
-            let id = shard.dictionary.acquire(string);
-            let old = std::mem::replace(&mut shard.data_mut(layout, row)[offset], id);
-            shard.dictionary.release(old);
-        }
-    }
-
-    #[inline]
-    fn key<'a>(&'a self, index: usize, words: &'a [u32]) -> SoughtKey<'a> {
-        if self.key_words > 0 {
-            return SoughtKey::Words(words);
-        }
-        let start = index.checked_sub(1).map_or(0, |before| self.long_key_ends[before]);
-        SoughtKey::Long(&self.long_keys[start..self.long_key_ends[index]])
-    }
-
     /// Forgets all changes, keeps the memory and the columns.
     pub fn clear(&mut self) {
         self.changes.clear();
@@ -410,18 +227,10 @@ impl Batch {
     }
 }
 
-/// Copies a few words: a loop, as a call would cost more.
-#[inline]
-fn copy(from: &[u32], to: &mut [u32]) {
-    for (from, to) in from.iter().zip(to) {
-        *to = *from;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DataType, KeyType, TableDefinition, Value};
+    use crate::{DataType, KeyType, Millis, Origin, TableDefinition, Value};
 
     fn table() -> Table {
         let definition = TableDefinition::new("t", KeyType::Integer, 100).with_expire(Some(10_000));

@@ -2,8 +2,9 @@
 
 use crate::Millis;
 use crate::change_log::Tails;
+use crate::common::Common;
 use crate::entry::EntryRef;
-use crate::shard::{Common, Shard};
+use crate::shard::Shard;
 
 /// Changes to pass over without reading before it is done.
 const PASS_OVER: u64 = if cfg!(test) { 1 } else { 32 };

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::common::Common;
 use crate::cursor::Position;
-use crate::shard::{Common, Shard};
+use crate::shard::Shard;
 use crate::stamp::{Origin, Stamp};
 use crate::{DataType, FrequencyCounter, Millis, Storage, Value, lifetime};
 

@@ -52,6 +52,7 @@ pub use layout::Layout;
 
 mod change_log;
 mod chunks;
+mod common;
 mod dictionary;
 mod index;
 mod long_keys;

@@ -6,11 +6,12 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::batch::{Applied, Batch, GROUP, Precedence};
 use crate::change_log::Tails;
+use crate::common::Common;
 use crate::cursor::{Cursor, Follow, Position, ShardCursor, Walk};
 use crate::entry::{EntryMut, EntryRef, split_handle};
 use crate::layout::Layout;
 use crate::lifetime::Lifetime;
-use crate::shard::{Common, Shard, Touch};
+use crate::shard::{Shard, Touch};
 use crate::sought_key::SoughtKey;
 use crate::stamp::Origin;
 use crate::{Millis, TableDefinition};

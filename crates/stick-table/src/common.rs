@@ -1,0 +1,94 @@
+//! What the parts of a table share.
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use foldhash::fast::FixedState;
+
+use crate::layout::Layout;
+use crate::lifetime::{self, Lifetime};
+use crate::sought_key::SoughtKey;
+use crate::{Millis, TableDefinition};
+
+/// What the deadline of a free row is.
+pub(crate) const NO_DEADLINE: u32 = 0;
+
+/// What all shards of a table share.
+pub(crate) struct Common {
+    pub(crate) definition: TableDefinition,
+    pub(crate) layout: Layout,
+    hasher: FixedState,
+    /// Entries of all shards, so that `size` is exact although the shards fill unevenly.
+    used: AtomicU32,
+    /// Rows that the shards have room for without growing.
+    rows: AtomicU32,
+}
+
+impl Common {
+    pub(crate) fn new(definition: TableDefinition, seed: u64) -> Self {
+        let layout = Layout::new(&definition);
+        Self {
+            definition,
+            layout,
+            hasher: FixedState::with_seed(seed),
+            used: AtomicU32::new(0),
+            rows: AtomicU32::new(0),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn hash(&self, key: SoughtKey<'_>) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        match key {
+            SoughtKey::Words(&[word]) => hasher.write_u32(word),
+            SoughtKey::Words(words) => hasher.write(bytemuck::cast_slice(words)),
+            SoughtKey::Long(key) => hasher.write(key),
+        }
+        hasher.finish()
+    }
+
+    pub(crate) fn used(&self) -> u32 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn rows(&self) -> u32 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_rows(&self, rows: u32) {
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// Takes up to `wanted` of the table's places; returns how many.
+    pub(crate) fn take_places(&self, wanted: u32) -> u32 {
+        let size = self.definition.size;
+        let take = |used: u32| Some(used + wanted.min(size.saturating_sub(used)));
+        match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+            Ok(used) | Err(used) => wanted.min(size.saturating_sub(used)),
+        }
+    }
+
+    /// Gives places back that were not needed.
+    pub(crate) fn give_places_back(&self, places: u32) {
+        self.used.fetch_sub(places, Ordering::Relaxed);
+    }
+
+    /// The deadline of an entry that is touched now; the touch time itself when entries do not expire. Never that of a
+    /// free row: an entry lives 1 ms longer once in 49 days.
+    #[inline]
+    pub(crate) fn deadline(&self, lifetime: Lifetime, old: u32, now: Millis) -> u32 {
+        let now = now as u32;
+        let deadline = match (self.definition.expire, lifetime) {
+            (None, _) => now,
+            (Some(expire), Lifetime::Restart) => now.wrapping_add(expire),
+            (Some(expire), Lifetime::Exactly(ms)) => now.wrapping_add(ms.min(expire)),
+            (Some(_), Lifetime::Keep) => old,
+        };
+        if deadline == NO_DEADLINE { 1 } else { deadline }
+    }
+
+    #[inline]
+    pub(crate) fn is_over(&self, deadline: u32, now: Millis) -> bool {
+        self.definition.expire.is_some() && lifetime::is_over(deadline, now as u32)
+    }
+}

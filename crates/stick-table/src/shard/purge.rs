@@ -1,0 +1,113 @@
+//! Rows set free again: of entries that are over, and of others when the table is full.
+
+use std::hint::black_box;
+
+use super::Shard;
+use crate::common::{Common, NO_DEADLINE};
+use crate::{Millis, lifetime};
+
+/// Rows looked at together to find those to purge, and how many of them go at most.
+const PURGE_SAMPLE: u32 = 64;
+const PURGED_OF_SAMPLE: usize = 4;
+/// Rows looked at before a full table gives up on finding any entry to purge.
+const PURGE_LIMIT: u32 = 4096;
+/// Deadlines looked at together by the sweep: most often none of them is over.
+const SWEEP_BLOCK: usize = 64;
+
+impl Shard {
+    /// Removes up to `wanted` entries of a full table, whose places are the caller's then: those that are over and, unless
+    /// `nopurge`, those with the earliest deadlines of samples. Returns how many. Like HAProxy's since 3.0, the choice is
+    /// only approximately the oldest (stick-tables §5.4).
+    pub(crate) fn purge(&mut self, common: &Common, wanted: u32, now: Millis) -> u32 {
+        let (mut purged, mut looked) = (0, 0);
+        // As long as it finds something, and at least once around or to the limit.
+        while purged < wanted && looked < self.high_water.min(PURGE_LIMIT) {
+            let first = self.hand;
+            let sample = self.deadlines.run(first, PURGE_SAMPLE.min(self.high_water - first));
+            let count = sample.len() as u32;
+            let (victims, found) = soonest(common, sample, now);
+            self.pass(count);
+            looked = if found > 0 { 0 } else { looked + count };
+            let found = found.min((wanted - purged) as usize);
+            let victims = victims[..found].iter().map(|&place| first + place);
+            // The index is read at as many places: all of them first, as in a batch.
+            let hashes = victims.clone().map(|row| self.hash_of(common, row));
+            black_box(hashes.fold(0, |sum, hash| sum ^ self.touch_index(hash)));
+            for row in victims {
+                self.vacate(common, row);
+                purged += 1;
+            }
+            if found == 0 && common.definition.no_purge {
+                // Entries that are over go by the sweep; looking for them at each refusal would slow down what is refused.
+                break;
+            }
+        }
+        purged
+    }
+
+    /// Moves the hand over rows.
+    fn pass(&mut self, rows: u32) {
+        self.hand = if self.hand + rows < self.high_water { self.hand + rows } else { 0 };
+    }
+
+    /// Frees what is over among about the next `rows` rows; returns how many were freed.
+    pub(crate) fn sweep(&mut self, common: &Common, rows: u32, now: Millis) -> u32 {
+        if common.definition.expire.is_none() {
+            return 0;
+        }
+        let now = now as u32;
+        let mut freed = 0;
+        let mut left = rows.min(self.high_water);
+        while left > 0 {
+            let first = self.hand;
+            let block = self.deadlines.run(first, left.min(self.high_water - first).min(SWEEP_BLOCK as u32));
+            let count = block.len() as u32;
+            let is_due = |deadline| (deadline != NO_DEADLINE) & lifetime::is_over(deadline, now);
+            if block.iter().fold(false, |any, &deadline| any | is_due(deadline)) {
+                for row in first..first + count {
+                    if is_due(self.deadlines.get(row)) {
+                        self.free(common, row);
+                        freed += 1;
+                    }
+                }
+            }
+            self.pass(count);
+            left -= count;
+        }
+        freed
+    }
+}
+
+/// The used rows of a sample that may be purged, those that end first, in their order: places in the sample, and how many.
+fn soonest(common: &Common, sample: &[u32], now: Millis) -> ([u32; PURGED_OF_SAMPLE], usize) {
+    let expires = common.definition.expire.is_some();
+    let now = now as u32;
+    // What is left, as a number that orders like it. Without an expiry the deadline is the last touch, which may be 49 days
+    // ago.
+    let left = |deadline: u32| match expires {
+        true => deadline.wrapping_sub(now) ^ 1 << 31,
+        false => !now.wrapping_sub(deadline),
+    };
+    // What may be purged has less left than this.
+    let limit = match (common.definition.no_purge, expires) {
+        (false, _) => u64::MAX,
+        (true, true) => (1 << 31) + 1,
+        (true, false) => 0,
+    };
+    // Each as one number: what is left, then its place. The last of them is the one to beat.
+    let mut best = [u64::MAX; PURGED_OF_SAMPLE];
+    for (place, &deadline) in sample.iter().enumerate() {
+        let left = u64::from(left(deadline));
+        let mut it = left << 32 | place as u64;
+        if deadline == NO_DEADLINE || left >= limit || it >= best[PURGED_OF_SAMPLE - 1] {
+            continue;
+        }
+        for other in &mut best {
+            if it < *other {
+                std::mem::swap(other, &mut it);
+            }
+        }
+    }
+    let found = best.iter().filter(|&&it| it != u64::MAX).count();
+    (best.map(|it| it as u32), found)
+}
