@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use haproxy_peers::{Control, UpdateForm, decode_frame};
+use haproxy_peers::{UpdateForm, decode_frame};
 
 use crate::learn::attempt;
 use crate::link::{Link, Passage};
@@ -85,9 +85,8 @@ fn expire(candidate: &Candidate, work: Work, stream: &Stream) -> Result<Round> {
     subject.usage.wait_idle()?;
     let deadline = Instant::now() + EXPIRE;
     let taught = teach(&mut link, work, stream, deadline)?;
-    let mut verifier = subject.connect_settled("verifier", Some(&definition(Keys::Ip, EXPIRE_MS)))?;
-    let received = verifier.learn(COUNT as usize * Keys::Ip.room())?;
-    verifier.say(Control::ResyncConfirm)?;
+    let empty = definition(Keys::Ip, EXPIRE_MS);
+    let received = subject.lesson(&empty, COUNT as usize * Keys::Ip.room())?;
     let begin = deadline - BEFORE;
     ensure!(
         received.finished < begin,
@@ -109,9 +108,7 @@ fn expire(candidate: &Candidate, work: Work, stream: &Stream) -> Result<Round> {
     let cpu = subject.usage.cpu()? - cpu;
     thread::sleep(AFTER);
     let latencies = probe.stop()?.between(begin, gone + AFTER);
-    drop(verifier);
-    let mut verifier = subject.connect_settled("verifier", Some(&definition(Keys::Ip, EXPIRE_MS)))?;
-    let left = verify(&verifier.learn(0)?, &[&taught], Expect::Part)?.entries;
+    let left = verify(&subject.lesson(&empty, 0)?, &[&taught], Expect::Part)?.entries;
     ensure!(left == 0, "{left} entries are taught after their deadline");
     Ok(Round { latencies, cpu, gone: gone.saturating_duration_since(deadline) })
 }

@@ -157,8 +157,9 @@ fn be_taught(subject: &Subject, first: &mut Link, keys: Keys, taught: &Taught) -
     let (measured, received) = attempt(ATTEMPTS, || {
         let mut link = subject.connect_settled("verifier", Some(&definition(keys, EXPIRE_MS)))?;
         first.say(Control::Heartbeat)?;
+        link.make_ready(room)?;
         let outcome = measure(subject, || {
-            let received = link.learn(room)?;
+            let received = link.learn()?;
             Ok((received.asked, received.finished, received))
         })?;
         link.say(Control::ResyncConfirm)?;

@@ -36,7 +36,7 @@ impl std::error::Error for Broken {}
 
 /// Whether an error comes from a session that the subject ended.
 pub(crate) fn is_broken(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.is::<Broken>())
+    error.chain().any(<dyn std::error::Error>::is::<Broken>)
 }
 
 /// What the subject has said so far.
@@ -148,6 +148,12 @@ impl Link {
         Ok(Self { stream, inbox, filled: 0, parsed: 0, keep: false, heard: Heard::default(), lesson })
     }
 
+    /// The socket, which does not block, and what was read from it and not understood yet.
+    pub(crate) fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        let rest = self.inbox[self.parsed..self.filled].to_vec();
+        (self.stream, rest)
+    }
+
     /// What was heard so far.
     pub(crate) fn heard(&self) -> Heard {
         self.heard
@@ -208,13 +214,18 @@ impl Link {
         }
     }
 
-    /// Asks for a lesson and takes it into one buffer of `room` bytes, which grows when that is not enough. The caller says
-    /// when it confirms the lesson ([`Control::ResyncConfirm`]).
-    pub(crate) fn learn(&mut self, room: usize) -> Result<Received> {
+    /// Makes room for a lesson of `room` bytes.
+    pub(crate) fn make_ready(&mut self, room: usize) -> Result<()> {
         ensure!(self.parsed == self.filled, "half a message before a lesson");
         (self.filled, self.parsed, self.keep) = (0, 0, true);
         // Written to once now, so that no page is missing when the clock runs.
         self.inbox = vec![1; room + INBOX];
+        Ok(())
+    }
+
+    /// Asks for a lesson and takes it into the room made ([`Self::make_ready`]), which grows when it is not enough. The caller
+    /// says when it confirms the lesson ([`Control::ResyncConfirm`]).
+    pub(crate) fn learn(&mut self) -> Result<Received> {
         let lessons = self.heard.lessons;
         let mut passage = Passage(Vec::with_capacity(65_536));
         let asked = Instant::now();

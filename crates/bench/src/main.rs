@@ -1,6 +1,8 @@
 //! Measures HAProxy and stickd side by side on the same work. Run by `cargo xtask bench`.
 
+mod document;
 mod expiry;
+mod fan_out;
 mod goals;
 mod learn;
 mod link;
@@ -9,6 +11,7 @@ mod plan;
 mod probe;
 mod progress;
 mod purge;
+mod refuser;
 mod report;
 mod results;
 mod run;

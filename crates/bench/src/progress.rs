@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar over all rounds with the one under way; nothing is shown when standard error is no terminal.
+/// How long it has been going on, what is under way, and how many rounds are done; nothing is shown when standard error is no
+/// terminal.
 #[derive(Debug)]
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
-    /// A bar of `rounds` steps.
-    pub(crate) fn new(rounds: usize) -> Self {
-        let style = ProgressStyle::with_template("{elapsed_precise} [{bar:30}] {pos}/{len} {msg}")
-            .expect("the template above is well-formed")
-            .progress_chars("=> ");
-        let bar = ProgressBar::new(rounds as u64).with_style(style);
+    /// Nothing done yet.
+    pub(crate) fn new() -> Self {
+        let style = ProgressStyle::with_template("{spinner} {elapsed_precise}, {pos} rounds done: {msg}")
+            .expect("the template above is well-formed");
+        let bar = ProgressBar::new_spinner().with_style(style);
         bar.enable_steady_tick(Duration::from_secs(1));
         Self(bar)
     }
@@ -27,11 +27,6 @@ impl Progress {
     /// A round is done.
     pub(crate) fn done(&self) {
         self.0.inc(1);
-    }
-
-    /// There is one round more than was thought.
-    pub(crate) fn one_more(&self) {
-        self.0.inc_length(1);
     }
 
     /// A line above the bar.

@@ -111,9 +111,7 @@ fn fill(candidate: &Candidate, works: [Work; 2], streams: &[crate::stream::Strea
         Ok((started, ended, (Taught::new(works[1], &streams[1], started, &passage, ended), started, ended)))
     })?;
     let latencies = probe.stop()?.between(begun, ended);
-    let mut verifier = subject.connect_settled("verifier", Some(&definition(Keys::Ip, EXPIRE_MS)))?;
-    let received = verifier.learn(SIZE as usize * Keys::Ip.room())?;
-    verifier.say(Control::ResyncConfirm)?;
+    let received = subject.lesson(&definition(Keys::Ip, EXPIRE_MS), SIZE as usize * Keys::Ip.room())?;
     let kept = verify(&received, &[&old, &new], Expect::Part)?.entries;
     ensure!(kept <= SIZE, "{kept} entries in a table of {SIZE}");
     ensure!(kept as f64 >= LEAST_SHARE * SIZE as f64, "only {kept} entries left in a table of {SIZE}");

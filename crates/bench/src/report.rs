@@ -91,8 +91,8 @@ pub(crate) fn spread(series: &Series, digits: usize) -> String {
 pub(crate) fn count(number: u64) -> String {
     match number {
         0..1_000 => number.to_string(),
-        _ if number % 1_000_000 == 0 => format!("{} M", number / 1_000_000),
-        _ if number % 1_000 == 0 => format!("{} k", number / 1_000),
+        _ if number.is_multiple_of(1_000_000) => format!("{} M", number / 1_000_000),
+        _ if number.is_multiple_of(1_000) => format!("{} k", number / 1_000),
         _ => number.to_string(),
     }
 }

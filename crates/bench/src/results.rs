@@ -57,6 +57,8 @@ struct Cell {
 pub(crate) struct Results {
     cells: BTreeMap<Place, Cell>,
     memory: BTreeMap<(Keys, u64, usize), Series>,
+    /// Bytes of a new entry on the wire.
+    sizes: BTreeMap<Keys, f64>,
     labels: Vec<String>,
 }
 
@@ -64,6 +66,11 @@ impl Results {
     /// For these subjects; the last one is stickd.
     pub(crate) fn new(labels: Vec<String>) -> Self {
         Self { labels, ..Self::default() }
+    }
+
+    /// Notes how many bytes a new entry takes on the wire.
+    pub(crate) fn note_size(&mut self, keys: Keys, bytes: f64) {
+        self.sizes.insert(keys, bytes);
     }
 
     /// Adds a round.
@@ -150,6 +157,11 @@ impl Results {
                 format!("{:.0} %", 100.0 * cell.driver_share.median().unwrap_or(0.0)),
                 format!("{}{mark}", cell.rounds),
             ]);
+        }
+        if task == Task::LearnNew {
+            for (keys, bytes) in &self.sizes {
+                table.note(format!("{}: {bytes:.1} bytes an entry on the wire.", keys.label()));
+            }
         }
         if marked {
             table.note(format!(

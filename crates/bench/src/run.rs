@@ -1,8 +1,10 @@
 //! The whole benchmark, one scenario after the other.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
 use stickd_testkit::Release;
 
 use crate::goals::{self, Goal};
@@ -14,7 +16,7 @@ use crate::progress::Progress;
 use crate::report::Table;
 use crate::results::{BUSY, Results};
 use crate::subject::{Candidate, Kind};
-use crate::{Arguments, expiry, purge, sessions};
+use crate::{Arguments, document, expiry, fan_out, purge, sessions};
 
 /// Rounds repeated because a HAProxy ended a session.
 const MAX_BROKEN: usize = 3;
@@ -53,12 +55,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let machine = Machine::look()?;
     machine.lines(&candidates).iter().for_each(|line| println!("{line}"));
     println!();
-    let rounds: usize = plan.lives().iter().map(|life| life.2 * candidates.len()).sum();
-    let bench = Bench { plan, candidates, progress: Progress::new(rounds) };
+    let bench = Bench { plan, candidates, progress: Progress::new() };
     let outcome = bench.all()?;
     bench.progress.end();
     let goals = goals::table(&outcome.goals);
     outcome.tables.iter().chain([&goals]).for_each(|table| println!("{}", table.plain()));
+    if let Some(file) = &arguments.markdown {
+        let text = document::text(&machine.lines(&bench.candidates), &goals, &outcome.tables);
+        fs::write(file, text + &document::kept(file))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        println!("written: {}", file.display());
+    }
     Ok(())
 }
 
@@ -81,15 +88,15 @@ impl Bench {
         let mut outcome = Outcome::default();
         let lives = self.lives()?;
         outcome.add(Outcome { tables: lives.tables(), goals: goals::of_results(&lives) });
-        let others: [(_, fn(&Self) -> Result<Outcome>); 3] = [
-            (Scenario::Sessions, sessions::run),
-            (Scenario::Purge, purge::run),
-            (Scenario::Expiry, expiry::run),
-        ];
-        for (scenario, run) in others {
-            if self.plan.has(scenario) {
-                outcome.add(run(self)?);
-            }
+        for scenario in Scenario::value_variants().iter().copied().filter(|&scenario| self.plan.has(scenario))
+        {
+            outcome.add(match scenario {
+                Scenario::Learn | Scenario::Strings => continue,
+                Scenario::Sessions => sessions::run(self)?,
+                Scenario::Purge => purge::run(self)?,
+                Scenario::Expiry => expiry::run(self)?,
+                Scenario::FanOut => fan_out::run(self)?,
+            });
         }
         Ok(outcome)
     }
@@ -101,8 +108,12 @@ impl Bench {
         let mut extra = self.plan.extra;
         for (keys, entries, rounds) in self.plan.lives() {
             let material = Material::new(keys, entries);
+            results.note_size(keys, material.bytes_per_entry());
             for round in 0..rounds {
                 for (subject, candidate) in self.candidates.iter().enumerate() {
+                    if !self.plan.takes_part(subject, self.candidates.len(), entries, round) {
+                        continue;
+                    }
                     let what = format!(
                         "{entries} entries ({}), {}, round {}",
                         keys.label(),
@@ -145,8 +156,6 @@ impl Bench {
                 return Ok(outcome);
             }
             *extra -= took;
-            self.progress.one_more();
-            self.progress.done();
         }
     }
 }

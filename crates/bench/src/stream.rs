@@ -128,7 +128,7 @@ fn inverse(factor: u64, modulus: u64) -> Option<u64> {
         (rest, next) = (next, rest - quotient * next);
         (sum, term) = (term, sum - quotient * term);
     }
-    (rest == 1).then(|| sum.rem_euclid(modulus) as u64).or((modulus == 1).then_some(0))
+    (rest == 1).then(|| sum.rem_euclid(modulus) as u64).or_else(|| (modulus == 1).then_some(0))
 }
 
 /// Encoded updates.

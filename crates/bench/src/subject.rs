@@ -4,15 +4,16 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use haproxy_peers::Control;
 use stickd_testkit::wait::SOON;
 use stickd_testkit::{Cli, Config, Daemon, Release, StickdProcess, haproxy, ports, stickd};
 
 use crate::learn::attempt;
-use crate::link::Link;
+use crate::link::{Link, Received};
+use crate::refuser;
 use crate::usage::Watched;
 
 /// The peers that the driver can be.
@@ -90,7 +91,7 @@ impl Candidate {
     /// The stickd to be measured.
     pub(crate) fn stickd_at(program: &Path) -> Result<Self> {
         let printed = printed(program, "--version")?;
-        let version = printed.trim().strip_prefix("stickd ").unwrap_or(printed.trim()).to_owned();
+        let version = printed.strip_prefix("stickd ").unwrap_or(&printed).trim().to_owned();
         let program = program.canonicalize()?;
         Ok(Self { kind: Kind::Stickd, version, program, threads: 0 })
     }
@@ -122,7 +123,7 @@ impl Candidate {
     /// Whether it takes this configuration; for what only some versions have.
     pub(crate) fn accepts(&self, setup: &Setup) -> Result<bool> {
         let file = tempfile::NamedTempFile::with_suffix(".cfg")?;
-        fs::write(file.path(), self.stickd_config(ports::free_address(), setup))?;
+        fs::write(file.path(), Self::stickd_config(ports::free_address(), setup)?)?;
         let checked = Command::new(&self.program).args(["check", "-f"]).arg(file.path()).output()?;
         Ok(checked.status.success())
     }
@@ -133,7 +134,7 @@ impl Candidate {
         let (process, pid) = match self.kind {
             Kind::Haproxy => self.start_haproxy(address, setup)?,
             Kind::Stickd => {
-                let config = self.stickd_config(address, setup);
+                let config = Self::stickd_config(address, setup)?;
                 let process = StickdProcess::try_start(&self.program, Some(&config), &[])
                     .map_err(|ended| anyhow::anyhow!("stickd {ended}\nits configuration:\n{config}"))?;
                 let pid = process.pid();
@@ -146,8 +147,8 @@ impl Candidate {
     fn start_haproxy(&self, address: SocketAddr, setup: &Setup) -> Result<(Process, u32)> {
         let dir = tempfile::Builder::new().prefix("stickd-bench-").tempdir()?;
         let mut config = Config::new(NAME).threads(self.threads).peer(NAME, address);
-        for (peer, nobody) in peers(setup) {
-            config = config.peer(peer, nobody);
+        for (peer, address) in peers(setup)? {
+            config = config.peer(peer, address);
         }
         for (name, arguments) in &setup.tables {
             config = config.table(name, arguments);
@@ -165,23 +166,26 @@ impl Candidate {
         Ok((Process::Haproxy { cli, _daemon: daemon, _dir: dir }, pid))
     }
 
-    fn stickd_config(&self, address: SocketAddr, setup: &Setup) -> String {
-        let mut config = stickd::config(address, &peers(setup).collect::<Vec<_>>());
+    fn stickd_config(address: SocketAddr, setup: &Setup) -> Result<String> {
+        let mut config = stickd::config(address, &peers(setup)?);
         for line in &setup.section_lines {
             config.push_str(&format!("  {line}\n"));
         }
         for (name, arguments) in &setup.tables {
             config.push_str(&stickd::table(name, arguments));
         }
-        config
+        Ok(config)
     }
 }
 
-/// The peers the driver can be. It connects itself: where the subject looks for them nobody listens.
-fn peers(setup: &Setup) -> impl Iterator<Item = (&str, SocketAddr)> {
-    static NOBODY: OnceLock<SocketAddr> = OnceLock::new();
-    let nobody = *NOBODY.get_or_init(ports::free_address);
-    DRIVERS.into_iter().chain(setup.peers.iter().map(String::as_str)).map(move |name| (name, nobody))
+/// The peers the driver can be, with where the subject looks for them.
+fn peers(setup: &Setup) -> Result<Vec<(&str, SocketAddr)>> {
+    let address = refuser::address()?;
+    Ok(DRIVERS
+        .into_iter()
+        .chain(setup.peers.iter().map(String::as_str))
+        .map(|name| (name, address))
+        .collect())
 }
 
 fn printed(program: &Path, option: &str) -> Result<String> {
@@ -204,6 +208,17 @@ impl Subject {
             let mut link = self.connect(own, empty_lesson)?;
             link.listen(SETTLED)?;
             Ok(link)
+        })
+    }
+
+    /// Everything it holds, told to the peer `verifier`; `room` bytes will do for it.
+    pub(crate) fn lesson(&self, empty_lesson: &[u8], room: usize) -> Result<Received> {
+        attempt(ATTEMPTS, || {
+            let mut link = self.connect_settled("verifier", Some(empty_lesson))?;
+            link.make_ready(room)?;
+            let received = link.learn()?;
+            link.say(Control::ResyncConfirm)?;
+            Ok(received)
         })
     }
 
