@@ -6,6 +6,8 @@
 
 mod load;
 mod receivers;
+#[cfg(test)]
+mod tests;
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -174,9 +176,9 @@ fn fan_out(candidate: &Candidate, seconds: u64, blocked: bool) -> Result<Round> 
     load.run(seconds * 1_000)?;
     let wall = started.elapsed();
     let rss = (before.1, subject.usage.rss()?);
+    let driver = thread_cpu() - before.2 + watch.reader_cpu().saturating_sub(before.3);
     load.settle(SETTLE)?;
     let cpu = subject.usage.cpu()? - before.0;
-    let driver = thread_cpu() - before.2 + watch.reader_cpu().saturating_sub(before.3);
     let sent = load.sent() - before.4;
     watch.stop();
     let (receivers, _) = reader.join().map_err(|_| anyhow::anyhow!("the reading thread panicked"))??;
