@@ -86,8 +86,8 @@ pub(crate) struct Received {
 }
 
 impl Link {
-    /// Connects as peer `own` to the peer `target` at `address`. Until [`Self::teach`] a request for a lesson is answered
-    /// with `empty_lesson` if there is one.
+    /// Connects as peer `own` to the peer `target` at `address`. A request for a lesson is answered with
+    /// `empty_lesson`, the definition of a table, or left to the caller when there is none.
     pub(crate) fn connect(
         address: SocketAddr,
         target: &str,
