@@ -38,6 +38,8 @@ pub(crate) struct Measured {
     pub(crate) driver: Duration,
     /// Share of the machine that something else used.
     pub(crate) foreign: f64,
+    /// Share of a processor that the subject used before, with nothing to do.
+    pub(crate) idle: f64,
 }
 
 /// What one life gave.
@@ -103,12 +105,13 @@ pub(crate) fn measure<T>(
     subject: &Subject,
     work: impl FnOnce() -> Result<(Instant, Instant, T)>,
 ) -> Result<(Measured, T)> {
-    subject.usage.wait_idle()?;
-    measure_among_others(subject, || {
+    let idle = subject.usage.wait_idle()?;
+    let (measured, outcome) = measure_among_others(subject, || {
         let outcome = work()?;
         subject.usage.wait_rest()?;
         Ok(outcome)
-    })
+    })?;
+    Ok((Measured { idle, ..measured }, outcome))
 }
 
 /// [`measure`] for a subject that has other work to do besides, which is counted too.
@@ -121,7 +124,7 @@ pub(crate) fn measure_among_others<T>(
     let (started, ended, outcome) = work()?;
     let cpu = subject.usage.cpu()? - cpu;
     let driver = thread_cpu() - driver;
-    Ok((Measured { wall: ended - started, cpu, driver, foreign: foreign.share(cpu)? }, outcome))
+    Ok((Measured { wall: ended - started, cpu, driver, foreign: foreign.share(cpu)?, idle: 0.0 }, outcome))
 }
 
 /// Answers the subject's request with everything.

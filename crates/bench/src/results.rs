@@ -57,6 +57,8 @@ struct Cell {
 pub(crate) struct Results {
     cells: BTreeMap<Place, Cell>,
     memory: BTreeMap<(Keys, u64, usize), Series>,
+    /// Percent of a processor used with nothing to do, after learning.
+    idle: BTreeMap<(Keys, u64, usize), Series>,
     /// Bytes of a new entry on the wire.
     sizes: BTreeMap<Keys, f64>,
     labels: Vec<String>,
@@ -86,6 +88,7 @@ impl Results {
         }
         let memory = self.memory.entry((keys, entries, subject)).or_default();
         memory.push(life.memory as f64 / entries as f64);
+        self.idle.entry((keys, entries, subject)).or_default().push(100.0 * life.teach.idle);
     }
 
     fn stickd(&self) -> usize {
@@ -175,7 +178,14 @@ impl Results {
     fn memory(&self) -> Table {
         let mut table = Table::new(
             "Memory: growth of resident memory by learning, divided by the entries",
-            &["keys", "entries", "subject", "bytes/entry", "stickd ÷ HAProxy"],
+            &[
+                "keys",
+                "entries",
+                "subject",
+                "bytes/entry",
+                "stickd ÷ HAProxy",
+                "idle afterwards, % of a core",
+            ],
         );
         for (&(keys, entries, subject), series) in &self.memory {
             let stickd = self.memory.get(&(keys, entries, self.stickd())).and_then(Series::median);
@@ -186,6 +196,7 @@ impl Results {
                 self.labels[subject].clone(),
                 spread(series, 1),
                 share.map_or_else(|| "–".to_owned(), |(stickd, haproxy)| format!("{:.2}", stickd / haproxy)),
+                self.idle.get(&(keys, entries, subject)).map_or_else(String::new, |idle| spread(idle, 1)),
             ]);
         }
         table
@@ -240,6 +251,7 @@ mod tests {
             cpu: Duration::from_micros(ns),
             driver: Duration::from_micros(ns / 10),
             foreign: 0.2,
+            idle: 0.05,
         };
         let (learn, teach, learn_again, teach_again) = (measured, measured, measured, measured);
         Life { learn, memory: ns * 1_000, teach, learn_again, teach_again }

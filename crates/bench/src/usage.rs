@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use rustix::time::{ClockId, clock_gettime};
 
-/// CPU time a process may use in [`IDLE_WINDOW`] and count as idle: timers, heartbeats.
-const IDLE_CPU: Duration = Duration::from_millis(4);
+/// Share of a processor that a process may use and count as idle: timers, heartbeats, looking for what has expired. Work left
+/// from before takes a whole one.
+const IDLE_SHARE: f64 = 0.10;
 /// How long a process must have been idle before it is measured.
 const IDLE_WINDOW: Duration = Duration::from_millis(200);
 /// How long to wait for that.
@@ -44,19 +45,20 @@ impl Watched {
         Ok(kib.with_context(|| format!("no Rss in {path}"))? * 1_024)
     }
 
-    /// Waits until it has been idle for 200 ms.
+    /// Waits until it has been idle for 200 ms; returns the share of a processor, 0 to 1, that it used in them.
     ///
     /// # Errors
     ///
     /// When it does not come to rest: what it does besides would be measured too.
-    pub(crate) fn wait_idle(self) -> Result<()> {
+    pub(crate) fn wait_idle(self) -> Result<f64> {
         let started = Instant::now();
         loop {
             let before = self.cpu()?;
             thread::sleep(IDLE_WINDOW);
             let used = self.cpu()?.saturating_sub(before);
-            if used <= IDLE_CPU {
-                return Ok(());
+            let share = used.as_secs_f64() / IDLE_WINDOW.as_secs_f64();
+            if share <= IDLE_SHARE {
+                return Ok(share);
             }
             ensure!(
                 started.elapsed() < IDLE_LIMIT,
