@@ -5,7 +5,6 @@
 //! directories and is gone afterwards, also after Ctrl-C or an error.
 
 mod board;
-mod build;
 mod cluster;
 mod comparison;
 mod interrupt;
@@ -16,8 +15,8 @@ mod snapshot;
 mod stage;
 mod story;
 
-use crate::setup;
-use anyhow::{Result, anyhow};
+use crate::{build, setup};
+use anyhow::{Result, anyhow, bail};
 use cluster::Cluster;
 use interrupt::Interrupt;
 use screen::Screen;
@@ -28,12 +27,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Sets up, builds, and tells the story; an error when something did not work.
 pub(crate) fn run() -> Result<()> {
     setup::run(false)?;
-    let stickd = build::stickd()?;
+    let [stickd] = &build::programs(&["stickd"], &[])?[..] else { bail!("cargo built no stickd") };
     let interrupt = Interrupt::watch()?;
     let screen = Screen::new();
     let told = without_panics(|| {
         // Dropped at the end of this function whatever happens, and every process with it.
-        let mut stage = Stage::new(Cluster::start(&stickd), screen, interrupt.clone());
+        let mut stage = Stage::new(Cluster::start(stickd), screen, interrupt.clone());
         story::tell(&mut stage)
     });
     // A process that Ctrl-C ended as well makes for odd messages: say what happened instead.

@@ -1,5 +1,8 @@
-//! What a newcomer and CI run: `cargo xtask setup`, `cargo xtask demo`, `cargo xtask test`. See `cargo xtask help`.
+//! What a newcomer and CI run: `cargo xtask setup`, `cargo xtask demo`, `cargo xtask test`,
+//! `cargo xtask bench`. See `cargo xtask help`.
 
+mod bench;
+mod build;
 mod check;
 mod demo;
 mod haproxies;
@@ -12,7 +15,7 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 #[derive(Parser)]
-#[command(bin_name = "cargo xtask", about = "Set-up, demonstration and tests of stickd")]
+#[command(bin_name = "cargo xtask", about = "Set-up, demonstration, tests and measurements of stickd")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -28,6 +31,8 @@ enum Command {
     },
     /// Watch two HAProxys and stickd share a table, lose it and get it back (40 s, on the loopback)
     Demo,
+    /// Measure HAProxy and stickd side by side on the same work; without options BENCHMARKS.md is written
+    Bench(bench::Options),
     /// List the HAProxys the tests use
     Haproxy,
     /// Run the micro-benchmarks (2 minutes); arguments after `--` go to criterion, e.g. a name
@@ -45,6 +50,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Setup { refresh } => setup::run(refresh),
         Command::Demo => demo::run(),
+        Command::Bench(options) => bench::run(&options),
         Command::Haproxy => haproxies::print(),
         Command::Micro { arguments } => micro::run(&arguments),
         Command::Instructions(options) => instructions::run(&options),

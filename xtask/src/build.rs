@@ -1,4 +1,4 @@
-//! Building the daemon.
+//! Building the workspace's programs.
 
 use crate::run;
 use anyhow::{Context, Result, bail};
@@ -6,10 +6,14 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-/// Builds stickd with cargo's progress shown, and returns the program.
-pub(super) fn stickd() -> Result<PathBuf> {
+/// Builds programs, each by the package of its name, with cargo's progress shown, and returns where they are. `arguments` are
+/// further ones of `cargo build`.
+pub(crate) fn programs(names: &[&str], arguments: &[&str]) -> Result<Vec<PathBuf>> {
     let mut command = run::cargo();
-    command.args(["build", "-p", "stickd", "--bin", "stickd"]);
+    command.arg("build").args(arguments);
+    for name in names {
+        command.args(["-p", name, "--bin", name]);
+    }
     println!("==> {}", run::line(&command));
     command.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
     let line = run::line(&command);
@@ -17,15 +21,18 @@ pub(super) fn stickd() -> Result<PathBuf> {
     if !done.status.success() {
         bail!("`{line}` failed ({}); its output is above", done.status);
     }
-    program(&String::from_utf8_lossy(&done.stdout))
-        .with_context(|| format!("`{line}` named no program called stickd"))
+    let messages = String::from_utf8_lossy(&done.stdout);
+    let found = |name: &&str| {
+        program(&messages, name).with_context(|| format!("`{line}` named no program called {name}"))
+    };
+    names.iter().map(found).collect()
 }
 
-/// The program in cargo's messages, one object of JSON a line.
-fn program(messages: &str) -> Option<PathBuf> {
+/// The program of this name in cargo's messages, one object of JSON a line.
+fn program(messages: &str, name: &str) -> Option<PathBuf> {
     messages.lines().find_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
-        let wanted = message["target"]["name"] == "stickd";
+        let wanted = message["target"]["name"] == name;
         wanted.then(|| message["executable"].as_str().map(PathBuf::from))?
     })
 }
@@ -41,7 +48,8 @@ mod tests {
             {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"other\"},\"executable\":\"/t/other\"}\n\
             {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"stickd\"},\"executable\":\"/t/stickd\"}\n\
             {\"reason\":\"build-finished\",\"success\":true}\n";
-        assert_eq!(program(messages), Some(PathBuf::from("/t/stickd")));
-        assert_eq!(program("{\"reason\":\"build-finished\"}\n"), None);
+        assert_eq!(program(messages, "stickd"), Some(PathBuf::from("/t/stickd")));
+        assert_eq!(program(messages, "other"), Some(PathBuf::from("/t/other")));
+        assert_eq!(program("{\"reason\":\"build-finished\"}\n", "stickd"), None);
     }
 }

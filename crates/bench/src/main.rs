@@ -1,0 +1,61 @@
+//! Measures HAProxy and stickd side by side on the same work. Run by `cargo xtask bench`.
+
+mod document;
+mod expiry;
+mod fan_out;
+mod goals;
+mod learn;
+mod link;
+mod machine;
+mod plan;
+mod probe;
+mod progress;
+mod purge;
+mod refuser;
+mod report;
+mod results;
+mod run;
+mod sessions;
+mod statistics;
+mod stream;
+mod subject;
+mod usage;
+mod verify;
+mod workload;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use plan::Scenario;
+
+/// Measures HAProxy and stickd side by side on the same work
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The stickd to measure, a release build
+    #[arg(long, value_name = "PATH")]
+    stickd: PathBuf,
+    /// Another HAProxy to measure besides those of `cargo xtask setup`; may be repeated
+    #[arg(long, value_name = "PATH")]
+    haproxy: Vec<PathBuf>,
+    /// Fewer entries, rounds and HAProxys, under 5 minutes
+    #[arg(long)]
+    quick: bool,
+    /// Run this scenario only; may be repeated
+    #[arg(long, value_name = "SCENARIO")]
+    only: Vec<Scenario>,
+    /// Write the results to this file as well, as Markdown
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run::run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
