@@ -2,8 +2,8 @@
 //!
 //! A table of millions of entries is read at random places. With pages of 4 KiB most of such reads miss the processor's
 //! address cache as well, and filling the table takes one page fault for every hundred entries. So blocks are cut from
-//! large mappings that the kernel is asked to back with pages of 2 MiB, shared by all tables, so that small tables do
-//! not take one each.
+//! large mappings, shared by all tables, that the kernel is asked to back with pages of 2 MiB. Only the first mapping is
+//! left as it is: a process with small tables is not to take megabytes for them.
 //!
 //! A block that is given up is kept for the next of its size; memory does not return to the system.
 
@@ -13,7 +13,7 @@ use std::ops::{Deref, DerefMut};
 use memmap2::MmapMut;
 use parking_lot::Mutex;
 
-/// Bytes mapped at once. Only what is used takes memory, in steps of a huge page.
+/// Bytes mapped at once. Only what is used takes memory, in steps of a page.
 const SLAB_BYTES: usize = 16 << 20;
 /// Words of a processor's cache line: blocks begin on one.
 const LINE: usize = 16;
@@ -63,20 +63,23 @@ impl Drop for Page {
     }
 }
 
-static POOL: Mutex<Pool> = Mutex::new(Pool { free: BTreeMap::new(), slab: &mut [] });
+static POOL: Mutex<Pool> = Mutex::new(Pool { free: BTreeMap::new(), slab: &mut [], is_first: true });
 
 struct Pool {
     /// Blocks given up, by their length.
     free: BTreeMap<usize, Vec<&'static mut [u32]>>,
     /// What is left of the newest mapping.
     slab: &'static mut [u32],
+    /// Whether nothing was mapped yet.
+    is_first: bool,
 }
 
 impl Pool {
     fn cut(&mut self, len: usize) -> &'static mut [u32] {
         let rounded = len.next_multiple_of(LINE);
         if self.slab.len() < rounded {
-            self.slab = map(rounded * size_of::<u32>());
+            let small = std::mem::take(&mut self.is_first);
+            self.slab = map(rounded * size_of::<u32>(), !small);
         }
         let (block, rest) = std::mem::take(&mut self.slab).split_at_mut(rounded);
         self.slab = rest;
@@ -84,14 +87,16 @@ impl Pool {
     }
 }
 
-/// At least `bytes` bytes from the system, zeroed, for the life of the process.
-fn map(bytes: usize) -> &'static mut [u32] {
+/// At least `bytes` bytes from the system, zeroed, for the life of the process; in huge pages, if there are some.
+fn map(bytes: usize, huge: bool) -> &'static mut [u32] {
     let bytes = bytes.next_multiple_of(SLAB_BYTES);
     match MmapMut::map_anon(bytes) {
         Ok(mapping) => {
             // Where the kernel has no huge pages, or is told not to use them, ordinary ones do.
             #[cfg(target_os = "linux")]
-            let _ = mapping.advise(memmap2::Advice::HugePage);
+            if huge {
+                let _ = mapping.advise(memmap2::Advice::HugePage);
+            }
             bytemuck::cast_slice_mut(&mut Box::leak(Box::new(mapping))[..])
         }
         // What the allocator does when it has no memory either is the program's end.

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use haproxy_peers::{PeerId, Session, SessionId};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 /// Who opened the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Connection {
     /// Whether it is encrypted.
     pub tls: bool,
     established: OnceLock<Established>,
-    close: watch::Sender<Option<&'static str>>,
+    close: OnceLock<&'static str>,
     wake: Notify,
 }
 
@@ -52,7 +52,7 @@ impl Connection {
             direction,
             tls,
             established,
-            close: watch::Sender::new(None),
+            close: OnceLock::new(),
             wake: Notify::new(),
         }
     }
@@ -69,22 +69,25 @@ impl Connection {
         session
     }
 
-    /// Tells the connection's task to end.
+    /// Tells the connection's task to end. The first reason counts.
     pub(super) fn close(&self, reason: &'static str) {
-        self.close.send_replace(Some(reason));
+        let _ = self.close.set(reason);
+        self.wake.notify_one();
     }
 
     /// Why the connection is to end, if it is.
     pub(super) fn is_closed(&self) -> Option<&'static str> {
-        *self.close.borrow()
+        self.close.get().copied()
     }
 
     /// Waits until the connection is to end.
     pub(super) async fn closed(&self) -> &'static str {
-        let mut close = self.close.subscribe();
-        // The sender lives as long as `self`, so waiting cannot fail.
-        let reason = close.wait_for(Option::is_some).await.ok().and_then(|reason| *reason);
-        reason.unwrap_or("closed")
+        loop {
+            if let Some(reason) = self.is_closed() {
+                return reason;
+            }
+            self.woken().await;
+        }
     }
 
     pub(super) fn request_lesson(&self) {
@@ -94,7 +97,7 @@ impl Connection {
         self.wake.notify_one();
     }
 
-    /// Waits until the session has something to say.
+    /// Waits until the session has something to say, or the connection is to end. For one task.
     pub(super) async fn woken(&self) {
         self.wake.notified().await;
     }

@@ -1,6 +1,7 @@
 //! The loop of an established session: bytes in, bytes out, timers.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,9 +42,13 @@ pub(super) async fn exchange(
     let mut input = vec![0; MIN_READ];
     let mut output = Vec::new();
     let mut written = 0;
-    let mut deadline = clock.now();
     // Whether the session has more to say at once, and whether the stream may hold back bytes (TLS does).
     let (mut more, mut unflushed) = (false, false);
+    // When the session's clock is to be looked at, and the alarm for it, which is only ever set earlier: when it goes off
+    // too soon it is set again. So it need not be set anew for every message.
+    let mut deadline = clock.now();
+    let mut alarm_at = deadline;
+    let mut alarm = pin!(sleep_until(clock.instant(alarm_at).into()));
     if let Err(error) = take(cluster, connection, session, received) {
         return last_words(cluster, session, &mut writer, error).await;
     }
@@ -62,6 +67,10 @@ pub(super) async fn exchange(
         } else {
             // A heartbeat that is due has to wait for the peer.
             deadline = deadline.max(clock.now() + STALLED_MS);
+        }
+        if deadline < alarm_at {
+            alarm_at = deadline;
+            alarm.as_mut().reset(clock.instant(alarm_at).into());
         }
         let idle = written == output.len();
         tokio::select! {
@@ -86,14 +95,15 @@ pub(super) async fn exchange(
             },
             () = yield_now(), if idle && more => {}
             _ = changes.changed(), if idle => {}
-            () = connection.woken(), if idle => {}
-            reason = connection.closed() => {
-                return EndReason::Closed(reason);
-            }
-            () = sleep_until(clock.instant(deadline).into()) => {
-                if let Err(error) = session.lock().handle_timeout(clock.now()) {
+            () = connection.woken() => {}
+            () = &mut alarm => {
+                if clock.now() >= deadline
+                    && let Err(error) = session.lock().handle_timeout(clock.now())
+                {
                     return EndReason::Error(error);
                 }
+                alarm_at = deadline.max(clock.now() + 1);
+                alarm.as_mut().reset(clock.instant(alarm_at).into());
             }
         }
     }
