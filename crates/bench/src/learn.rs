@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use haproxy_peers::Control;
 
+use crate::backing;
 use crate::link::{Link, is_broken};
 use crate::stream::{Stream, Work, definition};
 use crate::subject::{Candidate, Setup, Subject};
@@ -131,6 +132,9 @@ pub(crate) fn measure_among_others<T>(
 fn learn_new(subject: &Subject, link: &mut Link, material: &Material) -> Result<(Measured, Taught)> {
     let stream = &material.new_stream;
     let confirms = link.heard().confirms;
+    backing::make_ready(material.new.count);
+    // Known to the other side as a sign of life.
+    link.say(Control::Heartbeat)?;
     measure(subject, || {
         let started = Instant::now();
         let passage = link.send(&stream.bytes)?;

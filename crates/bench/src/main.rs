@@ -1,5 +1,6 @@
 //! Measures HAProxy and stickd side by side on the same work. Run by `cargo xtask bench`.
 
+mod backing;
 mod document;
 mod expiry;
 mod fan_out;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
+use crate::backing;
 use crate::goals::{Goal, Unit};
 use crate::learn::{attempt, measure};
 use crate::link::Link;
@@ -124,6 +125,7 @@ fn tell(candidate: &Candidate, parts: &[(Work, Stream)]) -> Result<Round> {
     for link in &mut links {
         link.listen(Duration::from_millis(100))?;
     }
+    backing::make_ready(COUNT);
     let (measured, told) = measure(&subject, || tell_at_once(&mut links, parts))?;
     let driver = told.iter().map(|(_, cpu)| *cpu).sum();
     let taught: Vec<Taught> = told.into_iter().map(|(taught, _)| taught).collect();

@@ -45,16 +45,7 @@ pub struct Established {
 impl Connection {
     pub(super) fn new(id: SessionId, peer: PeerId, name: String, direction: Direction, tls: bool) -> Self {
         let established = OnceLock::new();
-        Self {
-            id,
-            peer,
-            name,
-            direction,
-            tls,
-            established,
-            close: OnceLock::new(),
-            wake: Notify::new(),
-        }
+        Self { id, peer, name, direction, tls, established, close: OnceLock::new(), wake: Notify::new() }
     }
 
     /// The session, after the handshake.
