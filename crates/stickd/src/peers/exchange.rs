@@ -23,6 +23,10 @@ const MAX_READ: usize = 256 * 1024;
 const CHUNK: usize = 64 * 1024;
 /// Longest wait for the peer to take an error message before the connection is closed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// After so many bytes of live updates nothing is made to be sent for so long, in ms: with many updates a second and many
+/// peers each would else get each update on its own, and most of the work would be to send it.
+const MUCH: usize = 1024;
+const PAUSE_MS: u64 = 1;
 /// While the peer takes no bytes the clock is looked at this often, in ms.
 const STALLED_MS: u64 = 1_000;
 
@@ -52,27 +56,36 @@ pub(super) async fn exchange(
     if let Err(error) = take(cluster, connection, session, received) {
         return last_words(cluster, session, &mut writer, error).await;
     }
+    // Until when nothing is made to be sent.
+    let mut quiet_until = 0;
     loop {
         if let Some(reason) = connection.is_closed() {
             // Before anything else is acknowledged: it might come too late to be taught to a successor.
             return EndReason::Closed(reason);
         }
-        if written == output.len() {
+        let now = clock.now();
+        let taken = written == output.len();
+        if taken && now >= quiet_until {
             output.clear();
             written = 0;
             changes.mark_unchanged();
             let mut session = session.lock();
-            more = session.poll_transmit(clock.now(), CHUNK, &mut output);
+            more = session.poll_transmit(now, CHUNK, &mut output);
             deadline = session.poll_timeout();
-        } else {
+            if output.len() >= MUCH && !more {
+                quiet_until = now + PAUSE_MS;
+            }
+        } else if !taken {
             // A heartbeat that is due has to wait for the peer.
-            deadline = deadline.max(clock.now() + STALLED_MS);
-        }
-        if deadline < alarm_at {
-            alarm_at = deadline;
-            alarm.as_mut().reset(clock.instant(alarm_at).into());
+            deadline = deadline.max(now + STALLED_MS);
         }
         let idle = written == output.len();
+        let quiet = now < quiet_until;
+        let wake_at = if idle && quiet { quiet_until } else { deadline };
+        if wake_at < alarm_at {
+            alarm_at = wake_at;
+            alarm.as_mut().reset(clock.instant(alarm_at).into());
+        }
         tokio::select! {
             read = reader.read(&mut input) => match read {
                 Ok(0) => return EndReason::Connection("the peer closed the connection".into()),
@@ -94,7 +107,7 @@ pub(super) async fn exchange(
                 Err(error) => return EndReason::Connection(error.to_string()),
             },
             () = yield_now(), if idle && more => {}
-            _ = changes.changed(), if idle => {}
+            _ = changes.changed(), if idle && !quiet => {}
             () = connection.woken() => {}
             () = &mut alarm => {
                 if clock.now() >= deadline
