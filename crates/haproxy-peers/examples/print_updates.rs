@@ -49,7 +49,8 @@ fn serve(mut stream: TcpStream, name: &str) -> Result<std::convert::Infallible, 
                     }
                     // Nothing to teach, and not up to date either.
                     Control::ResyncRequest => Control::ResyncPartial.encode(&mut output),
-                    _ => control.encode(&mut output),
+                    Control::Heartbeat => control.encode(&mut output),
+                    _ => {}
                 },
                 _ => {}
             }

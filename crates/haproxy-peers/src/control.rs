@@ -15,6 +15,9 @@ pub enum Control {
     ResyncConfirm,
     /// Nothing to say, but alive. Sent since 2.0, ignored before.
     Heartbeat,
+    /// The sender passes live updates on from peer to peer. stickd's own, sent once and before anything else. Every
+    /// HAProxy ignores it as a type it does not know (peers-protocol §4).
+    Relay,
 }
 
 impl Control {
@@ -26,6 +29,7 @@ impl Control {
             Self::ResyncPartial => 2,
             Self::ResyncConfirm => 3,
             Self::Heartbeat => 4,
+            Self::Relay => 0x72,
         }
     }
 
@@ -37,6 +41,7 @@ impl Control {
             2 => Some(Self::ResyncPartial),
             3 => Some(Self::ResyncConfirm),
             4 => Some(Self::Heartbeat),
+            0x72 => Some(Self::Relay),
             _ => None,
         }
     }
@@ -53,7 +58,7 @@ mod tests {
 
     #[test]
     fn control_messages_are_two_bytes() {
-        for kind in 0..=4 {
+        for kind in [0, 1, 2, 3, 4, 0x72] {
             let mut out = Vec::new();
             Control::from_kind(kind).unwrap().encode(&mut out);
             assert_eq!(out, [0, kind]);

@@ -86,7 +86,7 @@ pub use tables::{CreateError, DynamicTables, SharedTable, TableSet};
 
 mod session;
 pub use session::{
-    Counters, HEARTBEAT_MS, Limits, Received, Resume, Role, SILENCE_IN_LESSON_MS, SILENCE_MS,
+    Counters, HEARTBEAT_MS, Limits, Received, Relays, Resume, Role, SILENCE_IN_LESSON_MS, SILENCE_MS,
     SILENCE_WITHOUT_HEARTBEATS_MS, Sent, Session, SessionError, SessionEvent, SessionSetup, SessionView,
     SharedTableView,
 };

@@ -26,8 +26,8 @@ use self::peer::{Link, Peer, RECONNECT_MS};
 use self::resync::{Resync, history};
 use self::stop::Stop;
 use crate::{
-    Hello, LastStatus, ProtocolVersion, Role, Session, SessionError, SessionEvent, SessionSetup, Status,
-    TableSet,
+    Hello, LastStatus, ProtocolVersion, Relays, Role, Session, SessionError, SessionEvent, SessionSetup,
+    Status, TableSet,
 };
 
 /// A peers section, without I/O. The driver reports what happens on connections and carries out
@@ -38,6 +38,7 @@ pub struct Section {
     peers: Vec<Peer>,
     resync: Resync,
     up_to_date: Arc<AtomicBool>,
+    relays: Relays,
     stop: Option<Stop>,
     actions: VecDeque<Action>,
     next_session: u64,
@@ -59,6 +60,7 @@ impl Section {
             resync: Resync::new(config.expects_predecessor, now),
             random: config.seed | 1,
             next_number: peers.len() as u16,
+            relays: Relays::new(config.relay),
             config,
             peers,
             up_to_date: Arc::new(AtomicBool::new(false)),
@@ -328,6 +330,7 @@ impl Section {
             up_to_date: Arc::clone(&self.up_to_date),
             limits: self.config.limits,
             resume: peer.resume.clone(),
+            relays: self.relays.clone(),
         };
         match role {
             Role::Predecessor => {

@@ -12,6 +12,9 @@ pub use teacher::{Resume, Sent};
 mod view;
 pub use view::{SessionView, SharedTableView};
 
+mod relays;
+pub use relays::Relays;
+
 mod plan;
 mod row;
 
@@ -23,6 +26,7 @@ use stick_table::{DataType, Millis, Origin};
 use thiserror::Error;
 
 use self::learner::{Learner, Learning};
+use self::relays::ANNOUNCEMENT_MS;
 use self::teacher::Teacher;
 use crate::{
     Ack, Control, DecodeError, DecodeErrorKind, ErrorMessage, Frame, ProtocolVersion, TableSet, UpdateForm,
@@ -95,6 +99,8 @@ pub struct SessionSetup {
     pub limits: Limits,
     /// Where live updates go on, from the peer's last session.
     pub resume: Resume,
+    /// Whether the section passes live updates on, and to whom not.
+    pub relays: Relays,
 }
 
 /// Why a session must end.
@@ -123,6 +129,12 @@ pub struct Session {
     up_to_date: Arc<AtomicBool>,
     learner: Learner,
     teacher: Teacher,
+    relays: Relays,
+    origin: Origin,
+    /// Whether the peer, a remote one, has said nothing yet.
+    unheard: bool,
+    /// Updates received when [`take_news`](Self::take_news) was asked last.
+    told_updates: u64,
     /// An incomplete message.
     partial: Vec<u8>,
     /// Offset in the stream of the first byte of `partial`, or of the next input.
@@ -143,6 +155,7 @@ pub struct Session {
 
 #[derive(Default)]
 struct Due {
+    announcement: bool,
     request: bool,
     confirms: u32,
     heartbeat: bool,
@@ -166,11 +179,15 @@ pub struct Counters {
 impl Session {
     /// A session whose handshake succeeded at `now`.
     pub fn new(setup: SessionSetup, now: Millis) -> Self {
-        let SessionSetup { tables, version, role, origin, shard, up_to_date, limits, resume } = setup;
+        let SessionSetup { tables, version, role, origin, shard, up_to_date, limits, resume, relays } = setup;
         let timed = version.has_timed_updates();
         let mut learner = Learner::new(Arc::clone(&tables), origin, timed, limits.buffer_size);
-        let mut teacher =
-            Teacher::new(tables, resume, (origin, shard), timed, limits.max_updates_at_once.max(1));
+        let is_remote = role == Role::Remote;
+        // Between processes of one node everything is told by the lesson.
+        let relays_here = relays.is_on() && is_remote;
+        let passed_on = relays_here.then(|| relays.clone());
+        let max_updates = limits.max_updates_at_once.max(1);
+        let mut teacher = Teacher::new(tables, resume, (origin, shard), timed, max_updates, passed_on);
         match role {
             Role::Remote => {}
             // No request is sent: the lesson begins at once.
@@ -184,9 +201,13 @@ impl Session {
             up_to_date,
             learner,
             teacher,
+            relays,
+            origin,
+            unheard: is_remote,
+            told_updates: 0,
             partial: Vec::new(),
             offset: 0,
-            due: Due::default(),
+            due: Due { announcement: relays_here, ..Due::default() },
             error_due: None,
             failed: None,
             events: VecDeque::new(),
@@ -293,6 +314,11 @@ impl Session {
     }
 
     fn handle_frame(&mut self, now: Millis, frame: &Frame<'_>) -> Result<(), DecodeError> {
+        if self.unheard {
+            self.unheard = false;
+            let relays = frame.class == class::CONTROL && frame.kind == Control::Relay.kind();
+            self.relays.note(self.origin, relays);
+        }
         match frame.class {
             class::STICK_TABLE => {
                 if let Some(form) = UpdateForm::from_kind(frame.kind) {
@@ -357,7 +383,8 @@ impl Session {
                 self.events.push_back(SessionEvent::LessonTaught);
             }
             Some(Control::Heartbeat) => self.counters.heartbeats_received += 1,
-            Some(Control::ResyncConfirm) | None => {}
+            // The first message of a session was looked at; a later announcement comes too late to mean anything.
+            Some(Control::ResyncConfirm | Control::Relay) | None => {}
         }
     }
 
@@ -394,6 +421,9 @@ impl Session {
             }
             return false;
         }
+        if std::mem::take(&mut self.due.announcement) {
+            Control::Relay.encode(out);
+        }
         if std::mem::take(&mut self.due.heartbeat) {
             Control::Heartbeat.encode(out);
             self.counters.heartbeats_sent += 1;
@@ -409,7 +439,9 @@ impl Session {
             from = place + 1;
         }
         let up_to_date = self.up_to_date.load(Ordering::Relaxed);
-        let more = self.teacher.transmit(now, up_to_date, limit, out);
+        // A young session gives signs of life often, so the end of the wait is noticed.
+        let held = self.unheard && self.relays.any() && now < self.started + ANNOUNCEMENT_MS;
+        let more = self.teacher.transmit(now, up_to_date, held, limit, out);
         while self.due.confirms > 0 && out.len() < limit {
             Control::ResyncConfirm.encode(out);
             self.due.confirms -= 1;
@@ -456,6 +488,12 @@ impl Session {
         }
         self.due.heartbeat |= now >= self.heartbeat_at();
         Ok(())
+    }
+
+    /// Whether updates came since the last call that other sessions of the section are to pass on: poll them for bytes.
+    pub fn take_news(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.told_updates, self.learner.received.updates);
+        self.relays.is_on() && self.told_updates != before
     }
 
     /// Counts of control messages and bytes.

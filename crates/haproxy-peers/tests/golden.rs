@@ -234,6 +234,7 @@ fn control_name(control: Control) -> &'static str {
         Control::ResyncPartial => "resync_partial",
         Control::ResyncConfirm => "resync_confirm",
         Control::Heartbeat => "heartbeat",
+        Control::Relay => "relay",
     }
 }
 

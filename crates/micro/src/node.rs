@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use haproxy_peers::{Ack, Control, Limits, ProtocolVersion, Resume, Role, Session, SessionSetup, TableSet};
+use haproxy_peers::{
+    Ack, Control, Limits, ProtocolVersion, Relays, Resume, Role, Session, SessionSetup, TableSet,
+};
 use stick_table::{DataType, Lifetime, Origin, Table};
 
 use crate::{Kind, NOW, Sender};
@@ -50,6 +52,7 @@ impl Node {
             up_to_date: Arc::new(AtomicBool::new(true)),
             limits: Limits::default(),
             resume: Resume::default(),
+            relays: Relays::default(),
         };
         let session = Session::new(setup, NOW);
         Self { tables, table, session, output: Vec::with_capacity(2 * CHUNK) }

@@ -278,6 +278,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_lesson_told_is_known_unless_its_peer_had_told_it_live() {
+        let table = table();
+        let is_of_lesson = |peer, precedence| {
+            apply(&table, peer, precedence, 1, Lifetime::Restart, 0);
+            table.get(&[0, 0, 0, 1], 0, |entry| entry.is_of_lesson()).unwrap()
+        };
+        assert!(is_of_lesson(1, Precedence::FillGaps));
+        assert!(is_of_lesson(1, Precedence::FillGaps));
+        assert!(!is_of_lesson(2, Precedence::Repeated));
+        assert!(!is_of_lesson(2, Precedence::FillGaps), "its values are as new as before");
+        assert!(!is_of_lesson(1, Precedence::Newest));
+    }
+
+    #[test]
     fn a_repetition_overwrites_what_a_lesson_told_but_not_what_came_live() {
         let table = table();
         let change = |peer, precedence, value| apply(&table, peer, precedence, value, Lifetime::Restart, 0);

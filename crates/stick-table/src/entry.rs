@@ -66,8 +66,15 @@ impl<'a> EntryRef<'a> {
         Stamp::of_row(self.row_words).origin()
     }
 
+    /// Whether a lesson told the entry's values, so that nobody knows how old they are. Not when its peer had told values
+    /// of its own accord before: those of its lesson are as new then.
     #[inline]
+    pub fn is_of_lesson(&self) -> bool {
+        Stamp::of_row(self.row_words).is_of_lesson()
+    }
+
     /// Whether the entry changed after a position that [`Table::mark`](crate::Table::mark) returned.
+    #[inline]
     pub fn changed_since(&self, position: &Position) -> bool {
         let before = position.0.get(self.shard_number).copied().unwrap_or(0);
         Stamp::of_row(self.row_words).sequence() > before

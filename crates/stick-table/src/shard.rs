@@ -30,8 +30,11 @@ pub(crate) struct Touch {
 impl Touch {
     #[inline]
     fn stamp(&self, log: &mut ChangeLog, row: u32, words: &mut [u32]) {
-        let stamp = log.record(row, Stamp::of_row(words), self.origin);
-        let stamp = if self.of_lesson { stamp.of_lesson() } else { stamp };
+        let old = Stamp::of_row(words);
+        let stamp = log.record(row, old, self.origin);
+        // A follower may have yet to read what the peer told live, and it must not become a lesson's before.
+        let stays_live = old.origin() == self.origin && !old.is_of_lesson();
+        let stamp = if self.of_lesson && !stays_live { stamp.of_lesson() } else { stamp };
         stamp.write(words);
     }
 }

@@ -8,9 +8,15 @@ impl Origin {
     /// This process: the runtime socket, an increment. Pushed live to peers.
     pub const LOCAL: Self = Self(0);
 
-    /// A peer, by a number from 1 on. Learned changes are not pushed live (peers-protocol §8.3.9).
+    /// A peer, by a number from 1 on. Learned changes are not pushed live (peers-protocol §8.3.9), but where a section
+    /// relays.
     pub const fn peer(number: u16) -> Self {
         Self(number)
+    }
+
+    /// The peer's number, 0 for this process.
+    pub const fn number(self) -> u16 {
+        self.0
     }
 
     /// Whether this process made the change.

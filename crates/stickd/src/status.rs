@@ -170,6 +170,7 @@ fn section(cluster: &Cluster, now: Millis) -> SectionView {
         id: view.name,
         disabled: false,
         flags: view.flags,
+        relay: view.relay,
         resync_timeout,
         task_calls: 0,
         peers: view.peers.iter().rev().map(|peer| peer_view(cluster, peer, &connections, now)).collect(),
@@ -186,6 +187,7 @@ fn peer_view(
     let mut view = PeerView {
         id: peer.name.clone(),
         local: peer.kind == PeerKind::Local,
+        relay: peer.relay,
         active: peer.session.is_some(),
         address: address(cluster, peer, connection),
         app_state: match (peer.session, peer.established) {

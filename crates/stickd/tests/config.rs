@@ -253,6 +253,7 @@ fn line() -> impl Strategy<Value = String> {
         "level",
         "mode",
         "dynamic-peers",
+        "relay",
         "from",
         "::/0",
         "max",

@@ -23,6 +23,8 @@ pub struct SectionConfig {
     pub peers: Vec<(String, u32)>,
     /// Most members under names that are not configured; 0 when those are refused.
     pub max_dynamic_peers: usize,
+    /// Whether live updates of one peer are passed on to all others.
+    pub relay: bool,
     /// The tables.
     pub tables: Arc<TableSet>,
     /// Bounds of each session.

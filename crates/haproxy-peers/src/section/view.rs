@@ -15,6 +15,8 @@ pub struct SectionView {
     pub flags: u32,
     /// Whether the section is up to date, or from whom it waits to become so.
     pub resync: ResyncState,
+    /// Whether live updates of one peer are passed on to all others.
+    pub relay: bool,
     /// Set while the process stops.
     pub stop: Option<StopProgress>,
     /// The members, the local one first.
@@ -28,6 +30,8 @@ pub struct PeerView {
     pub name: String,
     /// How it came to be a member.
     pub kind: PeerKind,
+    /// Whether it said that it passes live updates on.
+    pub relay: bool,
     /// The shard it is sent, 0 for all.
     pub shard: u32,
     /// Its session, also while the handshake lasts.
@@ -58,6 +62,7 @@ impl Section {
         let peers = self.peers.iter().map(|peer| PeerView {
             name: peer.name.clone(),
             kind: peer.kind,
+            relay: self.relays.contains(peer.origin),
             shard: peer.shard,
             session: peer.session(),
             established: peer.established().is_some(),
@@ -74,6 +79,7 @@ impl Section {
             name: self.config.name.clone(),
             flags: self.resync.flags(),
             resync: self.resync.state,
+            relay: self.relays.is_on(),
             stop: self.stop_progress(),
             peers: peers.collect(),
         }

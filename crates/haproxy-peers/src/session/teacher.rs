@@ -1,4 +1,6 @@
 //! The sending side of a session: lessons and live updates.
+//!
+//! Live are the changes of this process, in a section that relays those of other peers as well (see [`Relays`]).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -6,6 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use stick_table::{Cursor, EntryRef, Follow, Millis, Origin, Position, Walk};
 
+use super::relays::Relays;
 use super::row::{RowContext, RowEncoder, Scratch};
 use crate::{Ack, Control, Definition, Padding, SendDictionary, SharedTable, TableSet, UpdateHeader};
 
@@ -51,6 +54,8 @@ enum Lesson {
 pub(crate) struct SendTable {
     pub(crate) shared: Arc<SharedTable>,
     encoder: RowEncoder,
+    /// The changes that are pushed live.
+    follow: Follow,
     /// Always there until the session ends.
     cursor: Option<Cursor>,
     /// Up to where everything was acknowledged.
@@ -67,11 +72,12 @@ pub(crate) struct SendTable {
 }
 
 impl SendTable {
-    fn new(shared: Arc<SharedTable>, resume: Resume) -> Self {
+    fn new(shared: Arc<SharedTable>, resume: Resume, follow: Follow) -> Self {
         let position = resume.get(shared.id()).unwrap_or_else(|| shared.table().start());
-        let cursor = shared.table().follow(Follow::Local, &position);
+        let cursor = shared.table().follow(follow, &position);
         Self {
             encoder: RowEncoder::new(shared.definition(), shared.table().layout()),
+            follow,
             cursor: Some(cursor),
             acked: position,
             in_flight: VecDeque::new(),
@@ -131,7 +137,7 @@ impl SendTable {
     /// (peers-protocol §13.2): of a lesson a learner takes only what it does not know from elsewhere, of live updates
     /// all.
     fn lesson_confirmed(&mut self) {
-        let again = self.shared.table().follow(Follow::Local, &self.acked);
+        let again = self.shared.table().follow(self.follow, &self.acked);
         if let Some(cursor) = self.cursor.replace(again) {
             self.shared.table().unfollow(cursor);
         }
@@ -179,6 +185,8 @@ pub(crate) struct Teacher {
     padding: Padding,
     /// Most live updates of a table in one pass.
     max_updates: usize,
+    /// Set where changes of other peers are passed on.
+    relays: Option<Relays>,
     pub(crate) sent: Sent,
 }
 
@@ -189,6 +197,7 @@ impl Teacher {
         (origin, shard): (Origin, u32),
         timed: bool,
         max_updates: usize,
+        relays: Option<Relays>,
     ) -> Self {
         let mut teacher = Self {
             set,
@@ -204,6 +213,7 @@ impl Teacher {
             timed,
             padding: Padding::ForOldReceivers,
             max_updates,
+            relays,
             sent: Sent::default(),
         };
         teacher.add_tables();
@@ -217,8 +227,9 @@ impl Teacher {
 
     /// Follows tables that were added since.
     fn add_tables(&mut self) {
+        let follow = if self.relays.is_some() { Follow::All } else { Follow::Local };
         while let Some(shared) = self.set.get(self.tables.len()) {
-            self.tables.push(SendTable::new(shared, self.resume.clone()));
+            self.tables.push(SendTable::new(shared, self.resume.clone(), follow));
         }
     }
 
@@ -257,11 +268,13 @@ impl Teacher {
         table.is_some_and(|table| table.acknowledge(ack.update_id))
     }
 
-    /// Appends what is to be taught or pushed until `out` holds `limit` bytes; whether there is more.
+    /// Appends what is to be taught, or pushed unless that is `held` back, until `out` holds `limit` bytes; whether there
+    /// is more.
     pub(crate) fn transmit(
         &mut self,
         now: Millis,
         up_to_date: bool,
+        held: bool,
         limit: usize,
         out: &mut Vec<u8>,
     ) -> bool {
@@ -279,6 +292,7 @@ impl Teacher {
                 matches!(self.lesson, Lesson::Running { .. })
             }
             Lesson::Unconfirmed => false,
+            Lesson::None if held => false,
             Lesson::None => self.push(now, limit, out),
         }
     }
@@ -314,7 +328,7 @@ impl Teacher {
         self.lesson = Lesson::Running { table: place, walk };
     }
 
-    /// Pushes local changes, table by table; whether there may be more.
+    /// Pushes changes, table by table; whether there may be more.
     fn push(&mut self, now: Millis, limit: usize, out: &mut Vec<u8>) -> bool {
         let count = self.tables.len();
         let mut more = false;
@@ -360,16 +374,22 @@ impl Teacher {
 
     /// Pushes up to `hold` entries of one table; returns how many were visited and how many of them sent.
     fn push_hold(&mut self, place: usize, hold: usize, now: Millis, out: &mut Vec<u8>) -> (usize, usize) {
-        let Self { tables, dictionary, scratch, origin, shard, timed, padding, .. } = self;
+        let Self { tables, dictionary, scratch, origin, shard, timed, padding, relays, .. } = self;
         let SendTable { shared, encoder, cursor, last_id, .. } = &mut tables[place];
         let Some(cursor) = cursor else { return (0, 0) };
         let (padding, is_v2_0) = (*padding, !*timed);
         let mut context = RowContext { dictionary, padding, is_v2_0, now: now as u32, scratch };
         let expire = shared.definition().expire;
+        let to_relay = relays.as_ref().filter(|relays| relays.contains(*origin));
         let mut sent = 0;
         let visited = shared.table().read(cursor, hold, now, |entry| {
-            // A change of the peer itself on top of a local one that others wait for.
+            // A change of the peer itself, of interest to others.
             if entry.origin() == *origin || is_foreign(shared, *shard, entry) {
+                return;
+            }
+            let not_passed_on =
+                || entry.is_of_lesson() || to_relay.is_some_and(|it| it.contains(entry.origin()));
+            if relays.is_some() && not_passed_on() {
                 return;
             }
             *last_id = last_id.wrapping_add(1);

@@ -44,7 +44,7 @@ pub struct SharedTableView {
     pub last_pushed: u32,
     /// Last update id received.
     pub last_get: u32,
-    /// Local changes that the peer has not been sent yet, at most.
+    /// Changes to push that the peer has not been sent yet, at most.
     pub behind: u64,
     /// How the peer's definition differs from this side's.
     pub agreement: Option<Agreement>,

@@ -1,7 +1,8 @@
 //! Live updates and signs of life (peers-protocol §3.1, §12).
 
 use haproxy_peers::{
-    Control, EndReason, Limits, ProtocolVersion, Resume, Role, Session, SessionError, SessionSetup, TableSet,
+    Control, EndReason, Limits, ProtocolVersion, Relays, Resume, Role, Session, SessionError, SessionSetup,
+    TableSet,
 };
 
 use crate::support::{Script, Setup, World, counters, gpc0, learn, set};
@@ -166,6 +167,7 @@ fn session() -> Session {
         up_to_date: std::sync::Arc::default(),
         limits: Limits::default(),
         resume: Resume::default(),
+        relays: Relays::default(),
     };
     Session::new(setup, 0)
 }

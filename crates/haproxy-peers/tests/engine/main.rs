@@ -9,6 +9,7 @@ mod lessons;
 mod live;
 mod malformed;
 mod random;
+mod relaying;
 mod replay;
 mod sharing;
 mod stopping;

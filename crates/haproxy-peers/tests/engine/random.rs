@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use haproxy_peers::{
-    Control, HelloParser, HelloProgress, Limits, ProtocolVersion, Resume, Role, Session, SessionSetup,
-    StatusParser, StatusProgress, TableSet,
+    Control, HelloParser, HelloProgress, Limits, ProtocolVersion, Relays, Resume, Role, Session,
+    SessionSetup, StatusParser, StatusProgress, TableSet,
 };
 use proptest::prelude::*;
 use stick_table::{KeyType, Origin, Table};
@@ -258,6 +258,7 @@ fn session() -> Session {
         up_to_date: Arc::default(),
         limits: Limits::default(),
         resume: Resume::default(),
+        relays: Relays::default(),
     };
     let mut session = Session::new(setup, 0);
     session.request_lesson();

@@ -124,6 +124,7 @@ fn the_successor_is_called_when_the_last_session_has_ended() {
         local_name: "n".into(),
         peers: vec![("h".into(), 0)],
         max_dynamic_peers: 0,
+        relay: false,
         tables: TableSet::new("p", [], None, None, 1).into(),
         limits: Limits::default(),
         expects_predecessor: false,

@@ -53,6 +53,7 @@ pub(crate) struct Setup {
     shards: Option<NonZeroU32>,
     dynamic: Option<DynamicTables>,
     max_dynamic_peers: usize,
+    relay: bool,
     expects_predecessor: bool,
     limits: Limits,
 }
@@ -66,6 +67,7 @@ impl Setup {
             shards: None,
             dynamic: None,
             max_dynamic_peers: 0,
+            relay: false,
             expects_predecessor: false,
             limits: Limits::default(),
         }
@@ -104,6 +106,11 @@ impl Setup {
         self
     }
 
+    pub(crate) fn relay(mut self) -> Self {
+        self.relay = true;
+        self
+    }
+
     pub(crate) fn expects_predecessor(mut self) -> Self {
         self.expects_predecessor = true;
         self
@@ -121,6 +128,7 @@ impl Setup {
             local_name: self.name.clone(),
             peers: self.peers,
             max_dynamic_peers: self.max_dynamic_peers,
+            relay: self.relay,
             tables: Arc::clone(&tables),
             limits: self.limits,
             expects_predecessor: self.expects_predecessor,

@@ -176,6 +176,7 @@ fn describe(message: &Message<'_>) -> String {
         Message::Control(Control::ResyncPartial) => "partial".into(),
         Message::Control(Control::ResyncConfirm) => "confirm".into(),
         Message::Control(Control::Heartbeat) => "heartbeat".into(),
+        Message::Control(Control::Relay) => "relay".into(),
         Message::Error(ErrorMessage::Protocol) => "protocol error".into(),
         Message::Error(ErrorMessage::SizeLimit) => "size limit".into(),
         Message::Define(table) => format!("define {} {}", table.id, table.display_name()),

@@ -72,6 +72,9 @@ fn peers(text: &mut String, section: &PeersSection) {
         let from = if blocks.is_empty() { "anywhere".to_owned() } else { blocks.join(", ") };
         line(text, 1, &format!("any other peer from {from}, {} at most", dynamic.max));
     }
+    if section.relay {
+        line(text, 1, "relays live updates of each peer to all others");
+    }
     for entry in &section.tables {
         line(text, 1, &table(entry, true));
     }

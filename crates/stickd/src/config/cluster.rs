@@ -33,6 +33,7 @@ pub(super) fn build(draft: &PeersDraft, context: &Context<'_>, report: &mut Repo
         remotes.extend(remote(draft, member, context, report));
     }
     (report.errors() == errors).then_some(())?;
+    relaying(draft, remotes.len(), report);
     Some(PeersSection {
         name: draft.name.text.clone(),
         disabled: draft.disabled,
@@ -42,6 +43,7 @@ pub(super) fn build(draft: &PeersDraft, context: &Context<'_>, report: &mut Repo
         shards: draft.shards,
         dynamic_peers: draft.dynamic_peers.clone(),
         dynamic_tables: draft.dynamic_tables,
+        relay: draft.relay.is_some(),
         span: draft.name.span,
     })
 }
@@ -69,6 +71,22 @@ fn mixing(draft: &PeersDraft, report: &mut Report) {
                 .label("write \"server\" here")
                 .related(listener.keyword.span, "the section's listener")
                 .help("either `peer NAME ADDRESS` for every node, or `bind` and `server NAME [ADDRESS]`"),
+        );
+    }
+}
+
+/// Warns where there is nobody to relay to.
+fn relaying(draft: &PeersDraft, remotes: usize, report: &mut Report) {
+    if let Some(keyword) = &draft.relay
+        && !draft.disabled
+        && draft.dynamic_peers.is_none()
+        && remotes < 2
+    {
+        let peers = if remotes == 0 { "no other peer" } else { "one other peer only" };
+        report.push(
+            Diagnostic::warning(keyword.span, format!("\"relay\" has no effect: the section has {peers}"))
+                .label("what a peer tells goes to all others but that peer")
+                .help("list the peers, or let them join with `dynamic-peers`"),
         );
     }
 }

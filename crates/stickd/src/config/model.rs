@@ -164,6 +164,8 @@ pub struct PeersSection {
     pub dynamic_peers: Option<DynamicPeers>,
     /// Set when tables that are not listed are created from the definitions peers send.
     pub dynamic_tables: Option<DynamicTables>,
+    /// Whether live updates of one peer are passed on to all others.
+    pub relay: bool,
     /// The name in the section's first line.
     pub span: Span,
 }

@@ -8,7 +8,7 @@ use super::table::{self, Form, TableDraft};
 use super::transport::{Parameters, Role, is_parameter};
 
 /// What a `peers` section may say.
-pub(super) const KEYWORDS: [&str; 12] = [
+pub(super) const KEYWORDS: [&str; 13] = [
     "peer",
     "bind",
     "server",
@@ -21,6 +21,7 @@ pub(super) const KEYWORDS: [&str; 12] = [
     "log",
     "dynamic-peers",
     "dynamic-tables",
+    "relay",
 ];
 
 /// A section as it is written.
@@ -37,6 +38,8 @@ pub(super) struct PeersDraft {
     pub(super) shards: Option<u32>,
     pub(super) dynamic_peers: Option<DynamicPeers>,
     pub(super) dynamic_tables: Option<DynamicTables>,
+    /// The `relay` keyword.
+    pub(super) relay: Option<Word>,
     default_bind: Parameters,
     default_server: Parameters,
     /// Keywords that may stand once, with the word they were first given by.
@@ -82,6 +85,7 @@ impl PeersDraft {
             shards: None,
             dynamic_peers: None,
             dynamic_tables: None,
+            relay: None,
             default_bind: Parameters::default(),
             default_server: Parameters::default(),
             once: Vec::new(),
@@ -112,6 +116,11 @@ impl PeersDraft {
             ),
             "dynamic-peers" => self.dynamic_peers(arguments, report),
             "dynamic-tables" => self.dynamic_tables(arguments, report),
+            "relay" => {
+                if self.first(keyword, report) && arguments.end("relay", report) {
+                    self.relay = Some(keyword.clone());
+                }
+            }
             _ => report.unknown(keyword, "keyword", "in a peers section", &KEYWORDS),
         }
     }
@@ -335,6 +344,8 @@ mod tests {
             (&["dynamic-peers form 10.0.0.0/8"], "unknown word \"form\""),
             (&["dynamic-peers from"], "\"from\" needs a block of addresses"),
             (&["dynamic-peers from 10.0.0.1/8"], "\"10.0.0.1/8\" is not a block of addresses"),
+            (&["relay", "relay"], "\"relay\" is given twice in the section"),
+            (&["relay on"], "unexpected \"on\" on the line of \"relay\""),
             (&["dynamic-tables size 0"], "\"0\" is out of range"),
         ] {
             assert_eq!(titles(&read(lines).1), [title], "{lines:?}");

@@ -34,6 +34,7 @@ pub(super) fn check(sections: &[PeersDraft], proxies: &[ProxyDraft], report: &mu
         }
         if let Some(target) = &table.write_to {
             check_target(table, target, &tables, &names, report);
+            check_target_is_not_relayed(target, &tables, sections, report);
         }
     }
 }
@@ -120,6 +121,29 @@ fn check_target(
             )
             .label("cannot be written to")
             .related(onward.span, "its own target"),
+        );
+    }
+}
+
+/// What `write-to` copies looks as if a peer had told it of the target, so a relay would pass it on: to nodes that may
+/// have copies of their own, and in a section whose peers are others.
+fn check_target_is_not_relayed(
+    target: &Word,
+    tables: &[&TableDraft],
+    sections: &[PeersDraft],
+    report: &mut Report,
+) {
+    let Some(found) = tables.iter().find(|table| table.definition.name == target.text) else { return };
+    let holds = |section: &&PeersDraft| match &found.peers {
+        Some(name) => section.name.text == name.text,
+        None => section.table_names.iter().any(|(name, _)| *name == target.text),
+    };
+    if let Some(relay) = sections.iter().find(holds).and_then(|section| section.relay.as_ref()) {
+        report.push(
+            Diagnostic::error(target.span, format!("the section of the table \"{}\" relays", target.text))
+                .label("cannot be written to")
+                .related(relay.span, "would pass on what is copied")
+                .help("a node that wants a copy has its own `write-to`"),
         );
     }
 }

@@ -81,7 +81,7 @@ pub struct Cluster {
     targets: HashMap<String, Target>,
     clock: Clock,
     limits: Limits,
-    /// Counts local changes of tables; sessions look for something to push when it moves.
+    /// Counts changes of tables that are to be pushed; sessions look for something to push when it moves.
     changes: watch::Sender<u64>,
     /// The section's timers may have moved.
     wake: Notify,
@@ -112,6 +112,7 @@ impl Cluster {
                 local_name: config.local.name.clone(),
                 peers: config.remotes.iter().map(|remote| (remote.name.clone(), remote.shard)).collect(),
                 max_dynamic_peers: config.dynamic_peers.as_ref().map_or(0, |dynamic| dynamic.max as usize),
+                relay: config.relay,
                 tables,
                 limits,
                 expects_predecessor,
@@ -341,6 +342,13 @@ impl Cluster {
     /// Wakes the sessions: a table was changed by this process.
     pub fn changed(&self) {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Wakes the sessions if one of them has news for the others.
+    pub(super) fn relay(&self, news: bool) {
+        if news {
+            self.changed();
+        }
     }
 
     pub(super) fn changes(&self) -> watch::Receiver<u64> {

@@ -143,6 +143,7 @@ fn take(
     }
     let mut session = session.lock();
     let result = session.handle_input(cluster.clock().now(), bytes);
+    cluster.relay(session.take_news());
     // The section may want the session's lock, so it is not held while the section is told.
     let events: Vec<_> = std::iter::from_fn(|| session.poll_event()).collect();
     drop(session);

@@ -12,6 +12,8 @@ pub struct SectionView {
     /// HAProxy's flags of 3.0 and later: 1 local resync over, 2 remote resync over (3: up to date), 4 a teacher is
     /// assigned; the bits from 0x100000 on tell how the resync went.
     pub flags: u32,
+    /// Whether it passes live updates of one peer on to all others.
+    pub relay: bool,
     /// When the current step of the resync is given up.
     pub resync_timeout: Timer,
     /// How often the section's task ran.
@@ -74,6 +76,8 @@ pub struct PeerView {
     pub version: (u8, u8),
     /// How it became a member of the section.
     pub membership: Membership,
+    /// Whether it says that it passes live updates on.
+    pub relay: bool,
     /// Why the last session ended or the last attempt failed.
     pub last_reason: Option<String>,
 }

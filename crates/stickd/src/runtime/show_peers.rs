@@ -1,7 +1,8 @@
 //! `show peers`: the sections, the peers, and how far each has come with each table (stick-tables §8).
 //!
-//! The format is HAProxy's. What stickd adds stands at the end of lines or on lines of its own: `behind=<n>` in each
-//! table, `mismatch: …` below a table that the peer defines otherwise, and a line `stickd: …` at the end of each peer.
+//! The format is HAProxy's. What stickd adds stands at the end of lines or on lines of its own: `relay=1` where a section
+//! relays, `behind=<n>` in each table, `mismatch: …` below a table that the peer defines otherwise, and a line `stickd: …`
+//! at the end of each peer.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -80,13 +81,14 @@ impl Chunks for Dump {
 }
 
 fn put_section(out: &mut String, pointer: u64, date: &Date, section: &SectionView) {
-    let SectionView { id, disabled, flags, resync_timeout, task_calls, peers: _ } = section;
+    let SectionView { id, disabled, flags, relay, resync_timeout, task_calls, peers: _ } = section;
+    let relay = if *relay { " relay=1" } else { "" };
     let disabled = u8::from(*disabled);
     put(
         out,
         format_args!(
             "{pointer:#x}: [{date}] id={id} disabled={disabled} flags={flags:#x} \
-             resync_timeout={resync_timeout} task_calls={task_calls}\n"
+             resync_timeout={resync_timeout} task_calls={task_calls}{relay}\n"
         ),
     );
 }
@@ -235,7 +237,9 @@ fn put_additions(out: &mut String, peer: &PeerView) {
     put(
         out,
         format_args!(
-            "        stickd: version={major}.{minor} member={member} behind={behind} mismatches={mismatches} reason=\"{}\"\n",
+            "        stickd: version={major}.{minor} member={member} relay={} behind={behind} mismatches={mismatches} \
+             reason=\"{}\"\n",
+            u8::from(peer.relay),
             peer.last_reason.as_deref().unwrap_or_default().escape_debug(),
         ),
     );
@@ -388,6 +392,7 @@ mod tests {
                 received: vec![None, Some("srv1".into())],
             },
             membership: Membership::Dynamic,
+            relay: true,
             last_reason: Some("no heartbeat for 5 s".to_owned()),
             ..peer("B")
         };
@@ -395,6 +400,7 @@ mod tests {
         let p = SectionView {
             id: "p".to_owned(),
             flags: 3,
+            relay: true,
             peers: vec![connected, local],
             ..SectionView::default()
         };
@@ -407,7 +413,7 @@ mod tests {
         Node::with_sections(vec![q, p])
     }
 
-    const P: &str = r#": [15/Apr/2019:11:28:01] id=p disabled=0 flags=0x3 resync_timeout=<NEVER> task_calls=0
+    const P: &str = r#": [15/Apr/2019:11:28:01] id=p disabled=0 flags=0x3 resync_timeout=<NEVER> task_calls=0 relay=1
   P: id=B(remote,active) addr=10.0.0.2:10000 app_state=RUNNING learn_state=FINISHED last_status=ESTA last_hdshk=1m3s
         reconnect=<PAST> heartbeat=2s confirm=0 tx_hbt=0 rx_hbt=0 no_hbt=0 new_conn=2 proto_err=0 coll=0
         flags=0x20 appctx:P st0=7 st1=0 task_calls=0 state=EST
@@ -419,12 +425,12 @@ mod tests {
               table:P id=p/t1 update=20 localupdate=17 refcnt=2
               mismatch: the key is ipv6 there, ip here
         Dictionary cache not dumped (use "show peers dict")
-        stickd: version=2.1 member=dynamic behind=12 mismatches=1 reason="no heartbeat for 5 s"
+        stickd: version=2.1 member=dynamic relay=1 behind=12 mismatches=1 reason="no heartbeat for 5 s"
   P: id=A(local,inactive) addr=10.0.0.2:10000 app_state=STOPPED learn_state=NOTASSIGNED last_status=NONE last_hdshk=<NEVER>
         reconnect=<NEVER> heartbeat=<NEVER> confirm=0 tx_hbt=0 rx_hbt=0 no_hbt=0 new_conn=0 proto_err=0 coll=0
         flags=0x0
         shared tables:
-        stickd: version=2.1 member=static behind=0 mismatches=0 reason=""
+        stickd: version=2.1 member=static relay=0 behind=0 mismatches=0 reason=""
 
 "#;
 

@@ -1,0 +1,379 @@
+//! Sections that pass live updates on, and relays that meet.
+
+use haproxy_peers::Control;
+
+use crate::support::{Script, Setup, World, counters, gpc0, set};
+
+/// A peer connects, is asked for a lesson perhaps, and defines its table; then it has heard everything.
+fn join(world: &mut World, node: usize, name: &str, version: &str) -> Script {
+    let mut peer = Script::call(world, node, name, version);
+    introduce(world, &mut peer);
+    peer
+}
+
+/// The same for a peer that relays.
+fn join_as_relay(world: &mut World, node: usize, name: &str) -> Script {
+    let mut peer = Script::call(world, node, name, "2.1");
+    peer.control(world, Control::Relay);
+    introduce(world, &mut peer);
+    peer
+}
+
+fn introduce(world: &mut World, peer: &mut Script) {
+    peer.control(world, Control::ResyncFinished);
+    peer.define(world, 1, &counters("t"));
+    peer.heard(world);
+}
+
+/// The updates a peer got.
+fn updates(world: &mut World, peer: &mut Script) -> Vec<String> {
+    let mut lines = peer.news(world);
+    lines.retain(|line| line.starts_with("t "));
+    lines
+}
+
+fn relay(name: &str, peers: &[&str]) -> Setup {
+    peers.iter().fold(Setup::new(name).table(counters("t")).relay(), |setup, peer| setup.peer(peer))
+}
+
+/// A relay with the peers a, b and c.
+fn three_peers() -> (World, usize, [Script; 3]) {
+    let mut world = World::new(1);
+    let node = world.add(relay("r", &["a", "b", "c"]));
+    let peers = ["a", "b", "c"].map(|name| join(&mut world, node, name, "2.1"));
+    (world, node, peers)
+}
+
+/// Live updates sent by all nodes.
+fn sent(world: &World) -> u64 {
+    let nodes = 0..world.nodes.len();
+    nodes.flat_map(|node| world.sessions(node)).map(|session| session.sent().live_updates).sum()
+}
+
+/// Checks that nothing is sent any more.
+fn assert_calm(world: &mut World) {
+    let before = sent(world);
+    world.run(3_000);
+    assert_eq!(sent(world), before, "updates go round");
+}
+
+#[test]
+fn an_update_reaches_all_peers_but_the_one_it_came_from() {
+    let (mut world, node, [mut a, mut b, mut c]) = three_peers();
+    a.update(&mut world, Some(1), None, 1, 5);
+    world.run(10);
+    assert_eq!(a.news(&mut world), ["ack 1 1"]);
+    for peer in [&mut b, &mut c] {
+        assert_eq!(peer.news(&mut world), ["t 1 1 5"]);
+    }
+    b.update(&mut world, Some(1), None, 1, 6);
+    set(&world, node, 2, 7);
+    world.run(10);
+    assert_eq!(updates(&mut world, &mut a), ["t 1 1 6", "t 2 2 7 srv7"]);
+    assert_eq!(updates(&mut world, &mut b), ["t 2 2 7 srv7"]);
+    assert_eq!(updates(&mut world, &mut c), ["t 2 1 6", "t 3 2 7 srv7"]);
+    assert_calm(&mut world);
+}
+
+#[test]
+fn a_plain_section_passes_nothing_on_and_does_not_say_that_it_relays() {
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("a").peer("b").table(counters("t")));
+    let mut a = Script::call(&mut world, node, "a", "2.1");
+    assert_eq!(a.heard(&mut world), ["request"]);
+    introduce(&mut world, &mut a);
+    // Not to relays either.
+    let mut b = join_as_relay(&mut world, node, "b");
+    a.update(&mut world, Some(1), None, 1, 5);
+    world.run(100);
+    assert_eq!(gpc0(&world, node, 1).unwrap().0, 5);
+    assert!(b.news(&mut world).is_empty());
+    let view = world.nodes[node].section.view(world.now);
+    assert!(!view.relay);
+    assert_eq!(view.peers.iter().map(|peer| peer.relay).collect::<Vec<_>>(), [false, false, true]);
+}
+
+/// A timed update says that less is left than the whole; protocol 2.0 cannot say it.
+#[test]
+fn the_remaining_lifetime_is_passed_on_where_the_protocol_can() {
+    let mut world = World::new(1);
+    let node = world.add(relay("r", &["a", "b", "c"]));
+    let mut a = join(&mut world, node, "a", "2.1");
+    let mut b = join(&mut world, node, "b", "2.1");
+    let mut old = join(&mut world, node, "c", "2.0");
+    a.update(&mut world, Some(1), Some(5_000), 1, 5);
+    world.run(10);
+    assert_eq!(updates(&mut world, &mut b), ["t 1 1 5 left=5000"]);
+    assert_eq!(updates(&mut world, &mut old), ["t 1 1 5"]);
+    old.update(&mut world, Some(1), None, 2, 6);
+    world.run(10);
+    assert_eq!(updates(&mut world, &mut a), ["t 1 2 6"]);
+    assert_eq!(updates(&mut world, &mut b), ["t 2 2 6"]);
+}
+
+#[test]
+fn what_a_lesson_told_is_not_passed_on() {
+    let mut world = World::new(1);
+    let node = world.add(relay("r", &["a", "b"]));
+    let mut a = Script::call(&mut world, node, "a", "2.1");
+    let mut b = join(&mut world, node, "b", "2.1");
+    assert_eq!(a.heard(&mut world), ["relay", "request"]);
+    a.define(&mut world, 1, &counters("t"));
+    a.update(&mut world, Some(1), Some(30_000), 1, 5);
+    a.update(&mut world, Some(2), Some(30_000), 2, 6);
+    a.control(&mut world, Control::ResyncFinished);
+    world.run(100);
+    assert_eq!(gpc0(&world, node, 1).unwrap().0, 5);
+    assert!(updates(&mut world, &mut b).is_empty());
+    a.update(&mut world, Some(3), None, 1, 7);
+    world.run(10);
+    assert_eq!(updates(&mut world, &mut b), ["t 1 1 7"]);
+}
+
+/// A lesson of the peer itself makes nothing older of what it told live.
+#[test]
+fn an_update_that_waits_for_a_peer_is_not_lost_by_a_lesson_that_tells_it_too() {
+    let mut world = World::new(1);
+    let node = world.add(relay("r", &["a", "b"]));
+    let mut a = Script::call(&mut world, node, "a", "2.1");
+    let mut b = join(&mut world, node, "b", "2.1");
+    b.control(&mut world, Control::ResyncRequest);
+    a.define(&mut world, 1, &counters("t"));
+    a.update(&mut world, Some(1), None, 1, 5);
+    a.update(&mut world, Some(1), Some(59_000), 1, 5);
+    a.control(&mut world, Control::ResyncFinished);
+    assert!(updates(&mut world, &mut b).is_empty());
+    b.control(&mut world, Control::ResyncConfirm);
+    let lines = updates(&mut world, &mut b);
+    assert!(lines.len() == 1 && lines[0].starts_with("t 1 1 5"), "{lines:?}");
+}
+
+#[test]
+fn updates_that_come_while_a_peer_is_taught_reach_it_after_the_lesson() {
+    let (mut world, _, [mut a, mut b, mut c]) = three_peers();
+    a.update(&mut world, Some(1), None, 1, 5);
+    b.control(&mut world, Control::ResyncRequest);
+    a.update(&mut world, Some(2), None, 2, 6);
+    a.update(&mut world, Some(3), None, 1, 7);
+    world.run(10);
+    assert_eq!(b.news(&mut world).last().unwrap(), "finished");
+    b.control(&mut world, Control::ResyncConfirm);
+    world.run(10);
+    let lines = updates(&mut world, &mut b);
+    let keys: Vec<_> =
+        lines.iter().map(|line| line.split_once(' ').unwrap().1.split_once(' ').unwrap().1).collect();
+    assert_eq!(keys, ["2 6", "1 7"]);
+    assert_eq!(updates(&mut world, &mut c).len(), 3);
+    assert!(updates(&mut world, &mut a).is_empty());
+}
+
+#[test]
+fn a_peer_that_reconnects_gets_what_it_missed() {
+    let (mut world, node, [mut a, mut b, mut c]) = three_peers();
+    a.update(&mut world, Some(1), None, 1, 5);
+    world.run(10);
+    b.ack(&mut world, 1, 1);
+    b.close(&mut world);
+    world.run(10);
+    a.update(&mut world, Some(2), None, 2, 6);
+    c.update(&mut world, Some(1), None, 3, 7);
+    world.run(1_500);
+    a.control(&mut world, Control::Heartbeat);
+    let mut b = Script::call(&mut world, node, "b", "2.1");
+    assert_eq!(b.heard(&mut world)[..2], ["relay", "define 1 t"]);
+    b.close(&mut world);
+    world.run(10);
+    let mut b = Script::call(&mut world, node, "b", "2.1");
+    let lines = updates(&mut world, &mut b);
+    assert!(lines.len() == 2 && lines[0].starts_with("t 1 2 6 left=584"), "{lines:?}");
+    assert!(lines[1].starts_with("t 2 3 7 left="), "{lines:?}");
+}
+
+#[test]
+fn the_first_bytes_of_a_session_say_that_this_side_relays_and_no_later_ones() {
+    let mut world = World::new(1);
+    let node = world.add(relay("r", &["a", "b"]));
+    set(&world, node, 1, 5);
+    let mut a = Script::call(&mut world, node, "a", "2.1");
+    assert_eq!(a.heard(&mut world), ["relay", "request", "define 1 t", "t 1 1 5 srv5"]);
+    let mut b = Script::call(&mut world, node, "b", "2.0");
+    assert_eq!(b.heard(&mut world)[0], "relay");
+    for peer in [&mut a, &mut b] {
+        peer.control(&mut world, Control::ResyncRequest);
+        world.run(500);
+        assert!(!peer.heard(&mut world).contains(&"relay".to_owned()));
+    }
+
+    // Where the node calls.
+    let mut world = World::new(1);
+    world.scripted = vec!["a"];
+    world.add(relay("r", &["a"]));
+    let mut a = Script::answer(&mut world, 10_000, "200");
+    assert_eq!(a.take(&mut world)[..2], [0, 0x72]);
+}
+
+#[test]
+fn what_a_relay_told_goes_to_plain_peers_only() {
+    let mut world = World::new(1);
+    let node = world.add(relay("r", &["a", "b", "c"]));
+    let mut a = join(&mut world, node, "a", "2.1");
+    let mut b = join_as_relay(&mut world, node, "b");
+    let mut c = join_as_relay(&mut world, node, "c");
+    b.update(&mut world, Some(1), None, 1, 5);
+    a.update(&mut world, Some(1), None, 2, 6);
+    set(&world, node, 3, 7);
+    world.run(10);
+    assert_eq!(updates(&mut world, &mut a), ["t 1 1 5", "t 2 3 7 srv7"]);
+    for peer in [&mut b, &mut c] {
+        assert_eq!(updates(&mut world, peer), ["t 1 2 6", "t 2 3 7 srv7"]);
+    }
+    let view = world.nodes[node].section.view(world.now);
+    assert!(view.relay);
+    assert_eq!(view.peers.iter().map(|peer| peer.relay).collect::<Vec<_>>(), [false, false, true, true]);
+}
+
+/// It may have been configured anew; until its first message it counts as what it was.
+#[test]
+fn the_first_message_of_each_session_tells_a_relay_from_a_plain_peer() {
+    let mut world = World::new(1);
+    let node = world.add(relay("r", &["a", "b"]));
+    let mut a = join_as_relay(&mut world, node, "a");
+    let mut b = join_as_relay(&mut world, node, "b");
+    // What a told waits for b.
+    b.control(&mut world, Control::ResyncRequest);
+    a.update(&mut world, Some(1), None, 1, 5);
+    a.close(&mut world);
+    world.run(10);
+    let mut a = Script::call(&mut world, node, "a", "2.1");
+    b.control(&mut world, Control::ResyncConfirm);
+    world.run(10);
+    assert!(updates(&mut world, &mut b).is_empty(), "told by a relay");
+    introduce(&mut world, &mut a);
+    // Too late to mean anything.
+    a.control(&mut world, Control::Relay);
+    a.update(&mut world, Some(1), None, 2, 6);
+    world.run(10);
+    assert_eq!(updates(&mut world, &mut b), ["t 1 2 6"]);
+}
+
+/// The announcement of a relay is on its way while its session begins here.
+#[test]
+fn where_there_are_relays_nothing_is_pushed_before_a_peer_s_first_message() {
+    let mut world = World::new(1);
+    let node = world.add(relay("r", &["a", "b", "c", "d"]));
+    let mut a = join(&mut world, node, "a", "2.1");
+    let mut b = join_as_relay(&mut world, node, "b");
+    a.update(&mut world, Some(1), None, 1, 5);
+    b.update(&mut world, Some(1), None, 2, 6);
+
+    let mut c = Script::call(&mut world, node, "c", "2.1");
+    world.run(900);
+    assert!(updates(&mut world, &mut c).is_empty());
+    c.control(&mut world, Control::Relay);
+    assert_eq!(updates(&mut world, &mut c), ["t 1 1 5"]);
+
+    let mut d = Script::call(&mut world, node, "d", "2.1");
+    world.run(900);
+    assert!(updates(&mut world, &mut d).is_empty());
+    world.run(400);
+    let lines = updates(&mut world, &mut d);
+    assert_eq!(
+        lines.iter().map(|line| &line[..7]).collect::<Vec<_>>(),
+        ["t 1 1 5", "t 2 2 6"],
+        "it never speaks"
+    );
+}
+
+/// Relays as nodes, each with the others and these peers; all are connected to each other.
+fn mesh<const N: usize>(peers: [&[&str]; N]) -> World {
+    let names = ["r0", "r1", "r2"];
+    let mut world = World::new(3);
+    for (number, own) in peers.into_iter().enumerate() {
+        let others = names[..N].iter().filter(|name| **name != names[number]).copied();
+        let all: Vec<_> = others.chain(own.iter().copied()).collect();
+        world.add(relay(names[number], &all));
+    }
+    let connected = |world: &mut World| (0..N).all(|node| world.sessions(node).count() == N - 1);
+    assert!(world.run_until(20_000, |world| connected(world)));
+    world.run(7_000);
+    assert!(connected(&mut world));
+    world
+}
+
+/// A node's own relay passes its update to the other relays, and those to their nodes.
+#[test]
+fn three_relays_in_a_full_mesh_bring_each_update_to_each_node_once() {
+    let mut world = mesh([&["a"], &["b"], &["c"]]);
+    let mut nodes = [(0, "a"), (1, "b"), (2, "c")].map(|(node, name)| join(&mut world, node, name, "2.1"));
+    for from in 0..3 {
+        let before = sent(&world);
+        let number = from as u32;
+        nodes[from].update(&mut world, Some(1), None, number, 5);
+        world.run(100);
+        for (place, node) in nodes.iter_mut().enumerate() {
+            let lines = updates(&mut world, node);
+            let expected = usize::from(place != from);
+            assert_eq!(lines.len(), expected, "{from} to {place}: {lines:?}");
+            assert!(lines.iter().all(|line| line.ends_with(&format!(" {from} 5"))));
+        }
+        assert_eq!(sent(&world) - before, 2 + 2, "to two relays, and from each to its node");
+        assert_calm(&mut world);
+        nodes.iter_mut().for_each(|node| node.control(&mut world, Control::Heartbeat));
+    }
+    assert!((0..3).all(|node| world.nodes[node].section.view(0).peers.iter().filter(|peer| peer.relay).count() == 2));
+}
+
+/// A chain does not reach further than the neighbours: that is the price of having no loops.
+#[test]
+fn an_update_ends_at_the_neighbours_of_its_relay() {
+    let mut world = World::new(1);
+    let setups = [("r0", ["r1", "a"]), ("r1", ["r0", "r2"]), ("r2", ["r1", "c"])];
+    setups.iter().for_each(|(name, peers)| {
+        world.add(relay(name, peers));
+    });
+    assert!(world.run_until(20_000, |world| world.sessions(1).count() == 2));
+    world.run(7_000);
+    let mut a = join(&mut world, 0, "a", "2.1");
+    let mut c = join(&mut world, 2, "c", "2.1");
+    a.update(&mut world, Some(1), None, 1, 5);
+    world.run(100);
+    assert_eq!(gpc0(&world, 1, 1).map(|(value, _)| value), Some(5));
+    assert_eq!(gpc0(&world, 2, 1), None);
+    assert!(updates(&mut world, &mut c).is_empty());
+    assert_calm(&mut world);
+}
+
+/// Two ways lead from a to b: each relay passes on what it heard from a. Connected to each other, the relays tell each
+/// other as well, and so may a's own update come back to it, once.
+#[test]
+fn two_relays_with_the_same_nodes_send_an_update_once_on_each_way() {
+    for linked in [true, false] {
+        let mut world = if linked {
+            mesh([&["a", "b"], &["a", "b"]])
+        } else {
+            let mut world = World::new(3);
+            for name in ["r0", "r1"] {
+                world.add(relay(name, &["a", "b"]));
+            }
+            world
+        };
+        let mut a = [0, 1].map(|node| join(&mut world, node, "a", "2.1"));
+        let mut b = [0, 1].map(|node| join(&mut world, node, "b", "2.1"));
+        for number in 0..20 {
+            // The relays hear it at different times.
+            for (node, wait) in a.iter_mut().zip([u64::from(number % 4), 0]) {
+                node.update(&mut world, Some(number), None, number, 5);
+                world.run(wait);
+            }
+        }
+        world.run(100);
+        for node in 0..2 {
+            let echoes = updates(&mut world, &mut a[node]).len();
+            assert!(echoes <= if linked { 20 } else { 0 }, "{echoes} came back");
+            let lines = updates(&mut world, &mut b[node]);
+            let most = if linked { 40 } else { 20 };
+            assert!((20..=most).contains(&lines.len()), "{lines:?}");
+        }
+        assert_calm(&mut world);
+    }
+}
