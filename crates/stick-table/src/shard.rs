@@ -245,23 +245,27 @@ impl Shard {
 
     #[cold]
     fn grow_index(&mut self, common: &Common) {
-        self.index.grow();
-        for row in 0..self.high_water {
-            if self.deadlines.get(row) != NO_DEADLINE {
-                self.index.insert(self.hash_of(common, row), row);
+        let Self { index, rows, deadlines, long_keys, high_water, .. } = self;
+        let layout = &common.layout;
+        index.grow();
+        let mut first = 0;
+        while first < *high_water {
+            let run = rows.run(first, *high_water - first).chunks_exact(layout.stride());
+            let count = run.len() as u32;
+            // Blocks of deadlines hold at least as many rows, so their run is no shorter.
+            for ((row, words), &deadline) in (first..).zip(run).zip(deadlines.run(first, count)) {
+                if deadline != NO_DEADLINE {
+                    index.insert(hash_of(common, long_keys, words), row);
+                }
             }
+            first += count;
         }
     }
 
     /// The hash of a used row's key.
     #[inline]
     fn hash_of(&self, common: &Common, row: u32) -> u64 {
-        let words = common.layout.key_of(self.rows.row(row));
-        common.hash(if common.layout.key_is_inline() {
-            SoughtKey::Words(words)
-        } else {
-            SoughtKey::Long(self.long_keys.get(words[0]))
-        })
+        hash_of(common, &self.long_keys, self.row(row))
     }
 
     /// A row that holds nothing; `None` when the index cannot tell more rows apart.
@@ -339,4 +343,15 @@ impl Shard {
         }
         assert_eq!(free_count + used, self.high_water as usize, "each row is used or free");
     }
+}
+
+/// The hash of the key of a used row with these words.
+#[inline(always)]
+fn hash_of(common: &Common, long_keys: &LongKeys, row: &[u32]) -> u64 {
+    let words = common.layout.key_of(row);
+    common.hash(if common.layout.key_is_inline() {
+        SoughtKey::Words(words)
+    } else {
+        SoughtKey::Long(long_keys.get(words[0]))
+    })
 }
