@@ -305,7 +305,7 @@ impl Link {
                         }
                     }
                     Some(Control::ResyncConfirm) => self.heard.confirms += 1,
-                    Some(Control::Heartbeat) | None => {}
+                    Some(Control::Heartbeat | Control::Relay) | None => {}
                 },
                 (class, kind) => bail!("the subject complains: class {class} type {kind}"),
             }

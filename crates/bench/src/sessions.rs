@@ -76,12 +76,14 @@ pub(crate) fn run(bench: &Bench) -> Result<Outcome> {
     Ok(Outcome { tables: vec![table], goals })
 }
 
-/// HAProxys with one thread and with two, in the quick run only the first, and stickd.
+/// The first HAProxy with one thread and with two, outside the quick run the newest as well, and stickd.
 fn candidates(bench: &Bench) -> Vec<Candidate> {
-    let haproxys = bench.candidates.iter().filter(|candidate| candidate.kind == Kind::Haproxy);
+    let haproxys: Vec<_> =
+        bench.candidates.iter().filter(|candidate| candidate.kind == Kind::Haproxy).collect();
     let stickd = bench.candidates.iter().filter(|candidate| candidate.kind == Kind::Stickd);
-    let compared = haproxys.take(if bench.plan.quick { 1 } else { usize::MAX });
-    let compared = compared.flat_map(|haproxy| [haproxy.clone(), haproxy.with_threads(2)]);
+    let newest = haproxys.last().filter(|_| haproxys.len() > 1 && !bench.plan.quick);
+    let compared = haproxys.first().into_iter().chain(newest);
+    let compared = compared.flat_map(|&haproxy| [haproxy.clone(), haproxy.with_threads(2)]);
     compared.chain(stickd.cloned()).collect()
 }
 
