@@ -46,7 +46,7 @@ impl Plan {
     pub(crate) fn new(quick: bool, only: &[Scenario]) -> Self {
         let every = Scenario::value_variants();
         let scenarios = if only.is_empty() { every } else { only }.to_vec();
-        let extra = if quick { Duration::from_secs(15) } else { Duration::from_mins(5) };
+        let extra = if quick { Duration::from_secs(15) } else { Duration::from_mins(2) };
         Self { quick, scenarios, named: !only.is_empty(), extra }
     }
 
@@ -65,10 +65,10 @@ impl Plan {
         let addresses: &[(u64, usize)] = if self.quick {
             &[(10_000, 2), (100_000, 2), (1_000_000, 3), (4_000_000, 1)]
         } else {
-            &[(10_000, 9), (100_000, 7), (1_000_000, 5), (4_000_000, 3), (16_000_000, 1)]
+            &[(10_000, 5), (100_000, 5), (1_000_000, 3), (4_000_000, 2), (16_000_000, 1)]
         };
         let addresses = addresses.iter().map(|&(entries, rounds)| (Keys::Ip, entries, rounds));
-        let strings = (Keys::String, 1_000_000, if self.quick { 2 } else { 5 });
+        let strings = (Keys::String, 1_000_000, if self.quick { 2 } else { 3 });
         let addresses = addresses.filter(|_| self.has(Scenario::Learn));
         addresses.chain(self.has(Scenario::Strings).then_some(strings)).collect()
     }

@@ -9,7 +9,6 @@ use stickd_testkit::Release;
 
 use crate::goals::{self, Goal};
 use crate::learn::{Life, Material};
-use crate::link::is_broken;
 use crate::machine::Machine;
 use crate::plan::{Plan, Scenario};
 use crate::progress::Progress;
@@ -144,8 +143,10 @@ impl Bench {
         loop {
             let started = Instant::now();
             let outcome = match round() {
-                Err(error) if candidate.kind == Kind::Haproxy && is_broken(&error) && broken < MAX_BROKEN => {
-                    self.progress.say(&format!("repeated: {error:#}"));
+                Err(error) if candidate.kind == Kind::Haproxy && broken < MAX_BROKEN => {
+                    let reason = format!("{error:#}");
+                    self.progress
+                        .say(&format!("repeated: {}", reason.lines().take(2).collect::<Vec<_>>().join(" ")));
                     broken += 1;
                     continue;
                 }

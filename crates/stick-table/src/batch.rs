@@ -33,7 +33,7 @@ pub struct Applied {
     pub created: u64,
     /// Entries that existed.
     pub updated: u64,
-    /// Changes that found the table full with nothing to purge.
+    /// Changes that found the table full and nothing purged, see [`TableFull`](crate::TableFull).
     pub refused: u64,
     /// Changes without effect: outdated by [`Precedence`], already over, or a repetition of what is not there.
     pub skipped: u64,
@@ -48,6 +48,8 @@ impl AddAssign for Applied {
     }
 }
 
+/// After so many small batches the memory of a large one is given back.
+const MANY: u32 = 1_000;
 /// Most changes of a full batch.
 const MAX_CHANGES: usize = 4096;
 /// Most words of the rows of a full batch.
@@ -93,6 +95,8 @@ pub struct Batch {
     /// Whether `columns` are all of the data words.
     writes_all: bool,
     strings: Vec<Arc<str>>,
+    /// Batches since one that needed a fair part of the memory.
+    small: u32,
     /// The changes in the order of their shards, and where each shard's begin, see
     /// [`order_by_shard`](Self::order_by_shard).
     order: Vec<u32>,
@@ -118,6 +122,7 @@ impl Batch {
             dictionary_offset: None,
             writes_all: false,
             strings: Vec::new(),
+            small: 0,
             order: Vec::new(),
             starts: Vec::new(),
         }
@@ -156,7 +161,8 @@ impl Batch {
     pub fn push(&mut self, key: &[u8], lifetime: Lifetime) -> &mut [u32] {
         let start = self.changes.len() * self.stride;
         if self.words.len() < start + self.stride {
-            self.words.resize((start + self.stride) * 2, 0);
+            let wanted = (start + self.stride) * 2;
+            self.words.resize(wanted.min(self.limit * self.stride).max(start + self.stride), 0);
         }
         let row = &mut self.words[start..start + self.stride];
         let (key_words, data) = row.split_at_mut(self.key_words);
@@ -218,8 +224,17 @@ impl Batch {
         Arc::ptr_eq(&self.common, common)
     }
 
-    /// Forgets all changes, keeps the memory and the columns.
+    /// Forgets all changes, keeps the columns, and the memory unless it was too much for many batches.
     pub fn clear(&mut self) {
+        let needed = self.changes.len() * self.stride;
+        self.small = if needed * 16 < self.words.len() { self.small + 1 } else { 0 };
+        if self.small >= MANY {
+            self.small = 0;
+            self.words = Vec::new();
+            self.changes = Vec::new();
+            self.order = Vec::new();
+            self.long_keys = Vec::new();
+        }
         self.changes.clear();
         self.long_keys.clear();
         self.long_key_ends.clear();

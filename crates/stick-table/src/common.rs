@@ -61,6 +61,9 @@ impl Common {
 
     /// Takes up to `wanted` of the table's places; returns how many.
     pub(crate) fn take_places(&self, wanted: u32) -> u32 {
+        if wanted == 0 {
+            return 0;
+        }
         let size = self.definition.size;
         let take = |used: u32| Some(used + wanted.min(size.saturating_sub(used)));
         match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {

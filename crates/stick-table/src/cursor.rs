@@ -6,8 +6,8 @@ use crate::common::Common;
 use crate::entry::EntryRef;
 use crate::shard::Shard;
 
-/// Changes to pass over without reading before it is done.
-const PASS_OVER: u64 = if cfg!(test) { 1 } else { 32 };
+/// Changes that a cursor does not follow are passed over when there are so many: a quarter of a large shard's log.
+const PASS_OVER: u64 = if cfg!(test) { 1 } else { 1 << 12 };
 
 /// Which changes a cursor follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ const SLOTS: usize = 15;
 const WORDS: usize = SLOTS + 1;
 /// Slots filled on average when the index grows.
 const FULL: u32 = 13;
-/// Logarithm of the buckets of a block: 64 KiB. Blocks given up when an index grows are of use to the next one.
+/// Logarithm of the buckets of a block: 64 KiB. Whole blocks given up when an index grows are of use to the next one.
 const PAGE_SHIFT: u32 = 10;
 /// Bits of a slot that hold the row; those above hold a tag, part of the hash.
 const ROW_BITS: u32 = 22;
@@ -212,9 +212,11 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::HashMap;
 
-    /// Hashes with few different buckets and tags, so that keys go on to the next bucket.
+    /// Hashes with few different buckets, the last one among them, and few tags, so that keys go on to the next bucket and
+    /// around.
     fn hash(key: u32) -> u64 {
-        u64::from(key % 3) << 45 | u64::from(key % 5)
+        let home: u64 = [0, 1 << 31, u32::MAX.into()][key as usize % 3];
+        home << 16 | u64::from(key % 5)
     }
 
     fn insert(index: &mut Index, rows: &HashMap<u32, u32>, key: u32, row: u32) {

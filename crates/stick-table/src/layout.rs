@@ -3,7 +3,9 @@
 use crate::{Column, DataType, TableDefinition};
 
 /// Keys of up to this many bytes stand in the row; longer key types put a handle there.
-const INLINE_KEY_BYTES: usize = 64;
+const INLINE_KEY_BYTES: usize = 4 * INLINE_KEY_WORDS;
+/// Most words of a key that stands in its row.
+pub(crate) const INLINE_KEY_WORDS: usize = 16;
 
 /// Words of a row's [stamp](crate::stamp::Stamp).
 pub(crate) const STAMP_WORDS: usize = 2;
@@ -68,6 +70,12 @@ impl Layout {
     #[inline]
     pub(crate) fn key_words(&self) -> usize {
         self.key_words
+    }
+
+    /// Whether a key is not longer than the key type allows.
+    #[inline]
+    pub(crate) fn fits(&self, key: &[u8]) -> bool {
+        key.len() <= self.key_bytes
     }
 
     /// Where the data words of a row begin.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use crate::{
-    Batch, Cursor, DataType, Follow, Lifetime, Millis, Origin, Precedence, Table, TableDefinition, Value,
-    Walk,
+    Applied, Batch, Cursor, DataType, Follow, Lifetime, Millis, Origin, Precedence, Table, TableDefinition,
+    Value, Walk,
 };
 
 const EXPIRE: u32 = 1_000;
@@ -273,6 +273,133 @@ proptest! {
     }
 }
 
+/// One change of a batch.
+#[derive(Clone, Debug)]
+struct Change {
+    key: u16,
+    value: u32,
+    lifetime: Lifetime,
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let lifetime = prop_oneof![
+        4 => Just(Lifetime::Restart),
+        4 => (0..2 * EXPIRE).prop_map(Lifetime::Exactly),
+        1 => Just(Lifetime::Exactly(0)),
+        1 => Just(Lifetime::Keep),
+    ];
+    (0..300u16, any::<u32>(), lifetime).prop_map(|(key, value, lifetime)| Change { key, value, lifetime })
+}
+
+/// A table with values, some with strings as well, of keys that stand in the rows or not.
+fn wide_table(size: u32, long_keys: bool, strings: bool, no_purge: bool) -> Table {
+    let key_type = crate::KeyType::String { max_len: if long_keys { 200 } else { 20 } };
+    let columns = ["gpc0", "gpt0"].into_iter().chain(strings.then_some("server_key"));
+    let definition = TableDefinition::new("t", key_type, size).with_expire(Some(EXPIRE));
+    let mut definition = columns
+        .fold(definition, |definition, column| definition.with_column(column.parse().unwrap()).unwrap());
+    definition.no_purge = no_purge;
+    Table::new(definition, 5)
+}
+
+/// Applies changes in batches of `at_once`, all to `gpc0`, and to `server_key` where there is one.
+fn apply(
+    table: &Table,
+    changes: &[Change],
+    at_once: usize,
+    (origin, precedence): (u16, Precedence),
+    now: Millis,
+) -> Applied {
+    let gpc0 = table.layout().offset(DataType::Gpc0, 0).unwrap();
+    let server = table.layout().offset(DataType::ServerKey, 0);
+    let servers: Vec<std::sync::Arc<str>> = (0..4).map(|number| format!("srv{number}").into()).collect();
+    let mut batch = Batch::new(table);
+    batch.set_columns([gpc0].into_iter().chain(server).map(|offset| offset..offset + 1));
+    let mut total = Applied::default();
+    for changes in changes.chunks(at_once) {
+        for change in changes {
+            batch.push(format!("key-{}", change.key).as_bytes(), change.lifetime)[gpc0] = change.value;
+            batch.set_string(&servers[change.value as usize % 4]);
+        }
+        total += table.apply(&mut batch, Origin::peer(origin), precedence, now);
+        table.validate();
+    }
+    total
+}
+
+/// By key the values, what is left of the lifetime, and who changed the entry last.
+type Content = BTreeMap<Vec<u8>, (Vec<Option<Value>>, Option<u32>, Origin)>;
+
+fn content(table: &Table, now: Millis) -> Content {
+    let mut content = BTreeMap::new();
+    let mut walk = Walk::default();
+    while table.walk(&mut walk, 50, now, |entry| {
+        let values =
+            [DataType::Gpc0, DataType::Gpt0, DataType::ServerKey].map(|it| entry.value(it, 0)).to_vec();
+        content.insert(entry.key().to_vec(), (values, entry.remaining(), entry.origin()));
+    }) {}
+    content
+}
+
+proptest! {
+    /// The changes of a batch are looked up before the first of them is made.
+    #[test]
+    fn a_batch_does_what_its_changes_do_one_by_one(
+        rounds in proptest::collection::vec(
+            (proptest::collection::vec(change(), 1..500), 1u16..3, 0..3usize, 0..EXPIRE),
+            1..5,
+        ),
+        long_keys: bool,
+        strings: bool,
+    ) {
+        let [together, alone] = [(); 2].map(|()| wide_table(320, long_keys, strings, false));
+        let mut now = u64::from(u32::MAX) - 1_500;
+        for (changes, origin, precedence, pause) in rounds {
+            let precedence = [Precedence::Newest, Precedence::FillGaps, Precedence::Repeated][precedence];
+            let applied = [(&together, 500), (&alone, 1)]
+                .map(|(table, at_once)| apply(table, &changes, at_once, (origin, precedence), now));
+            prop_assert_eq!(applied[0], applied[1]);
+            prop_assert_eq!(content(&together, now), content(&alone, now));
+            prop_assert_eq!(together.len(), alone.len());
+            now += u64::from(pause);
+        }
+    }
+
+    /// With more keys than places: what a batch adds is there, places are counted right, and no more is purged than needed.
+    /// One shard, as each purges for itself.
+    #[test]
+    fn a_batch_into_a_full_table_keeps_the_count(
+        rounds in proptest::collection::vec((proptest::collection::vec(change(), 1..300), 0..EXPIRE), 1..5),
+        size in 1u32..64,
+        long_keys: bool,
+        strings: bool,
+        no_purge: bool,
+    ) {
+        let table = wide_table(size, long_keys, strings, no_purge);
+        let mut now = 0;
+        for (changes, pause) in rounds {
+            let before = table.len();
+            let applied = apply(&table, &changes, 300, (1, Precedence::Newest), now);
+            let all = applied.created + applied.updated + applied.refused + applied.skipped;
+            prop_assert_eq!(all, changes.len() as u64);
+            prop_assert!(table.len() <= size);
+            if !no_purge {
+                prop_assert_eq!(applied.refused, 0);
+                prop_assert!(table.len() >= before, "purged one more than it needed");
+            }
+            let last = changes.last().unwrap();
+            let creates = matches!(last.lifetime, Lifetime::Restart | Lifetime::Exactly(1..));
+            if creates && !no_purge {
+                let found = table.get(format!("key-{}", last.key).as_bytes(), now, |entry| entry.value(DataType::Gpc0, 0));
+                prop_assert_eq!(found, Some(Some(Value::Unsigned(last.value))));
+            }
+            now += u64::from(pause);
+        }
+        table.sweep(10_000, now + u64::from(EXPIRE));
+        prop_assert_eq!(table.len(), 0, "no place is lost");
+    }
+}
+
 /// The rule that a scan marks everything as seen when it starts, in its smallest form.
 #[test]
 fn a_change_behind_a_scan_is_not_lost() {
@@ -286,4 +413,53 @@ fn a_change_behind_a_scan_is_not_lost() {
         model.local(number, 2);
     }
     model.check();
+}
+
+/// Two threads at the same shards: each waits for the other at times, and for every key the changes keep their order.
+#[test]
+fn threads_that_meet_at_shards_lose_nothing() {
+    const ROUNDS: u32 = 200;
+    let table = wide_table(320, false, false, false);
+    std::thread::scope(|scope| {
+        for half in 0..2 {
+            let table = &table;
+            scope.spawn(move || {
+                for value in 0..ROUNDS {
+                    let keys = (half * 150..(half + 1) * 150).chain(half * 150..half * 150 + 20);
+                    let changes: Vec<_> = keys
+                        .enumerate()
+                        .map(|(place, key)| Change {
+                            key,
+                            // The second change of a key is to stay.
+                            value: if place < 150 { value } else { value + 1_000 },
+                            lifetime: Lifetime::Restart,
+                        })
+                        .collect();
+                    let applied = {
+                        let gpc0 = table.layout().offset(DataType::Gpc0, 0).unwrap();
+                        let mut batch = Batch::new(table);
+                        batch.set_columns(std::iter::once(gpc0..gpc0 + 1));
+                        for change in &changes {
+                            batch.push(format!("key-{}", change.key).as_bytes(), change.lifetime)[gpc0] =
+                                change.value;
+                        }
+                        table.apply(&mut batch, Origin::peer(half + 1), Precedence::Newest, 0)
+                    };
+                    assert_eq!(applied.created + applied.updated, 170);
+                }
+            });
+        }
+    });
+    table.validate();
+    let content = content(&table, 0);
+    assert_eq!((content.len(), table.len()), (300, 300));
+    for key in 0..300 {
+        let value = if key % 150 < 20 { ROUNDS - 1 + 1_000 } else { ROUNDS - 1 };
+        let (values, _, origin) = &content[format!("key-{key}").as_bytes()];
+        assert_eq!(
+            (&values[0], *origin),
+            (&Some(Value::Unsigned(value)), Origin::peer(key / 150 + 1)),
+            "{key}"
+        );
+    }
 }

@@ -18,7 +18,7 @@ const SLAB_BYTES: usize = 16 << 20;
 /// Words of a processor's cache line: blocks begin on one.
 const LINE: usize = 16;
 
-/// A zeroed block of 32-bit words, on a boundary of 64 bytes.
+/// A zeroed block of 32-bit words, on a boundary of 64 bytes as far as the system gives mappings.
 pub(crate) struct Page {
     words: &'static mut [u32],
 }

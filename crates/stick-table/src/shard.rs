@@ -195,14 +195,16 @@ impl Shard {
         Some(true)
     }
 
-    /// Sets all data words of a row to zero, as those of a new entry.
-    pub(crate) fn reset_data(&mut self, layout: &Layout, row: u32) {
+    /// Makes the row of an entry that is over that of a new one with the same key, all data zero.
+    pub(crate) fn renew(&mut self, layout: &Layout, row: u32) {
         self.release_dictionary(layout, row);
-        self.data_mut(layout, row).fill(0);
+        let words = self.rows.row_mut(row);
+        Stamp::of_row(words).of_the_dead().write(words);
+        words[layout.data_start()..].fill(0);
     }
 
-    /// A new row, its data anything, for a key that has none: for one of the `places` taken before or any other free one,
-    /// else by purging. `None` when the table is full and nothing may be purged. The caller touches the row at once,
+    /// A new row, its data anything, for a key that has none: for one of the `places` taken before, any other free one, or by
+    /// purging, in which `ahead` new rows that are wanted soon are thought of. `None` when the table is full and nothing may be purged. The caller touches the row at once,
     /// which makes it used.
     #[inline]
     pub(crate) fn insert(
@@ -210,14 +212,13 @@ impl Shard {
         common: &Common,
         hash: u64,
         key: SoughtKey<'_>,
-        places: &mut u32,
+        (places, ahead): (&mut u32, u32),
         now: Millis,
     ) -> Option<u32> {
-        if *places > 0 {
-            *places -= 1;
-        } else if !self.make_place(common, now) {
-            return None;
+        if *places == 0 {
+            *places = self.make_places(common, ahead, now);
         }
+        *places = places.checked_sub(1)?;
         let Some(row) = self.unused_row(common) else {
             common.give_places_back(1);
             return None;
@@ -232,15 +233,6 @@ impl Shard {
         }
         self.index.insert(hash, row);
         Some(row)
-    }
-
-    /// Takes a place of the table, at the cost of another entry if need be.
-    #[cold]
-    fn make_place(&mut self, common: &Common, now: Millis) -> bool {
-        if common.take_places(1) == 1 {
-            return true;
-        }
-        self.purge(common, 1, now) == 1
     }
 
     #[cold]

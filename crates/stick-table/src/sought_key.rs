@@ -1,9 +1,6 @@
 //! A key in the form rows are compared with.
 
-use crate::layout::Layout;
-
-/// Most words of a key that stands in its row.
-const MAX_WORDS: usize = 16;
+use crate::layout::{INLINE_KEY_WORDS, Layout};
 
 /// A canonical key to be looked for, see [`Layout`].
 #[derive(Clone, Copy)]
@@ -21,7 +18,7 @@ impl SoughtKey<'_> {
         if !layout.key_is_inline() {
             return use_it(SoughtKey::Long(key));
         }
-        let mut words = [0; MAX_WORDS];
+        let mut words = [0; INLINE_KEY_WORDS];
         let words = &mut words[..layout.key_words()];
         layout.pad_key(words, key);
         use_it(SoughtKey::Words(words))

@@ -27,7 +27,8 @@ const ROWS_PER_HOLD: u32 = 4096;
 /// Rows looked at in one call of a read or a walk. Small in tests, so that calls end early.
 const ROWS_PER_CALL: u32 = if cfg!(test) { 20 } else { 4 * ROWS_PER_HOLD };
 
-/// The table is full, nothing is over, and purging is off or found nothing.
+/// The table is full, and nothing was purged: with `nopurge` only what is over would be, and some of that waits for the next
+/// [sweep](Table::sweep).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the table is full")]
 pub struct TableFull;
@@ -42,7 +43,7 @@ pub struct Table {
     shards: Box<[Mutex<Shard>]>,
     /// Of each shard, how far its changes have gone.
     tails: Box<[Arc<Tails>]>,
-    /// Numbers of followers of local changes in use.
+    /// Numbers of followers in use.
     readers: Mutex<Vec<bool>>,
     /// The shard the next sweep goes on with.
     sweep_turn: Mutex<usize>,
@@ -115,6 +116,9 @@ impl Table {
 
     /// Looks an entry up by its canonical key. Does not touch it.
     pub fn get<R>(&self, key: &[u8], now: Millis, read: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
+        if !self.common.layout.fits(key) {
+            return None;
+        }
         self.with_key(key, |number, hash, key| {
             let shard = self.shards[number].lock();
             let row =
@@ -139,6 +143,9 @@ impl Table {
     ///
     /// # Errors
     /// When the entry does not exist and the table is full; nothing is changed then.
+    ///
+    /// # Panics
+    /// When the key is longer than the table's key type allows.
     pub fn update<R>(
         &self,
         key: &[u8],
@@ -155,11 +162,11 @@ impl Table {
                 found => {
                     let row = match found {
                         Some(over) => {
-                            shard.reset_data(&common.layout, over);
+                            shard.renew(&common.layout, over);
                             over
                         }
                         None => {
-                            let row = shard.insert(common, hash, key, &mut 0, now).ok_or(TableFull)?;
+                            let row = shard.insert(common, hash, key, (&mut 0, 1), now).ok_or(TableFull)?;
                             shard.data_mut(&common.layout, row).fill(0);
                             row
                         }
@@ -176,6 +183,9 @@ impl Table {
     /// Removes an entry by its canonical key; whether it was there. Peers do not learn of it: the protocol has no
     /// delete message.
     pub fn remove(&self, key: &[u8], now: Millis) -> bool {
+        if !self.common.layout.fits(key) {
+            return false;
+        }
         self.with_key(key, |number, hash, key| {
             let mut shard = self.shards[number].lock();
             let Some(row) = shard.find(&self.common, hash, key) else { return false };
@@ -326,7 +336,9 @@ impl Table {
     ) -> usize {
         let (mut count, mut left) = (0, ROWS_PER_CALL);
         for _ in 0..self.shards.len() {
+            // Each shard has its turn, also when one of them has news all the time.
             let number = cursor.turn;
+            cursor.turn = (number + 1) % self.shards.len();
             let who = (number, cursor.reader, cursor.follow);
             let at = &mut cursor.shards[number];
             while at.is_due(&self.tails[number], cursor.follow) {
@@ -340,9 +352,14 @@ impl Table {
                     return count;
                 }
             }
-            cursor.turn = (number + 1) % self.shards.len();
         }
         count
+    }
+
+    /// Whether a cursor should [read](Self::read): there is news, or there is much that it does not follow, which it passes
+    /// over before the change log forgets it. Takes no lock.
+    pub fn is_due(&self, cursor: &Cursor) -> bool {
+        self.tails.iter().zip(&cursor.shards).any(|(tails, at)| at.is_due(tails, cursor.follow))
     }
 
     /// Whether a cursor may have something to read. Takes no lock.

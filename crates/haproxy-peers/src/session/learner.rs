@@ -104,6 +104,10 @@ impl Binding {
         self.lesson_ids.is_some_and(|(first, last)| id.wrapping_sub(first) <= last.wrapping_sub(first))
     }
 
+    fn is_full(&self) -> bool {
+        self.batch.is_full() || self.copy.as_ref().is_some_and(|(_, batch)| batch.is_full())
+    }
+
     fn apply(&mut self, origin: Origin, now: Millis) -> Applied {
         if let Some((_, batch)) = &mut self.copy
             && let Some(target) = self.shared.copy()
@@ -298,7 +302,7 @@ impl Learner {
             (false, true) => Precedence::Repeated,
             (false, false) => Precedence::Newest,
         };
-        let full = binding.batch.is_full() || binding.precedence != precedence;
+        let full = binding.is_full() || binding.precedence != precedence;
         if full && !binding.batch.is_empty() {
             self.received.refused_updates += binding.apply(self.origin, now).refused;
         }

@@ -16,8 +16,8 @@ use crate::{Ack, Control, Definition, Padding, SendDictionary, SharedTable, Tabl
 const MAX_IN_FLIGHT: usize = 64;
 /// Entries encoded in one hold of a shard's lock.
 const ENTRIES_PER_HOLD: usize = 128;
-/// Holds in one call: where nearly all entries are of no use to the peer, others have their turn too.
-const MAX_HOLDS: usize = 64;
+/// Holds in one call that gave nothing to teach: where most entries are of no use to the peer, others have their turn too.
+const MAX_FRUITLESS: u32 = 4;
 /// A live update whose entry was touched longer ago than this carries its remaining lifetime, in ms, instead of letting
 /// the receiver start the whole one.
 const FRESH_MS: u32 = 1_000;
@@ -93,6 +93,10 @@ impl SendTable {
     /// Changes not pushed yet, at most.
     pub(crate) fn behind(&self) -> u64 {
         self.cursor.as_ref().map_or(0, |cursor| self.shared.table().backlog(cursor))
+    }
+
+    fn is_due(&self) -> bool {
+        self.cursor.as_ref().is_some_and(|cursor| self.shared.table().is_due(cursor))
     }
 
     /// Takes an acknowledgement. One that is outside what was sent and not acknowledged is nonsense and ignored:
@@ -298,10 +302,10 @@ impl Teacher {
     }
 
     fn teach(&mut self, mut place: usize, mut walk: Walk, now: Millis, limit: usize, out: &mut Vec<u8>) {
-        let mut holds = 0;
-        while place < self.tables.len() && out.len() < limit && holds < MAX_HOLDS {
-            holds += 1;
+        let mut fruitless = 0;
+        while place < self.tables.len() && out.len() < limit && fruitless < MAX_FRUITLESS {
             self.define(place, out);
+            let before = self.sent.lesson_updates;
             let Self { tables, dictionary, scratch, origin, shard, timed, padding, sent, .. } = self;
             let table = &mut tables[place];
             let shared = Arc::clone(&table.shared);
@@ -321,6 +325,7 @@ impl Teacher {
                 sent.lesson_updates += 1;
             });
             scratch.flush(out);
+            fruitless += u32::from(sent.lesson_updates == before);
             if !more {
                 (place, walk) = (place + 1, Walk::default());
             }
@@ -343,9 +348,9 @@ impl Teacher {
         more
     }
 
-    /// Pushes local changes of one table; whether there may be more.
+    /// Pushes changes of one table; whether there may be more.
     fn push_table(&mut self, place: usize, now: Millis, limit: usize, out: &mut Vec<u8>) -> bool {
-        if self.tables[place].behind() == 0 {
+        if !self.tables[place].is_due() {
             return false;
         }
         let mut left = self.max_updates;
@@ -362,7 +367,7 @@ impl Teacher {
             }
             pushed += sent;
             left -= visited;
-            if visited < hold {
+            if visited < hold || sent == 0 {
                 break;
             }
         }

@@ -19,6 +19,8 @@ struct Run {
     origin: Origin,
     precedence: Precedence,
     now: Millis,
+    /// Changes left that will most likely make new entries: fewer when a key comes twice.
+    new: u32,
     /// Places of the table taken for new entries.
     places: u32,
     applied: Applied,
@@ -77,11 +79,8 @@ impl Batch {
         let unknown = candidates.iter().zip(group).filter(|&(&row, _)| row == NO_ROW);
         let new =
             unknown.filter(|&(_, &index)| self.may_create(&self.changes[index as usize])).count() as u32;
-        let mut places = self.common.take_places(new);
-        if places < new {
-            places += shard.purge(&self.common, new - places, now);
-        }
-        let mut run = Run { origin, precedence, now, places, applied: Applied::default() };
+        let places = self.common.take_places(new);
+        let mut run = Run { origin, precedence, now, new, places, applied: Applied::default() };
         for (&candidate, &index) in candidates.iter().zip(group) {
             self.apply_change(index as usize, candidate, shard, &mut run);
         }
@@ -93,7 +92,7 @@ impl Batch {
 
     #[inline]
     fn apply_change(&self, index: usize, candidate: u32, shard: &mut Shard, run: &mut Run) {
-        let Run { origin, precedence, now, ref mut places, ref mut applied } = *run;
+        let Run { origin, precedence, now, ref mut new, ref mut places, ref mut applied } = *run;
         let change = &self.changes[index];
         let common = &*self.common;
         let words = &self.words[index * self.stride..(index + 1) * self.stride];
@@ -130,12 +129,13 @@ impl Batch {
                 return;
             }
             (None, Some(over)) => {
-                shard.reset_data(&common.layout, over);
+                shard.renew(&common.layout, over);
                 applied.created += 1;
                 over
             }
             (None, None) => {
-                let Some(row) = shard.insert(common, change.hash, key, places, now) else {
+                let ahead = std::mem::replace(new, new.saturating_sub(1));
+                let Some(row) = shard.insert(common, change.hash, key, (places, ahead), now) else {
                     applied.refused += 1;
                     return;
                 };

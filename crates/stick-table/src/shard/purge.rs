@@ -9,25 +9,40 @@ use crate::{Millis, lifetime};
 /// Rows looked at together to find those to purge, and how many of them go at most.
 const PURGE_SAMPLE: u32 = 64;
 const PURGED_OF_SAMPLE: usize = 4;
-/// Rows looked at before a full table gives up on finding any entry to purge.
+/// Shards of fewer rows purge one entry at a time, for the one that needs its place.
+const EXACT: u32 = 1 << 12;
+/// Rows looked at before a full table gives up on finding any entry to purge; with `nopurge` any that is over.
 const PURGE_LIMIT: u32 = 4096;
+const NO_PURGE_LIMIT: u32 = 4 * PURGE_SAMPLE;
 /// Deadlines looked at together by the sweep: most often none of them is over.
 const SWEEP_BLOCK: usize = 64;
 
 impl Shard {
+    /// Takes places of the table, at the cost of other entries if need be; returns how many. In a large table that may be
+    /// some of the `ahead` wanted soon, as a look at a sample costs the same for several. A shard without entries cannot
+    /// purge; in a full table, with 65,536 entries for each shard, there is none.
+    #[cold]
+    pub(super) fn make_places(&mut self, common: &Common, ahead: u32, now: Millis) -> u32 {
+        let wanted = if self.high_water < EXACT { 1 } else { ahead.clamp(1, PURGED_OF_SAMPLE as u32) };
+        let taken = common.take_places(wanted);
+        if taken > 0 { taken } else { self.purge(common, wanted, now) }
+    }
+
     /// Removes up to `wanted` entries of a full table, whose places are the caller's then: those that are over and, unless
     /// `nopurge`, those with the earliest deadlines of samples. Returns how many. Like HAProxy's since 3.0, the choice is
     /// only approximately the oldest (stick-tables §5.4).
-    pub(crate) fn purge(&mut self, common: &Common, wanted: u32, now: Millis) -> u32 {
+    fn purge(&mut self, common: &Common, wanted: u32, now: Millis) -> u32 {
+        // With `nopurge` only what is over goes, most of it by the sweep: a long search for each refusal would slow down
+        // what is refused.
+        let limit = if common.definition.no_purge { NO_PURGE_LIMIT } else { PURGE_LIMIT };
         let (mut purged, mut looked) = (0, 0);
-        // As long as it finds something, and at least once around or to the limit.
-        while purged < wanted && looked < self.high_water.min(PURGE_LIMIT) {
+        while purged < wanted && looked < self.high_water.min(limit) {
             let first = self.hand;
             let sample = self.deadlines.run(first, PURGE_SAMPLE.min(self.high_water - first));
             let count = sample.len() as u32;
             let (victims, found) = soonest(common, sample, now);
             self.pass(count);
-            looked = if found > 0 { 0 } else { looked + count };
+            looked += count;
             let found = found.min((wanted - purged) as usize);
             let victims = victims[..found].iter().map(|&place| first + place);
             // The index is read at as many places: all of them first, as in a batch.
@@ -36,10 +51,6 @@ impl Shard {
             for row in victims {
                 self.vacate(common, row);
                 purged += 1;
-            }
-            if found == 0 && common.definition.no_purge {
-                // Entries that are over go by the sweep; looking for them at each refusal would slow down what is refused.
-                break;
             }
         }
         purged

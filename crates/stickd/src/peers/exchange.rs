@@ -19,6 +19,8 @@ use crate::net::Stream;
 /// are applied quicker than a few.
 const MIN_READ: usize = 16 * 1024;
 const MAX_READ: usize = 256 * 1024;
+/// After so many reads of less than a quarter of it, a buffer is made small again.
+const MANY_READS: u32 = 1_000;
 /// Bytes made to be written at once.
 const CHUNK: usize = 64 * 1024;
 /// Longest wait for the peer to take an error message before the connection is closed.
@@ -43,7 +45,7 @@ pub(super) async fn exchange(
     let clock = cluster.clock();
     let (mut reader, mut writer) = split(stream);
     let mut changes = cluster.changes();
-    let mut input = vec![0; MIN_READ];
+    let (mut input, mut small_reads) = (vec![0; MIN_READ], 0);
     let mut output = Vec::new();
     let mut written = 0;
     // Whether the session has more to say at once, and whether the stream may hold back bytes (TLS does).
@@ -75,9 +77,9 @@ pub(super) async fn exchange(
             if output.len() >= MUCH && !more {
                 quiet_until = now + PAUSE_MS;
             }
-        } else if !taken {
+        } else if !taken && deadline <= now {
             // A heartbeat that is due has to wait for the peer.
-            deadline = deadline.max(now + STALLED_MS);
+            deadline = now + STALLED_MS;
         }
         let idle = written == output.len();
         let quiet = now < quiet_until;
@@ -93,9 +95,7 @@ pub(super) async fn exchange(
                     if let Err(error) = take(cluster, connection, session, &input[..count]) {
                         return last_words(cluster, session, &mut writer, error).await;
                     }
-                    if count == input.len() && count < MAX_READ {
-                        input = vec![0; count * 2];
-                    }
+                    resize(&mut input, count, &mut small_reads);
                 }
                 Err(error) => return EndReason::Connection(error.to_string()),
             },
@@ -119,6 +119,17 @@ pub(super) async fn exchange(
                 alarm.as_mut().reset(clock.instant(alarm_at).into());
             }
         }
+    }
+}
+
+/// Makes the buffer larger when a read filled it, and as small as at first after many that needed little of it.
+fn resize(input: &mut Vec<u8>, count: usize, small_reads: &mut u32) {
+    *small_reads = if count * 4 < input.len() { *small_reads + 1 } else { 0 };
+    if count == input.len() && count < MAX_READ {
+        *input = vec![0; count * 2];
+    } else if *small_reads >= MANY_READS && input.len() > MIN_READ {
+        *input = vec![0; MIN_READ];
+        *small_reads = 0;
     }
 }
 
