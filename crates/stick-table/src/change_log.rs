@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::stamp::{Origin, Stamp};
 
 /// Most row numbers the ring of one shard keeps. Small in tests, so that readers fall behind it.
-const MAX_RING: usize = if cfg!(test) { 8 } else { 1 << 14 };
+const MAX_RING: usize = if cfg!(test) { 8 } else { 1 << 13 };
 /// Fewest, so that tiny tables do not fall back to scans.
 const MIN_RING: usize = if cfg!(test) { 2 } else { 64 };
 /// Position of a live reader that is not there.

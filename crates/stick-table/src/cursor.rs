@@ -7,7 +7,7 @@ use crate::entry::EntryRef;
 use crate::shard::Shard;
 
 /// Changes that a cursor does not follow are passed over when there are so many: a quarter of a large shard's log.
-const PASS_OVER: u64 = if cfg!(test) { 1 } else { 1 << 12 };
+const PASS_OVER: u64 = if cfg!(test) { 1 } else { 1 << 11 };
 
 /// Which changes a cursor follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -49,5 +49,7 @@ fn run(arguments: Run, colors: bool) -> ExitCode {
 
 fn serve(config: Config, start: Start<'_>) -> anyhow::Result<()> {
     let daemon = Daemon::new(config, !start.take_over_from.is_empty())?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(daemon.run(start))
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    // Sockets are looked at after so many turns of tasks: one that applies what was read takes up to a millisecond.
+    runtime.enable_all().event_interval(8).build()?.block_on(daemon.run(start))
 }

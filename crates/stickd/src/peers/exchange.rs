@@ -19,6 +19,8 @@ use crate::net::Stream;
 /// are applied quicker than a few.
 const MIN_READ: usize = 16 * 1024;
 const MAX_READ: usize = 256 * 1024;
+/// After a read of so many bytes others have their turn.
+const MUCH_READ: usize = 4 * 1024;
 /// After so many reads of less than a quarter of it, a buffer is made small again.
 const MANY_READS: u32 = 1_000;
 /// Bytes made to be written at once.
@@ -96,6 +98,11 @@ pub(super) async fn exchange(
                         return last_words(cluster, session, &mut writer, error).await;
                     }
                     resize(&mut input, count, &mut small_reads);
+                    if count >= MUCH_READ {
+                        // As long as the peer sends there is no other reason to stop, and nobody else may be looking at
+                        // the sockets of others.
+                        yield_now().await;
+                    }
                 }
                 Err(error) => return EndReason::Connection(error.to_string()),
             },
