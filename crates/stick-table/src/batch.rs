@@ -49,11 +49,12 @@ impl AddAssign for Applied {
 }
 
 /// After so many small batches the memory of a large one is given back.
-const MANY: u32 = 1_000;
+const MANY_SMALL_BATCHES: u32 = 1_000;
 /// Most changes of a full batch.
 const MAX_CHANGES: usize = 4096;
 /// Most words of the rows of a full batch.
 const MAX_WORDS: usize = 1 << 17;
+
 struct Change {
     hash: u64,
     lifetime: Lifetime,
@@ -228,7 +229,7 @@ impl Batch {
     pub fn clear(&mut self) {
         let needed = self.changes.len() * self.stride;
         self.small = if needed * 16 < self.words.len() { self.small + 1 } else { 0 };
-        if self.small >= MANY {
+        if self.small >= MANY_SMALL_BATCHES {
             self.small = 0;
             self.words = Vec::new();
             self.changes = Vec::new();
