@@ -65,7 +65,7 @@ impl Plan {
         let addresses: &[(u64, usize)] = if self.quick {
             &[(10_000, 2), (100_000, 2), (1_000_000, 3), (4_000_000, 1)]
         } else {
-            &[(10_000, 5), (100_000, 5), (1_000_000, 3), (4_000_000, 2), (16_000_000, 1)]
+            &[(10_000, 5), (100_000, 5), (1_000_000, 7), (4_000_000, 3), (16_000_000, 1)]
         };
         let addresses = addresses.iter().map(|&(entries, rounds)| (Keys::Ip, entries, rounds));
         let strings = (Keys::String, 1_000_000, if self.quick { 2 } else { 3 });
@@ -74,13 +74,13 @@ impl Plan {
     }
 
     /// Whether a subject, by its place among all, takes part in a round with so many entries. The first HAProxy, which needs
-    /// the least, and stickd, the last, do everything; the others, which take minutes for it, one round with 4 M and none
-    /// with more, and in the quick run one round with fewer.
+    /// the least, and stickd, the last, do everything; the others, which take minutes for it, three rounds at most, one round with 4 M
+    /// and none with more, and in the quick run one round with fewer.
     pub(crate) fn takes_part(&self, subject: usize, subjects: usize, entries: u64, round: usize) -> bool {
         let always = subject == 0 || subject + 1 == subjects;
         let most = if self.quick { 1_000_000 } else { 4_000_000 };
-        let every_round = !self.quick && entries < most;
-        always || every_round || (entries <= most && round == 0)
+        let several = !self.quick && entries < most && round < 3;
+        always || several || (entries <= most && round == 0)
     }
 
     /// Rounds of the other scenarios.
@@ -111,7 +111,8 @@ mod tests {
         assert!(quick.takes_part(1, 3, 1_000_000, 0));
         assert!(!quick.takes_part(1, 3, 1_000_000, 1) && !quick.takes_part(1, 3, 4_000_000, 0));
         let full = Plan::new(false, &[]);
-        assert!(full.takes_part(1, 3, 1_000_000, 4) && full.takes_part(1, 3, 4_000_000, 0));
+        assert!(full.takes_part(1, 3, 1_000_000, 2) && !full.takes_part(1, 3, 1_000_000, 3));
+        assert!(full.takes_part(1, 3, 4_000_000, 0));
         assert!(!full.takes_part(1, 3, 4_000_000, 1) && !full.takes_part(1, 3, 16_000_000, 0));
         assert!(full.takes_part(0, 3, 16_000_000, 0) && full.takes_part(2, 3, 16_000_000, 0));
         assert!(quick.lives().iter().all(|life| life.1 <= 4_000_000));

@@ -15,6 +15,8 @@ use parking_lot::Mutex;
 
 /// Bytes mapped at once. Only what is used takes memory, in steps of a page.
 const SLAB_BYTES: usize = 16 << 20;
+/// Bytes of the first mapping: where small pages would take more than one huge one, huge ones are no loss.
+const FIRST_BYTES: usize = 2 << 20;
 /// Words of a processor's cache line: blocks begin on one.
 const LINE: usize = 16;
 
@@ -78,8 +80,9 @@ impl Pool {
     fn cut(&mut self, len: usize) -> &'static mut [u32] {
         let rounded = len.next_multiple_of(LINE);
         if self.slab.len() < rounded {
-            let small = std::mem::take(&mut self.is_first);
-            self.slab = map(rounded * size_of::<u32>(), !small);
+            let first = std::mem::take(&mut self.is_first);
+            let step = if first { FIRST_BYTES } else { SLAB_BYTES };
+            self.slab = map((rounded * size_of::<u32>()).next_multiple_of(step), !first);
         }
         let (block, rest) = std::mem::take(&mut self.slab).split_at_mut(rounded);
         self.slab = rest;
@@ -87,9 +90,8 @@ impl Pool {
     }
 }
 
-/// At least `bytes` bytes from the system, zeroed, for the life of the process; in huge pages, if there are some.
+/// Bytes from the system, zeroed, for the life of the process; in huge pages if wanted, and if there are some.
 fn map(bytes: usize, huge: bool) -> &'static mut [u32] {
-    let bytes = bytes.next_multiple_of(SLAB_BYTES);
     match MmapMut::map_anon(bytes) {
         Ok(mapping) => {
             // Where the kernel has no huge pages, or is told not to use them, ordinary ones do.

@@ -11,7 +11,7 @@ use crate::index::{Index, MAX_ROWS};
 use crate::layout::{Layout, STAMP_WORDS};
 use crate::lifetime::Lifetime;
 use crate::long_keys::LongKeys;
-use crate::sought_key::{SoughtKey, same};
+use crate::sought_key::{SoughtKey, copy, same};
 use crate::stamp::{Origin, Stamp};
 
 /// End of the list of free rows, which is threaded through the first word of their keys.
@@ -159,10 +159,23 @@ impl Shard {
     /// Notes a change of `row` and gives it its new deadline.
     #[inline]
     pub(crate) fn touch(&mut self, common: &Common, row: u32, touch: &Touch) {
-        let deadline = self.deadlines.row_mut(row);
-        deadline[0] = common.deadline(touch.lifetime, deadline[0], touch.now);
+        self.change(common, row, touch, |_| {});
+    }
+
+    /// Changes the data words of `row` by `change`, notes it and gives the row its new deadline.
+    #[inline]
+    pub(crate) fn change(
+        &mut self,
+        common: &Common,
+        row: u32,
+        touch: &Touch,
+        change: impl FnOnce(&mut [u32]),
+    ) {
+        let deadline = &mut self.deadlines.row_mut(row)[0];
+        *deadline = common.deadline(touch.lifetime, *deadline, touch.now);
         let words = self.rows.row_mut(row);
         touch.stamp(&mut self.log, row, words);
+        change(&mut words[common.layout.data_start()..]);
     }
 
     /// Changes the data words of `row` by `change` if the row is live, has this key, and its last change `may` be
@@ -225,7 +238,7 @@ impl Shard {
         };
         let words = self.rows.row_mut(row);
         match key {
-            SoughtKey::Words(key) => words[STAMP_WORDS..][..key.len()].copy_from_slice(key),
+            SoughtKey::Words(key) => copy(key, &mut words[STAMP_WORDS..][..key.len()]),
             SoughtKey::Long(key) => words[STAMP_WORDS] = self.long_keys.insert(key),
         }
         if self.index.is_full() {

@@ -30,3 +30,11 @@ impl SoughtKey<'_> {
 pub(crate) fn same(one: &[u32], other: &[u32]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one == other)
 }
+
+/// Copies a few words: a loop, as a call would cost more.
+#[inline]
+pub(crate) fn copy(from: &[u32], to: &mut [u32]) {
+    for (from, to) in from.iter().zip(to) {
+        *to = *from;
+    }
+}

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{Applied, Batch, Change, Precedence};
 use crate::shard::{Shard, Touch};
-use crate::sought_key::SoughtKey;
+use crate::sought_key::{SoughtKey, copy};
 use crate::stamp::Stamp;
 use crate::{Lifetime, Millis, Origin};
 
@@ -13,6 +13,33 @@ use crate::{Lifetime, Millis, Origin};
 pub(crate) const GROUP: usize = 128;
 /// No row was found for a change yet.
 const NO_ROW: u32 = u32::MAX;
+
+/// Hashes of the entries that a group made, not exactly: it may say yes for one that is not there.
+struct Made([u64; Self::WORDS]);
+
+impl Made {
+    /// Eight bits for each change of a full group: one in eight finds a wrong yes at most.
+    const WORDS: usize = GROUP / 8;
+
+    /// Word and bit of a hash, by bits that neither choose the shard's bucket nor make its tag.
+    #[inline]
+    const fn place(hash: u64) -> (usize, u64) {
+        let bits = (hash >> 10) as usize;
+        (bits / 64 % Self::WORDS, 1 << (bits % 64))
+    }
+
+    #[inline]
+    const fn add(&mut self, hash: u64) {
+        let (word, bit) = Self::place(hash);
+        self.0[word] |= bit;
+    }
+
+    #[inline]
+    const fn may_hold(&self, hash: u64) -> bool {
+        let (word, bit) = Self::place(hash);
+        self.0[word] & bit != 0
+    }
+}
 
 /// What the changes of a group share while they are applied.
 struct Run {
@@ -23,6 +50,7 @@ struct Run {
     new: u32,
     /// Places of the table taken for new entries.
     places: u32,
+    made: Made,
     applied: Applied,
 }
 
@@ -80,7 +108,8 @@ impl Batch {
         let new =
             unknown.filter(|&(_, &index)| self.may_create(&self.changes[index as usize])).count() as u32;
         let places = self.common.take_places(new);
-        let mut run = Run { origin, precedence, now, new, places, applied: Applied::default() };
+        let made = Made([0; Made::WORDS]);
+        let mut run = Run { origin, precedence, now, new, places, made, applied: Applied::default() };
         for (&candidate, &index) in candidates.iter().zip(group) {
             self.apply_change(index as usize, candidate, shard, &mut run);
         }
@@ -92,7 +121,7 @@ impl Batch {
 
     #[inline]
     fn apply_change(&self, index: usize, candidate: u32, shard: &mut Shard, run: &mut Run) {
-        let Run { origin, precedence, now, ref mut new, ref mut places, ref mut applied } = *run;
+        let Run { origin, precedence, now, .. } = *run;
         let change = &self.changes[index];
         let common = &*self.common;
         let words = &self.words[index * self.stride..(index + 1) * self.stride];
@@ -107,47 +136,68 @@ impl Batch {
         if candidate != NO_ROW && self.is_plain() {
             let write = |to: &mut [u32]| self.write_columns(data, to);
             if let Some(changed) = shard.change_live(common, candidate, key, &touch, may_change, write) {
-                *(if changed { &mut applied.updated } else { &mut applied.skipped }) += 1;
+                *(if changed { &mut run.applied.updated } else { &mut run.applied.skipped }) += 1;
                 return;
             }
         }
-        // Changes before this one may have moved things: the row may be gone, or there only now.
         let key = self.key(index, key);
-        let row = shard.find(common, change.hash, key);
-        let live = row.filter(|&row| shard.is_live(common, row, now));
-        if live.is_some_and(|row| !may_change(shard.stamp(row))) {
-            applied.skipped += 1;
+        if candidate == NO_ROW && !run.made.may_hold(change.hash) {
+            self.create(change, key, data, &touch, shard, run);
             return;
         }
-        let row = match (live, row) {
-            (Some(row), _) => {
-                applied.updated += 1;
-                row
-            }
-            (None, _) if !self.may_create(change) => {
-                applied.skipped += 1;
+        // Changes before this one may have moved things: the row may be gone, or there only now.
+        let Some(row) = shard.find(common, change.hash, key) else {
+            self.create(change, key, data, &touch, shard, run);
+            return;
+        };
+        if shard.is_live(common, row, now) {
+            if !may_change(shard.stamp(row)) {
+                run.applied.skipped += 1;
                 return;
             }
-            (None, Some(over)) => {
-                shard.renew(&common.layout, over);
-                applied.created += 1;
-                over
-            }
-            (None, None) => {
-                let ahead = std::mem::replace(new, new.saturating_sub(1));
-                let Some(row) = shard.insert(common, change.hash, key, (places, ahead), now) else {
-                    applied.refused += 1;
-                    return;
-                };
-                applied.created += 1;
-                if !self.writes_all {
-                    shard.data_mut(&common.layout, row).fill(0);
-                }
-                row
-            }
+            run.applied.updated += 1;
+        } else if self.may_create(change) {
+            shard.renew(&common.layout, row);
+            run.applied.created += 1;
+        } else {
+            run.applied.skipped += 1;
+            return;
+        }
+        shard.change(common, row, &touch, |to| self.write_columns(data, to));
+        self.write_string(data, row, shard);
+    }
+
+    /// Applies a change whose key is not in the shard.
+    #[inline]
+    fn create(
+        &self,
+        change: &Change,
+        key: SoughtKey<'_>,
+        data: &[u32],
+        touch: &Touch,
+        shard: &mut Shard,
+        run: &mut Run,
+    ) {
+        if !self.may_create(change) {
+            run.applied.skipped += 1;
+            return;
+        }
+        let ahead = run.new;
+        run.new = ahead.saturating_sub(1);
+        let common = &*self.common;
+        let Some(row) = shard.insert(common, change.hash, key, (&mut run.places, ahead), touch.now) else {
+            run.applied.refused += 1;
+            return;
         };
-        self.write(data, row, shard);
-        shard.touch(common, row, &touch);
+        run.made.add(change.hash);
+        run.applied.created += 1;
+        shard.change(common, row, touch, |to| {
+            if !self.writes_all {
+                to.fill(0);
+            }
+            self.write_columns(data, to);
+        });
+        self.write_string(data, row, shard);
     }
 
     /// Whether a change makes an entry where there is none.
@@ -173,14 +223,13 @@ impl Batch {
         }
     }
 
+    /// Stores the string of a change in a row, if there is one.
     #[inline]
-    fn write(&self, from: &[u32], row: u32, shard: &mut Shard) {
-        let layout = &self.common.layout;
-        self.write_columns(from, shard.data_mut(layout, row));
+    fn write_string(&self, from: &[u32], row: u32, shard: &mut Shard) {
         let Some(offset) = self.dictionary_offset else { return };
         if let Some(string) = self.strings.get(from[offset] as usize) {
             let id = shard.dictionary.acquire(string);
-            let old = std::mem::replace(&mut shard.data_mut(layout, row)[offset], id);
+            let old = std::mem::replace(&mut shard.data_mut(&self.common.layout, row)[offset], id);
             shard.dictionary.release(old);
         }
     }
@@ -192,13 +241,5 @@ impl Batch {
         }
         let start = index.checked_sub(1).map_or(0, |before| self.long_key_ends[before]);
         SoughtKey::Long(&self.long_keys[start..self.long_key_ends[index]])
-    }
-}
-
-/// Copies a few words: a loop, as a call would cost more.
-#[inline]
-fn copy(from: &[u32], to: &mut [u32]) {
-    for (from, to) in from.iter().zip(to) {
-        *to = *from;
     }
 }
