@@ -51,7 +51,7 @@ impl AddAssign for Applied {
 /// After so many small batches the memory of a large one is given back.
 const MANY_SMALL_BATCHES: u32 = 1_000;
 /// Most changes of a full batch.
-const MAX_CHANGES: usize = 4096;
+const MAX_CHANGES: usize = 8192;
 /// Most words of the rows of a full batch.
 const MAX_WORDS: usize = 1 << 17;
 

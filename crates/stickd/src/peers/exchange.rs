@@ -18,7 +18,7 @@ use crate::net::Stream;
 /// Bytes read at once at first, and the most: a peer that fills what there is gets twice as much, as many updates together
 /// are applied quicker than a few.
 const MIN_READ: usize = 16 * 1024;
-const MAX_READ: usize = 256 * 1024;
+const MAX_READ: usize = 128 * 1024;
 /// After a read of so many bytes others have their turn.
 const MUCH_READ: usize = 4 * 1024;
 /// After so many reads of less than a quarter of it, a buffer is made small again.
