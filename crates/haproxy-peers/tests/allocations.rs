@@ -5,6 +5,7 @@
 //! together.
 
 use allocation_counter::measure;
+use haproxy_peers::{Definition, Padding};
 use stickd_micro::{Kind, Node, Sender};
 
 /// Updates that are counted.
@@ -41,6 +42,20 @@ fn learning_known_keys_allocates_nothing() {
     for kind in Kind::ALL {
         let (mut node, mut sender) = warm(kind);
         let stream = sender.live(0..UPDATES);
+        assert_at_most(0, allocations(|| node.learn(&stream, u64::MAX)), kind);
+    }
+}
+
+/// A sender of several tables defines one each time it turns to it.
+#[test]
+fn a_definition_that_comes_again_allocates_nothing() {
+    for kind in Kind::ALL {
+        let (mut node, mut sender) = warm(kind);
+        let mut stream = Vec::new();
+        for _ in 0..1_000 {
+            Definition::from_table(1, &kind.definition(1)).encode(Padding::None, &mut stream);
+        }
+        stream.extend(sender.live(0..UPDATES));
         assert_at_most(0, allocations(|| node.learn(&stream, u64::MAX)), kind);
     }
 }

@@ -19,6 +19,9 @@ const MAX_REPORTS: usize = 256;
 /// ring away (peers-protocol §12.2).
 const FIRST_RUN: u32 = 1 << 30;
 
+/// Longest definition that is kept to be compared with the next one, in bytes; those of HAProxy have up to 400.
+const MAX_KEPT_DEFINITION: usize = 1_024;
+
 /// Where the lesson from this peer stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Learning {
@@ -33,6 +36,8 @@ pub(crate) enum Learning {
 /// A table of the sender that is bound to one of ours.
 pub(crate) struct Binding {
     pub(crate) shared: Arc<SharedTable>,
+    /// The definition as it came, to recognise when it comes again; nothing when it was too long to be kept.
+    payload: Box<[u8]>,
     /// The sender's id of the table.
     pub(crate) remote_id: u32,
     /// The sender's data types as a bitfield.
@@ -55,7 +60,8 @@ pub(crate) struct Binding {
 }
 
 impl Binding {
-    fn new(shared: Arc<SharedTable>, definition: &Definition, agreement: Agreement) -> Self {
+    fn new(shared: Arc<SharedTable>, definition: &Definition, payload: &[u8], agreement: Agreement) -> Self {
+        let kept = if payload.len() <= MAX_KEPT_DEFINITION { payload } else { &[] };
         let table = shared.table();
         let recv_only = table.definition().recv_only;
         let plan = Plan::new(definition, table.layout(), |data_type| recv_only || !data_type.is_local_only());
@@ -68,6 +74,7 @@ impl Binding {
             (plan, batch)
         });
         Self {
+            payload: kept.into(),
             remote_id: definition.id,
             data_types: definition.data_types,
             agreement,
@@ -169,9 +176,14 @@ impl Learner {
         now: Millis,
     ) -> Result<Option<SessionEvent>, DecodeError> {
         let mut reader = frame.reader();
+        let payload = reader.rest();
         let head = DefineHead::decode(&mut reader)?;
         self.received.definitions += 1;
-        self.current = None;
+        // A sender defines a table each time it turns to it, most often as before.
+        self.current = self.by_id.get(&head.id).copied().filter(|&at| *self.bindings[at].payload == *payload);
+        if self.current.is_some() {
+            return Ok(None);
+        }
         self.by_id.remove(&head.id);
         let mut shared = self.tables.by_network_name(head.name);
         let (definition, unusable) = match head.decode_rest(&mut reader)? {
@@ -198,7 +210,7 @@ impl Learner {
         let usable = agreement.is_usable();
         let disagrees = !agreement.differences().is_empty();
         let text = agreement.to_string();
-        let place = self.bind(shared, &definition, agreement, now);
+        let place = self.bind(shared, &definition, payload, agreement, now);
         if !usable {
             return Ok(self.report(definition.name, SessionEvent::TableIgnored { table, reason: text }));
         }
@@ -219,11 +231,12 @@ impl Learner {
         &mut self,
         shared: Arc<SharedTable>,
         definition: &Definition,
+        payload: &[u8],
         agreement: Agreement,
         now: Millis,
     ) -> usize {
         let known = self.bindings.iter().position(|binding| binding.shared.id() == shared.id());
-        let mut binding = Binding::new(shared, definition, agreement);
+        let mut binding = Binding::new(shared, definition, payload, agreement);
         match known {
             Some(place) => {
                 let old = &mut self.bindings[place];
