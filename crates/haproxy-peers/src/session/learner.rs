@@ -19,6 +19,10 @@ const MAX_REPORTS: usize = 256;
 /// ring away (peers-protocol §12.2).
 const FIRST_RUN: u32 = 1 << 30;
 
+/// Bytes held for changes of tables other than the current one; beyond that they are given back after each input. A peer
+/// that goes from table to table must not leave a full batch behind in each.
+const MAX_IDLE_BATCHES: usize = 1 << 20;
+
 /// Longest definition that is kept to be compared with the next one, in bytes; those of HAProxy have up to 400.
 const MAX_KEPT_DEFINITION: usize = 1_024;
 
@@ -113,6 +117,10 @@ impl Binding {
 
     fn is_full(&self) -> bool {
         self.batch.is_full() || self.copy.as_ref().is_some_and(|(_, batch)| batch.is_full())
+    }
+
+    fn batches(&mut self) -> impl Iterator<Item = &mut Batch> {
+        std::iter::once(&mut self.batch).chain(self.copy.as_mut().map(|(_, batch)| batch))
     }
 
     fn apply(&mut self, origin: Origin, now: Millis) -> Applied {
@@ -330,10 +338,19 @@ impl Learner {
 
     /// Applies everything gathered.
     pub(crate) fn apply(&mut self, now: Millis) {
-        for binding in &mut self.bindings {
+        let mut idle = 0;
+        for (place, binding) in self.bindings.iter_mut().enumerate() {
             if !binding.batch.is_empty() {
                 self.received.refused_updates += binding.apply(self.origin, now).refused;
             }
+            if self.current != Some(place) {
+                idle += binding.batches().map(|batch| batch.memory()).sum::<usize>();
+            }
+        }
+        if idle > MAX_IDLE_BATCHES {
+            let current = self.current;
+            let others = self.bindings.iter_mut().enumerate().filter(|(place, _)| current != Some(*place));
+            others.flat_map(|(_, binding)| binding.batches()).for_each(Batch::give_back);
         }
     }
 
