@@ -16,6 +16,9 @@ pub use limits::{
     DEFAULT_MAX_PAYLOAD, DICTIONARY_SLOTS, MAX_LENGTH_VARINT, MAX_TABLES, MAX_VARINT, SAFE_MESSAGE,
 };
 
+mod shown;
+use shown::shown;
+
 mod error;
 pub use error::{DecodeError, DecodeErrorKind};
 

@@ -1,6 +1,7 @@
 //! The receiving side of a session: definitions and updates become changes of tables.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use stick_table::{Applied, Batch, Lifetime, Millis, Origin, Precedence};
@@ -157,7 +158,8 @@ pub(crate) struct Learner {
     by_id: HashMap<u32, usize>,
     pub(crate) current: Option<usize>,
     pub(crate) learning: Learning,
-    reported: HashSet<Vec<u8>>,
+    /// Hashes of the names of tables that were reported.
+    reported: HashSet<u64>,
     pub(crate) received: Received,
 }
 
@@ -203,15 +205,15 @@ impl Learner {
             match self.tables.create(&definition) {
                 Ok(table) => (shared, created) = (Some(table), true),
                 Err(reason) => {
-                    let table = definition.display_name().into_owned();
+                    let table = crate::shown(&definition.name);
                     let event = SessionEvent::TableIgnored { table, reason: reason.to_string() };
-                    return Ok(self.report(definition.name, event));
+                    return Ok(self.report(&definition.name, event));
                 }
             }
         }
-        let table = definition.display_name().into_owned();
+        let table = crate::shown(&definition.name);
         if let Some(reason) = unusable {
-            return Ok(self.report(definition.name, SessionEvent::TableIgnored { table, reason }));
+            return Ok(self.report(&definition.name, SessionEvent::TableIgnored { table, reason }));
         }
         let Some(shared) = shared else { return Ok(None) };
         let agreement = definition.agreement(shared.definition());
@@ -220,7 +222,7 @@ impl Learner {
         let text = agreement.to_string();
         let place = self.bind(shared, &definition, payload, agreement, now);
         if !usable {
-            return Ok(self.report(definition.name, SessionEvent::TableIgnored { table, reason: text }));
+            return Ok(self.report(&definition.name, SessionEvent::TableIgnored { table, reason: text }));
         }
         self.by_id.insert(definition.id, place);
         self.current = Some(place);
@@ -228,7 +230,7 @@ impl Learner {
             return Ok(Some(SessionEvent::TableCreated { table }));
         }
         Ok(if disagrees {
-            self.report(definition.name, SessionEvent::TableDiffers { table, differences: text })
+            self.report(&definition.name, SessionEvent::TableDiffers { table, differences: text })
         } else {
             None
         })
@@ -269,8 +271,10 @@ impl Learner {
     }
 
     /// An event for a table, once per session and table.
-    fn report(&mut self, name: Vec<u8>, event: SessionEvent) -> Option<SessionEvent> {
-        (self.reported.len() < MAX_REPORTS && self.reported.insert(name)).then_some(event)
+    fn report(&mut self, name: &[u8], event: SessionEvent) -> Option<SessionEvent> {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        (self.reported.len() < MAX_REPORTS && self.reported.insert(hasher.finish())).then_some(event)
     }
 
     /// Selects the table of a SWITCH (peers-protocol §11.2).
