@@ -71,6 +71,7 @@ impl Daemon {
                 limits: Limits {
                     buffer_size: config.global.bufsize as usize,
                     max_updates_at_once: config.global.max_updates_at_once as usize,
+                    ..Limits::default()
                 },
                 expects_predecessor,
                 seed: random(),

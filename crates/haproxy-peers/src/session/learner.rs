@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use stick_table::{Applied, Batch, Lifetime, Millis, Origin, Precedence};
 
+use super::Limits;
 use super::event::SessionEvent;
 use super::plan::Plan;
 use crate::{
@@ -145,6 +146,8 @@ pub struct Received {
     pub refused_updates: u64,
     /// Definitions.
     pub definitions: u64,
+    /// Strings of `server_key` that were too long to be kept.
+    pub ignored_strings: u64,
 }
 
 pub(crate) struct Learner {
@@ -164,12 +167,13 @@ pub(crate) struct Learner {
 }
 
 impl Learner {
-    pub(crate) fn new(tables: Arc<TableSet>, origin: Origin, timed: bool, buffer_size: usize) -> Self {
+    pub(crate) fn new(tables: Arc<TableSet>, origin: Origin, timed: bool, limits: Limits) -> Self {
         Self {
             tables,
             origin,
             timed,
-            dictionary: ReceiveDictionary::with_buffer_size(buffer_size),
+            dictionary: ReceiveDictionary::with_buffer_size(limits.buffer_size)
+                .keeping(limits.max_server_key),
             bindings: Vec::new(),
             by_id: HashMap::new(),
             current: None,

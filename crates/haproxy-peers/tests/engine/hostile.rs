@@ -1,8 +1,9 @@
 //! Peers that speak the protocol to do harm: what they can make a node hold is bounded.
 
 use haproxy_peers::SessionEvent;
+use stick_table::{DataType, Value};
 
-use crate::support::{Script, Setup, World, counters};
+use crate::support::{Script, Setup, World, counters, gpc0, key, with_payload};
 
 fn connected(setup: Setup) -> (World, Script) {
     let mut world = World::new(1);
@@ -24,6 +25,49 @@ fn a_stranger_joins_under_a_proper_name_only() {
         Script::call(&mut world, node, name, "2.1");
     }
     assert_eq!(world.nodes[node].section.view(world.now).peers.len(), 1 + 3);
+}
+
+/// An update of `counters` that announces a string under id 1, or repeats it.
+fn naming(number: u32, value: u8, text: Option<&[u8]>) -> Vec<u8> {
+    let mut payload = [&[0, 0, 0, 1][..], &key(number), &[value]].concat();
+    let mut item = vec![1];
+    if let Some(text) = text {
+        haproxy_peers::encode_unsigned(text.len() as u32, &mut item);
+        item.extend_from_slice(text);
+    }
+    haproxy_peers::encode_unsigned(item.len() as u32, &mut payload);
+    with_payload(10, 0x80, &[payload, item].concat())
+}
+
+/// Each entry may have a `server_key` of its own, and each session remembers 128.
+#[test]
+fn a_long_server_key_is_passed_over_and_its_id_means_nothing() {
+    let (mut world, mut peer) = connected(Setup::new("n").peer("h").table(counters("t")));
+    peer.define(&mut world, 1, &counters("t"));
+    let server = |world: &World, number| {
+        let value = world.nodes[0]
+            .table(0)
+            .get(&key(number), world.nodes[0].clock(world.now), |entry| entry.value(DataType::ServerKey, 0));
+        match value {
+            Some(Some(Value::Dictionary(text))) => text.map(|text| text.len()),
+            other => panic!("{other:?}"),
+        }
+    };
+    for (number, text, kept) in [
+        (1, Some(256), Some(256)),
+        (2, None, Some(256)),
+        (3, Some(257), None),
+        (4, None, None),
+        (1, Some(16_000), Some(256)),
+        (5, Some(10), Some(10)),
+        (6, None, Some(10)),
+    ] {
+        let text = text.map(|length| vec![b'a'; length]);
+        peer.say(&mut world, &naming(number, 9, text.as_deref()));
+        assert_eq!(server(&world, number), kept, "{number}");
+        assert_eq!(gpc0(&world, 0, number).unwrap().0, 9);
+    }
+    assert_eq!(world.sessions(0).next().unwrap().received().ignored_strings, 2);
 }
 
 /// A name may fill a message, and 256 tables are reported in a session.
