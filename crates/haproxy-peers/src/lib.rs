@@ -86,7 +86,7 @@ mod shard;
 pub use shard::TableShards;
 
 mod tables;
-pub use tables::{CreateError, DynamicTables, SharedTable, TableSet};
+pub use tables::{CreateError, DynamicTables, DynamicUsage, SharedTable, TableSet};
 
 mod session;
 pub use session::{

@@ -235,7 +235,9 @@ fn table_set(section: &PeersSection, tables: &HashMap<String, Arc<Table>>) -> Ta
     });
     let dynamic = section.dynamic_tables.map(|dynamic| DynamicTables {
         size: dynamic.size,
-        max_tables: dynamic.max as usize + section.tables.len(),
+        max_tables: dynamic.max as usize,
+        max_bytes: 1 << 30,
+        max_server_key: Limits::default().max_server_key,
     });
     TableSet::new(&section.name, shared, section.shards.and_then(NonZeroU32::new), dynamic, random())
 }

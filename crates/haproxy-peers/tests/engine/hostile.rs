@@ -1,9 +1,9 @@
 //! Peers that speak the protocol to do harm: what they can make a node hold is bounded.
 
-use haproxy_peers::SessionEvent;
-use stick_table::{DataType, Value};
+use haproxy_peers::{DynamicUsage, SessionEvent};
+use stick_table::{DataType, KeyType, Value};
 
-use crate::support::{Script, Setup, World, counters, gpc0, key, with_payload};
+use crate::support::{Script, Setup, World, counters, gpc0, key, table, with_payload};
 
 fn connected(setup: Setup) -> (World, Script) {
     let mut world = World::new(1);
@@ -84,4 +84,29 @@ fn names_of_tables_are_cut_where_they_are_told() {
     let lengths: Vec<_> = told.map(|event| event.to_string().len()).collect();
     assert_eq!(lengths.len(), 256);
     assert!(lengths.iter().all(|&length| length < 400), "{lengths:?}");
+}
+
+/// A definition tells no size, so what a table may take is reckoned when it is made.
+#[test]
+fn tables_are_made_within_a_limit_of_memory() {
+    let (mut world, mut peer) = connected(Setup::new("n").peer("h").dynamic_tables(100));
+    let wide = |name: &str| table(name, KeyType::Integer, 60_000, &["gpc(100)", "gpc_rate(100,10s)"]);
+    // 100 entries of 4 x (3 + 400) bytes and what stands beside.
+    let full = 100 * (4 * 403 + 32);
+    for number in 0..20 {
+        peer.define(&mut world, number + 1, &wide(&format!("w{number}")));
+    }
+    let usage = world.nodes[0].tables.dynamic_usage();
+    assert_eq!(usage, DynamicUsage { tables: 6, bytes: 6 * full, refused: 14 });
+    assert_eq!(wide("w").full_bytes(), full * 100, "for 10 000 entries");
+    let told = world.nodes[0].events.iter().any(|event| {
+        event.to_string().contains("164400 bytes for a full table are more than the 62176 left")
+    });
+    assert!(told, "{:?}", world.nodes[0].events);
+    // A small one still fits, a string for each entry does not.
+    peer.define(&mut world, 90, &table("s", KeyType::Ip, 60_000, &["gpc0"]));
+    assert_eq!(world.nodes[0].tables.dynamic_usage().tables, 7);
+    let keys = |name: &str, max_len| table(name, KeyType::String { max_len }, 60_000, &[]);
+    peer.define(&mut world, 91, &keys("long", 12_000));
+    assert_eq!(world.nodes[0].tables.dynamic_usage().tables, 7);
 }
