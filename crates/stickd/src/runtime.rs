@@ -14,6 +14,7 @@ mod level;
 mod listener;
 mod mode;
 mod peers_view;
+mod places;
 mod reply;
 mod server;
 mod set_table;
@@ -32,4 +33,5 @@ pub use peers_view::{
     AppState, DictionaryView, HandshakeStatus, LearnState, Membership, PeerView, SectionView, SessionView,
     SharedTableView, TableRef, TableState, Timer, Transport,
 };
+pub use places::RuntimeUsage;
 pub use server::{Server, ServerOptions};
