@@ -85,6 +85,11 @@ impl Section {
         &self.config.name
     }
 
+    /// Members that are not configured, those without a session too.
+    pub fn dynamic_peers(&self) -> usize {
+        self.peers.iter().filter(|peer| peer.kind == PeerKind::Dynamic).count()
+    }
+
     /// Whether line 2 of a hello names this side; else the answer is 503.
     pub fn is_local_name(&self, name: &str) -> bool {
         name == self.config.local_name

@@ -27,7 +27,7 @@ mod testing;
 mod words;
 
 pub use context::Context;
-pub use info::Info;
+pub use info::{Info, Limits, Usage};
 pub use listener::BindError;
 pub use peers_view::{
     AppState, DictionaryView, HandshakeStatus, LearnState, Membership, PeerView, SectionView, SessionView,
