@@ -7,6 +7,7 @@ use std::time::Duration;
 use haproxy_peers::{Greeting, Hello, HelloError, HelloParser, HelloProgress, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
@@ -42,7 +43,11 @@ pub(super) async fn accept(
             }
         };
         match accepted {
-            Ok(connected) => welcome(&cluster, connected, acceptor.clone()),
+            Ok(connected) => {
+                welcome(&cluster, connected, acceptor.clone());
+                // In a flood of connections the sessions have their turn after each.
+                yield_now().await;
+            }
             Err(error) => {
                 if is_out_of_files(&error) {
                     let dropped = (0..ROOM_MADE).filter(|_| cluster.waiting_room().make_room()).count();
