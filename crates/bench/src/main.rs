@@ -5,6 +5,7 @@ mod document;
 mod expiry;
 mod fan_out;
 mod goals;
+mod hostile;
 mod learn;
 mod link;
 mod machine;

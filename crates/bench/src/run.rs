@@ -15,7 +15,7 @@ use crate::progress::Progress;
 use crate::report::Table;
 use crate::results::{BUSY, Results};
 use crate::subject::{Candidate, Kind};
-use crate::{Arguments, document, expiry, fan_out, purge, sessions};
+use crate::{Arguments, document, expiry, fan_out, hostile, purge, sessions};
 
 /// Rounds repeated because a HAProxy ended a session.
 const MAX_BROKEN: usize = 3;
@@ -95,6 +95,7 @@ impl Bench {
                 Scenario::Purge => purge::run(self)?,
                 Scenario::Expiry => expiry::run(self)?,
                 Scenario::FanOut => fan_out::run(self)?,
+                Scenario::Hostile => hostile::run(self)?,
             });
         }
         Ok(outcome)

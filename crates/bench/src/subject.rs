@@ -222,6 +222,11 @@ impl Subject {
         })
     }
 
+    /// Where it listens for peers.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Its runtime socket.
     pub(crate) fn cli(&self) -> Cli {
         match &self.process {

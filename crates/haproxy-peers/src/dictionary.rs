@@ -142,6 +142,9 @@ impl SendDictionary {
 pub struct ReceiveDictionary {
     slots: Vec<Option<Arc<str>>>,
     max_string: usize,
+    /// Longest string kept, in bytes.
+    max_kept: usize,
+    ignored: u64,
 }
 
 impl Default for ReceiveDictionary {
@@ -158,7 +161,19 @@ impl ReceiveDictionary {
 
     /// An empty dictionary for a buffer of `tune.bufsize` bytes, which a string and its terminator must not fill.
     pub const fn with_buffer_size(size: usize) -> Self {
-        Self { slots: Vec::new(), max_string: size.saturating_sub(2) }
+        Self { slots: Vec::new(), max_string: size.saturating_sub(2), max_kept: usize::MAX, ignored: 0 }
+    }
+
+    /// The same, without strings of more than `bytes` bytes: they are passed over, as if no value had been sent.
+    #[must_use]
+    pub const fn keeping(mut self, bytes: usize) -> Self {
+        self.max_kept = bytes;
+        self
+    }
+
+    /// Strings that were passed over for their length.
+    pub const fn ignored(&self) -> u64 {
+        self.ignored
     }
 
     /// The strings by slot; empty before the first one came.
@@ -188,11 +203,17 @@ impl ReceiveDictionary {
             DictionaryItem::None => None,
             DictionaryItem::Known(id) => self.slots.get(usize::from(*id).checked_sub(1)?)?.clone(),
             DictionaryItem::New(id, bytes) => {
-                let text = readable(bytes);
                 let slot = usize::from(*id).checked_sub(1).filter(|&slot| slot < DICTIONARY_SLOTS)?;
                 if self.slots.is_empty() {
                     self.slots.resize(DICTIONARY_SLOTS, None);
                 }
+                // The id means this string from now on, also when it is not kept.
+                self.slots[slot] = None;
+                if bytes.len() > self.max_kept {
+                    self.ignored += 1;
+                    return None;
+                }
+                let text = readable(bytes);
                 self.slots[slot] = Some(Arc::clone(&text));
                 Some(text)
             }

@@ -10,7 +10,7 @@ use std::mem;
 
 use thiserror::Error;
 
-use crate::{ProtocolVersion, Status};
+use crate::{ProtocolVersion, Status, shown};
 
 /// The word that opens line 1, with its blank.
 const PROTOCOL_WORD: &[u8] = b"HAProxyS ";
@@ -171,7 +171,7 @@ impl HelloParser {
             Stage::Version => self.stage = Stage::Target(parse_version(line)?),
             Stage::Target(version) => {
                 let target = str::from_utf8(line).ok().filter(|name| is_local_name(name));
-                let target = target.ok_or_else(|| HelloError::Target(lossy(line)))?;
+                let target = target.ok_or_else(|| HelloError::Target(shown(line)))?;
                 self.stage = Stage::Sender(version, target.to_owned());
             }
             Stage::Sender(version, target) => return parse_sender(line, version, target).map(Some),
@@ -181,15 +181,11 @@ impl HelloParser {
     }
 }
 
-fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
 fn parse_version(line: &[u8]) -> Result<ProtocolVersion, HelloError> {
     let version = line.strip_prefix(PROTOCOL_WORD).ok_or(HelloError::NotPeers)?;
     ProtocolVersion::parse(version)
         .filter(|version| version.is_supported())
-        .ok_or_else(|| HelloError::Version(lossy(version)))
+        .ok_or_else(|| HelloError::Version(shown(version)))
 }
 
 fn parse_sender(line: &[u8], version: ProtocolVersion, target: String) -> Result<Hello, HelloError> {

@@ -13,8 +13,12 @@
 
 mod limits;
 pub use limits::{
-    DEFAULT_MAX_PAYLOAD, DICTIONARY_SLOTS, MAX_LENGTH_VARINT, MAX_TABLES, MAX_VARINT, SAFE_MESSAGE,
+    DEFAULT_MAX_PAYLOAD, DEFAULT_MAX_SERVER_KEY, DICTIONARY_SLOTS, MAX_LENGTH_VARINT, MAX_TABLES, MAX_VARINT,
+    SAFE_MESSAGE,
 };
+
+mod shown;
+use shown::shown;
 
 mod error;
 pub use error::{DecodeError, DecodeErrorKind};
@@ -82,7 +86,7 @@ mod shard;
 pub use shard::TableShards;
 
 mod tables;
-pub use tables::{CreateError, DynamicTables, SharedTable, TableSet};
+pub use tables::{CreateError, DynamicTables, DynamicUsage, SharedTable, TableSet};
 
 mod session;
 pub use session::{

@@ -12,6 +12,9 @@ pub const DEFAULT_MAX_PAYLOAD: usize = 16_384;
 /// Largest whole message that every HAProxy of default settings can buffer, in bytes (peers-protocol §14.2).
 pub const SAFE_MESSAGE: usize = 15_360;
 
+/// Longest `server_key` kept unless told otherwise, in bytes: names of servers and addresses are shorter.
+pub const DEFAULT_MAX_SERVER_KEY: usize = 256;
+
 /// Strings that one direction of a session remembers; wire ids are 1 to this (peers-protocol §10).
 pub const DICTIONARY_SLOTS: usize = 128;
 

@@ -30,6 +30,9 @@ use crate::{
     Status, TableSet,
 };
 
+/// Longest name of a member that is not configured, in bytes.
+const MAX_NAME: usize = 255;
+
 /// A peers section, without I/O. The driver reports what happens on connections and carries out
 /// [`poll_action`](Self::poll_action) after every call; it calls [`handle_timeout`](Self::handle_timeout) at
 /// [`poll_timeout`](Self::poll_timeout).
@@ -80,6 +83,11 @@ impl Section {
     /// The section's name.
     pub fn name(&self) -> &str {
         &self.config.name
+    }
+
+    /// Members that are not configured, those without a session too.
+    pub fn dynamic_peers(&self) -> usize {
+        self.peers.iter().filter(|peer| peer.kind == PeerKind::Dynamic).count()
     }
 
     /// Whether line 2 of a hello names this side; else the answer is 503.
@@ -279,7 +287,7 @@ impl Section {
         if let Some(place) = self.peers.iter().position(|peer| peer.name == name) {
             return Some(place);
         }
-        if !may_join || name.is_empty() {
+        if !may_join || !is_good_name(name) {
             return None;
         }
         let dynamic = self.peers.iter().filter(|peer| peer.kind == PeerKind::Dynamic).count();
@@ -389,4 +397,10 @@ impl Section {
     pub fn is_up_to_date(&self) -> bool {
         self.resync.state == ResyncState::Finished
     }
+}
+
+/// Whether a member that is not configured may have this name: it is shown, and stands among the words of `show peers`.
+fn is_good_name(name: &str) -> bool {
+    let stands_apart = |letter: char| letter.is_control() || letter.is_whitespace();
+    !name.is_empty() && name.len() <= MAX_NAME && !name.contains(stands_apart)
 }

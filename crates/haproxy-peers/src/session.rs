@@ -73,11 +73,17 @@ pub struct Limits {
     pub buffer_size: usize,
     /// Most live updates of a table in one pass: `tune.peers.max-updates-at-once`.
     pub max_updates_at_once: usize,
+    /// Longest `server_key` kept, in bytes; longer ones are passed over. Each entry may have one of its own.
+    pub max_server_key: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { buffer_size: crate::DEFAULT_MAX_PAYLOAD, max_updates_at_once: 200 }
+        Self {
+            buffer_size: crate::DEFAULT_MAX_PAYLOAD,
+            max_updates_at_once: 200,
+            max_server_key: crate::DEFAULT_MAX_SERVER_KEY,
+        }
     }
 }
 
@@ -181,7 +187,7 @@ impl Session {
     pub fn new(setup: SessionSetup, now: Millis) -> Self {
         let SessionSetup { tables, version, role, origin, shard, up_to_date, limits, resume, relays } = setup;
         let timed = version.has_timed_updates();
-        let mut learner = Learner::new(Arc::clone(&tables), origin, timed, limits.buffer_size);
+        let mut learner = Learner::new(Arc::clone(&tables), origin, timed, limits);
         let is_remote = role == Role::Remote;
         // Between processes of one node everything is told by the lesson.
         let relays_here = relays.is_on() && is_remote;
@@ -503,7 +509,7 @@ impl Session {
 
     /// Counts of what was received.
     pub fn received(&self) -> Received {
-        self.learner.received
+        Received { ignored_strings: self.learner.dictionary.ignored(), ..self.learner.received }
     }
 
     /// Counts of what was sent.

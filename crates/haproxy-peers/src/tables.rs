@@ -2,15 +2,19 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
-use stick_table::{Table, TableDefinition};
+use stick_table::{DataType, Table, TableDefinition};
 use thiserror::Error;
 
 use crate::{Definition, TableShards, ToTableError};
 
 /// Longest name of a table made from a definition, in bytes.
 const MAX_NAME: usize = 255;
+
+/// Bytes for a string of its own beside its text.
+const STRING_BYTES: usize = 64;
 
 /// A table that is shared with peers.
 pub struct SharedTable {
@@ -52,8 +56,23 @@ impl SharedTable {
 pub struct DynamicTables {
     /// Most entries of each such table.
     pub size: u32,
-    /// Most tables of the section, configured ones included.
+    /// Most such tables.
     pub max_tables: usize,
+    /// Most bytes that all of them would take when they were full; 0 for no limit.
+    pub max_bytes: u64,
+    /// Longest `server_key`, in bytes: each entry of a table that stores it may have one of its own.
+    pub max_server_key: usize,
+}
+
+/// What tables that were made from definitions take of their limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DynamicUsage {
+    /// Such tables.
+    pub tables: usize,
+    /// Bytes that they take when they are full.
+    pub bytes: u64,
+    /// Definitions for which no table was made because of a limit.
+    pub refused: u64,
 }
 
 /// Why no table was made from a definition.
@@ -62,8 +81,12 @@ pub struct DynamicTables {
 pub enum CreateError {
     #[error("no table of this name is configured")]
     NotConfigured,
-    #[error("the section has its limit of {0} tables already")]
+    #[error("the section has its limit of {0} such tables already (dynamic-tables max)")]
     TooMany(usize),
+    #[error(
+        "{needed} bytes for a full table are more than the {left} left for such tables (dynamic-tables size, memory)"
+    )]
+    Memory { needed: u64, left: u64 },
     #[error("its name is not a printable word of 1 to {MAX_NAME} bytes without slashes but at its start")]
     Name,
     #[error("HAProxy 1.6 and 1.7 do not tell a table's expiry; configure the table here")]
@@ -72,12 +95,24 @@ pub enum CreateError {
     Definition(#[from] ToTableError),
 }
 
+impl DynamicTables {
+    /// Bytes that a table takes when it is full.
+    fn bytes_of(&self, table: &TableDefinition) -> u64 {
+        let string = table.column(DataType::ServerKey).map_or(0, |_| self.max_server_key + STRING_BYTES);
+        table.full_bytes() + u64::from(table.size) * string as u64
+    }
+}
+
 /// The tables of a section in the order of their ids. Tables are added, never removed.
 pub struct TableSet {
     section: String,
     tables: RwLock<Vec<Arc<SharedTable>>>,
     shards: Option<NonZeroU32>,
     dynamic: Option<DynamicTables>,
+    /// Tables that were there from the start.
+    configured: usize,
+    /// Definitions for which no table was made because of a limit.
+    refused: AtomicU64,
     seed: u64,
 }
 
@@ -91,13 +126,22 @@ impl TableSet {
         dynamic: Option<DynamicTables>,
         seed: u64,
     ) -> Self {
-        let set = Self { section: section.into(), tables: RwLock::default(), shards, dynamic, seed };
+        let mut set = Self {
+            section: section.into(),
+            tables: RwLock::default(),
+            shards,
+            dynamic,
+            configured: 0,
+            refused: AtomicU64::new(0),
+            seed,
+        };
         {
             let mut list = set.tables.write();
             for (table, copy) in tables {
                 set.push(&mut list, table, copy);
             }
         }
+        set.configured = set.len();
         set
     }
 
@@ -156,15 +200,46 @@ impl TableSet {
     pub fn create(&self, definition: &Definition) -> Result<Arc<SharedTable>, CreateError> {
         let dynamic = self.dynamic.ok_or(CreateError::NotConfigured)?;
         let local = self.local_definition(definition, dynamic.size)?;
+        // First without keeping others from reading: somebody may define such tables all day.
+        self.find_room(&self.tables.read(), &dynamic, &local)?;
         let mut list = self.tables.write();
         if let Some(there) = list.iter().find(|shared| shared.definition().name == local.name) {
             return Ok(Arc::clone(there));
         }
-        if list.len() >= dynamic.max_tables {
-            return Err(CreateError::TooMany(dynamic.max_tables));
-        }
+        self.find_room(&list, &dynamic, &local)?;
         let seed = self.seed.wrapping_add(list.len() as u64);
         Ok(self.push(&mut list, Arc::new(Table::new(local, seed)), None))
+    }
+
+    /// Whether one more table fits the limits.
+    fn find_room(
+        &self,
+        list: &[Arc<SharedTable>],
+        dynamic: &DynamicTables,
+        wanted: &TableDefinition,
+    ) -> Result<(), CreateError> {
+        let made = list.get(self.configured..).unwrap_or_default();
+        let taken: u64 = made.iter().map(|shared| dynamic.bytes_of(shared.definition())).sum();
+        let (needed, left) = (dynamic.bytes_of(wanted), dynamic.max_bytes.saturating_sub(taken));
+        let error = if made.len() >= dynamic.max_tables {
+            CreateError::TooMany(dynamic.max_tables)
+        } else if dynamic.max_bytes != 0 && needed > left {
+            CreateError::Memory { needed, left }
+        } else {
+            return Ok(());
+        };
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Err(error)
+    }
+
+    /// What the tables that were made from definitions take of their limits.
+    pub fn dynamic_usage(&self) -> DynamicUsage {
+        let list = self.tables.read();
+        let made = list.get(self.configured..).unwrap_or_default();
+        let bytes = self
+            .dynamic
+            .map_or(0, |dynamic| made.iter().map(|shared| dynamic.bytes_of(shared.definition())).sum());
+        DynamicUsage { tables: made.len(), bytes, refused: self.refused.load(Ordering::Relaxed) }
     }
 
     fn local_definition(&self, definition: &Definition, size: u32) -> Result<TableDefinition, CreateError> {

@@ -4,7 +4,15 @@
 //! and go without the allocator. Bounds are numbers of allocations, a reallocation counts as one, for all [`UPDATES`]
 //! together.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use allocation_counter::measure;
+use haproxy_peers::{
+    Definition, Limits, Padding, ProtocolVersion, Relays, Resume, Role, Session, SessionSetup, TableSet,
+    decode_frame,
+};
+use stick_table::{Origin, Table};
 use stickd_micro::{Kind, Node, Sender};
 
 /// Updates that are counted.
@@ -43,6 +51,58 @@ fn learning_known_keys_allocates_nothing() {
         let stream = sender.live(0..UPDATES);
         assert_at_most(0, allocations(|| node.learn(&stream, u64::MAX)), kind);
     }
+}
+
+/// A sender of several tables defines one each time it turns to it.
+#[test]
+fn a_definition_that_comes_again_allocates_nothing() {
+    for kind in Kind::ALL {
+        let (mut node, mut sender) = warm(kind);
+        let mut stream = Vec::new();
+        for _ in 0..1_000 {
+            Definition::from_table(1, &kind.definition(1)).encode(Padding::None, &mut stream);
+        }
+        stream.extend(sender.live(0..UPDATES));
+        assert_at_most(0, allocations(|| node.learn(&stream, u64::MAX)), kind);
+    }
+}
+
+/// A peer that goes from table to table does not leave a full batch behind in each.
+#[test]
+fn batches_of_many_tables_take_little_memory() {
+    const TABLES: u32 = 100;
+    let kind = Kind::Ip;
+    let named = |number| {
+        let mut table = kind.definition(1_000);
+        table.name = format!("mypeers/t{number}");
+        table
+    };
+    let tables = (0..TABLES).map(|number| (Arc::new(Table::new(named(number), 1)), None));
+    let setup = SessionSetup {
+        tables: Arc::new(TableSet::new("mypeers", tables, None, None, 1)),
+        version: ProtocolVersion::V2_1,
+        role: Role::Remote,
+        origin: Origin::peer(1),
+        shard: 0,
+        up_to_date: Arc::new(AtomicBool::new(true)),
+        limits: Limits::default(),
+        resume: Resume::default(),
+        relays: Relays::default(),
+    };
+    let mut session = Session::new(setup, 0);
+    let updates = Sender::new(kind).live(0..4_000);
+    let (_, definition) = decode_frame(&updates, 0, 16_384).unwrap().unwrap();
+    let mut streams = (0..TABLES).map(|number| {
+        let mut stream = Vec::with_capacity(updates.len());
+        Definition::from_table(number + 1, &named(number)).encode(Padding::None, &mut stream);
+        stream.extend_from_slice(&updates[definition..]);
+        stream
+    });
+    let held = measure(|| streams.by_ref().for_each(|stream| session.handle_input(0, &stream).unwrap()));
+    assert_eq!(session.received().updates, u64::from(TABLES) * 4_000);
+    // What is made for each table, and 1 MiB of batches.
+    let bytes = held.bytes_current;
+    assert!(bytes < 4 << 20, "{bytes} bytes");
 }
 
 /// A table's memory comes in blocks of its own; what grows by the allocator are the lists of them, for rows, deadlines and

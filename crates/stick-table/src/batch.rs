@@ -225,16 +225,35 @@ impl Batch {
         Arc::ptr_eq(&self.common, common)
     }
 
+    /// Bytes held for changes, whether there are any or not.
+    pub fn memory(&self) -> usize {
+        let words = 4 * (self.words.capacity() + self.order.capacity() + self.starts.capacity());
+        let strings = size_of::<Arc<str>>() * self.strings.capacity();
+        let keys = self.long_keys.capacity() + size_of::<usize>() * self.long_key_ends.capacity();
+        words + strings + keys + size_of::<Change>() * self.changes.capacity()
+    }
+
+    /// Gives the memory of an empty batch back; the columns stay.
+    pub fn give_back(&mut self) {
+        if self.is_empty() {
+            self.words = Vec::new();
+            self.changes = Vec::new();
+            self.order = Vec::new();
+            self.starts = Vec::new();
+            self.long_keys = Vec::new();
+            self.long_key_ends = Vec::new();
+            self.strings = Vec::new();
+            self.small = 0;
+        }
+    }
+
     /// Forgets all changes, keeps the columns, and the memory unless it was too much for many batches.
     pub fn clear(&mut self) {
         let needed = self.changes.len() * self.stride;
         self.small = if needed * 16 < self.words.len() { self.small + 1 } else { 0 };
         if self.small >= MANY_SMALL_BATCHES {
-            self.small = 0;
-            self.words = Vec::new();
-            self.changes = Vec::new();
-            self.order = Vec::new();
-            self.long_keys = Vec::new();
+            self.changes.clear();
+            self.give_back();
         }
         self.changes.clear();
         self.long_keys.clear();
@@ -349,6 +368,27 @@ mod tests {
         assert_eq!(gpt0(5_000), Some(Value::Unsigned(9)));
         apply(&table, 1, Precedence::Newest, 1, Lifetime::Restart, 15_000);
         assert_eq!(gpt0(15_000), Some(Value::Unsigned(0)), "an entry that was over starts anew");
+    }
+
+    #[test]
+    fn memory_is_given_back_and_taken_again() {
+        let table = table();
+        let mut batch = Batch::new(&table);
+        for round in 0..2 {
+            let gpc0 = table.layout().offset(DataType::Gpc0, 0).unwrap();
+            batch.set_columns(std::iter::once(gpc0..gpc0 + 1));
+            for key in 0..50u32 {
+                batch.push(&key.to_be_bytes(), Lifetime::Restart)[gpc0] = round;
+            }
+            batch.give_back();
+            assert_eq!(batch.len(), 50, "changes are not lost");
+            table.apply(&mut batch, Origin::peer(1), Precedence::Newest, 0);
+            assert!(batch.memory() > 50 * 12);
+            batch.give_back();
+            assert_eq!(batch.memory(), 0);
+        }
+        assert_eq!(table.len(), 50);
+        assert_eq!(entry(&table, 0), Some((1, 10_000)));
     }
 
     #[test]

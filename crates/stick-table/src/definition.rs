@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{Column, DataType, KeyType};
+use crate::{Column, DataType, KeyType, Layout};
 
 /// Key type, size, expiry and stored data types of a table (stick-tables §1).
 ///
@@ -127,6 +127,11 @@ impl TableDefinition {
     /// The column of a data type, if the table stores it.
     pub fn column(&self, data_type: DataType) -> Option<&Column> {
         self.columns.iter().find(|column| column.data_type() == data_type)
+    }
+
+    /// Bytes that the table takes when it is full, at most about; strings of `server_key` come on top.
+    pub fn full_bytes(&self) -> u64 {
+        u64::from(self.size) * Layout::new(self).entry_bytes() as u64
     }
 
     /// The name peers know the table by: `/name` for `<section>/name`, else the name itself (peers-protocol §7.5).

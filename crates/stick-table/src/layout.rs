@@ -7,6 +7,10 @@ const INLINE_KEY_BYTES: usize = 4 * INLINE_KEY_WORDS;
 /// Most words of a key that stands in its row.
 pub(crate) const INLINE_KEY_WORDS: usize = 16;
 
+/// Bytes for an entry beside its row: its deadline, its place in the index and in the change log, and what blocks that are
+/// not full leave unused.
+const BESIDE_ROW: usize = 32;
+
 /// Words of a row's [stamp](crate::stamp::Stamp).
 pub(crate) const STAMP_WORDS: usize = 2;
 
@@ -86,6 +90,12 @@ impl Layout {
 
     pub(crate) fn stride(&self) -> usize {
         self.data_start() + self.data_words
+    }
+
+    /// Bytes of an entry, at most about: its row, what else stands for it, and a key outside of the row.
+    pub(crate) fn entry_bytes(&self) -> usize {
+        let long_key = if self.key_is_inline { 0 } else { self.key_bytes + size_of::<Box<[u8]>>() };
+        4 * self.stride() + BESIDE_ROW + long_key
     }
 
     /// The key words of a row.

@@ -38,9 +38,9 @@ pub use check::{check, summary};
 pub use cidr::Cidr;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use model::{
-    Bind, BindTls, CaFile, DynamicPeers, DynamicTables, Global, Level, LocalPeer, LogFormat, LogLevel,
-    LogOutput, LogTarget, Owner, PeersSection, RemotePeer, ServerTls, StatsSocket, TableEntry, TlsVersion,
-    TlsVersions, Verify,
+    Bind, BindTls, CaFile, DynamicPeers, DynamicTables, Global, Handshakes, Level, LocalPeer, LogFormat,
+    LogLevel, LogOutput, LogTarget, MaxConnections, Owner, PeersSection, RemotePeer, ServerTls, StatsSocket,
+    TableEntry, TlsVersion, TlsVersions, Verify,
 };
 pub use source::{Sources, Span};
 

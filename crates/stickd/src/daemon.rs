@@ -17,13 +17,13 @@ use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::config::{self, Config, PeersSection, TableEntry};
-use crate::handover;
 use crate::net::Listener;
-use crate::peers::{Cluster, ClusterSetup};
-use crate::runtime::{Server, ServerOptions};
+use crate::peers::{Cluster, ClusterSetup, Places};
+use crate::runtime::{RuntimeUsage, Server, ServerOptions};
 use crate::status::Status;
 use crate::sweeper;
 use crate::tls::Acceptor;
+use crate::{files, handover};
 
 /// How often a stopping process looks whether the next one has everything.
 const HAND_OVER_TICK: Duration = Duration::from_millis(10);
@@ -46,6 +46,10 @@ pub struct Daemon {
     /// Every configured table in declaration order.
     pub(crate) tables: Vec<Arc<Table>>,
     pub(crate) clusters: Vec<Arc<Cluster>>,
+    /// Places for connections that peers open.
+    pub(crate) places: Arc<Places>,
+    /// What the runtime API has of its connections.
+    pub(crate) runtime: Arc<RuntimeUsage>,
     pub(crate) stopping: AtomicBool,
     pub(crate) started: std::time::SystemTime,
 }
@@ -63,15 +67,18 @@ impl Daemon {
             let table = Arc::new(Table::new(definition.clone(), random()));
             tables.insert(definition.name.clone(), table);
         }
+        let places = Arc::new(places(&config));
         let mut clusters = Vec::new();
         for section in config.sections.iter().filter(|section| !section.disabled) {
             let setup = ClusterSetup {
                 config: section.clone(),
-                tables: Arc::new(table_set(section, &tables)),
+                tables: Arc::new(table_set(section, &tables, &config)),
                 limits: Limits {
                     buffer_size: config.global.bufsize as usize,
                     max_updates_at_once: config.global.max_updates_at_once as usize,
+                    max_server_key: config.global.max_server_key as usize,
                 },
+                places: Arc::clone(&places),
                 expects_predecessor,
                 seed: random(),
             };
@@ -81,7 +88,8 @@ impl Daemon {
         let mut tables: Vec<_> = tables.into_values().collect();
         tables.sort_by_key(|table| config.declaration(&table.definition().name));
         let started = std::time::SystemTime::now();
-        Ok(Self { config, clock, tables, clusters, stopping: AtomicBool::new(false), started })
+        let (stopping, runtime) = (AtomicBool::new(false), Arc::default());
+        Ok(Self { config, clock, tables, clusters, places, runtime, stopping, started })
     }
 
     /// Runs until SIGTERM or SIGINT (at once) or SIGUSR1 (a soft stop, which teaches the next process first).
@@ -95,7 +103,8 @@ impl Daemon {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut soft_stop = signal(SignalKind::user_defined1())?;
         let shared = !start.take_over_from.is_empty();
-        let options = ServerOptions { shared, ..ServerOptions::from(&daemon.config.global) };
+        let usage = Arc::clone(&daemon.runtime);
+        let options = ServerOptions { shared, usage, ..ServerOptions::from(&daemon.config.global) };
         let mut server = Server::bind(options).await?;
         let mut listeners = daemon.bind(shared).await?;
         if let Some(path) = start.pid_file {
@@ -226,7 +235,27 @@ impl Config {
     }
 }
 
-fn table_set(section: &PeersSection, tables: &HashMap<String, Arc<Table>>) -> TableSet {
+/// The places for connections that peers open: `maxconn`, or as many as the sections allow, as far as files may be opened.
+fn places(config: &Config) -> Places {
+    let sections = || config.sections.iter().filter(|section| !section.disabled);
+    let reserved: usize = sections().map(|section| section.configured_peers() as usize).sum();
+    let most: u64 = sections().map(|section| u64::from(section.most_connections())).sum();
+    let wanted = config.global.max_connections.map_or(most, |connections| connections.number.into());
+    let apart = files::apart_from_peers(config);
+    let limit = files::raise_limit(wanted + apart);
+    let possible = limit.saturating_sub(apart).max(reserved as u64 + 1);
+    if possible < wanted && config.global.max_connections.is_some() {
+        warn!(
+            limit,
+            "maxconn {wanted} is not possible, {possible} is: raise the limit of open files (LimitNOFILE=)"
+        );
+    } else if possible < wanted {
+        info!(limit, "the limit of open files allows {possible} connections of peers instead of {wanted}");
+    }
+    Places::new(wanted.min(possible) as usize, reserved)
+}
+
+fn table_set(section: &PeersSection, tables: &HashMap<String, Arc<Table>>, config: &Config) -> TableSet {
     let shared = section.tables.iter().filter_map(|entry| {
         let table = tables.get(&entry.definition.name)?;
         let copy = entry.definition.write_to.as_ref().and_then(|name| tables.get(name));
@@ -234,7 +263,9 @@ fn table_set(section: &PeersSection, tables: &HashMap<String, Arc<Table>>) -> Ta
     });
     let dynamic = section.dynamic_tables.map(|dynamic| DynamicTables {
         size: dynamic.size,
-        max_tables: dynamic.max as usize + section.tables.len(),
+        max_tables: dynamic.max as usize,
+        max_bytes: dynamic.memory.into(),
+        max_server_key: config.global.max_server_key as usize,
     });
     TableSet::new(&section.name, shared, section.shards.and_then(NonZeroU32::new), dynamic, random())
 }

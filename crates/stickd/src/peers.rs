@@ -11,5 +11,11 @@ pub use connection::{Connection, Direction};
 
 mod exchange;
 mod inbound;
+mod log_quota;
 mod outbound;
+
+mod places;
+pub use places::Places;
+
 mod refusals;
+mod waiting;

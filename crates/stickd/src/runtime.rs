@@ -14,6 +14,7 @@ mod level;
 mod listener;
 mod mode;
 mod peers_view;
+mod places;
 mod reply;
 mod server;
 mod set_table;
@@ -26,10 +27,11 @@ mod testing;
 mod words;
 
 pub use context::Context;
-pub use info::Info;
+pub use info::{Info, Limits, Usage};
 pub use listener::BindError;
 pub use peers_view::{
     AppState, DictionaryView, HandshakeStatus, LearnState, Membership, PeerView, SectionView, SessionView,
     SharedTableView, TableRef, TableState, Timer, Transport,
 };
+pub use places::RuntimeUsage;
 pub use server::{Server, ServerOptions};

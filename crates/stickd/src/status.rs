@@ -9,10 +9,11 @@ use haproxy_peers::{LastStatus, PeerKind, ProtocolVersion, ResyncState, SessionI
 use stick_table::{Millis, Table};
 
 use crate::daemon::Daemon;
-use crate::peers::{Cluster, Connection, Direction};
+use crate::files;
+use crate::peers::{Cluster, Connection, Direction, Totals};
 use crate::runtime::{
-    AppState, Context, DictionaryView, HandshakeStatus, Info, LearnState, Membership, PeerView, SectionView,
-    SessionView, SharedTableView, TableRef, TableState, Timer, Transport,
+    AppState, Context, DictionaryView, HandshakeStatus, Info, LearnState, Limits, Membership, PeerView,
+    SectionView, SessionView, SharedTableView, TableRef, TableState, Timer, Transport, Usage,
 };
 
 /// Peer flags by HAProxy 3.0's numbers (stick-tables §8).
@@ -84,9 +85,6 @@ impl Context for Status {
         let peer_listeners: usize =
             daemon.clusters.iter().map(|cluster| cluster.config().local.listeners.len()).sum();
         let limits = &daemon.config.global;
-        let sections = &daemon.config.sections;
-        let dynamic_peers = sections.iter().filter_map(|section| section.dynamic_peers.as_ref());
-        let dynamic_tables = sections.iter().filter_map(|section| section.dynamic_tables.as_ref());
         let since = daemon.started.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         Info {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -95,7 +93,8 @@ impl Context for Status {
             process_id: std::process::id(),
             uptime: daemon.clock.uptime(),
             start_time: since,
-            open_files_limit: open_files_limit(),
+            open_files_limit: u32::try_from(files::limit()).unwrap_or(u32::MAX),
+            open_files_needed: (files::apart_from_peers(&daemon.config) + daemon.places.max() as u64) as u32,
             connections: connections.len() as u32,
             total_connections: self.sum(|cluster| &cluster.totals().connections) as u32,
             node: limits.node.clone().unwrap_or_else(|| daemon.config.local_peer.clone()),
@@ -118,11 +117,61 @@ impl Context for Status {
             refused_connections: self.sum(|cluster| &cluster.totals().refused_connections),
             protocol_errors: self.sum(|cluster| &cluster.totals().protocol_errors),
             mismatched_tables: live.mismatched,
-            message_bytes_limit: limits.bufsize,
-            updates_at_once_limit: limits.max_updates_at_once,
-            dynamic_peers_limit: dynamic_peers.map(|dynamic| dynamic.max).sum(),
-            dynamic_tables_limit: dynamic_tables.map(|dynamic| dynamic.max).sum(),
-            runtime_connections_limit: limits.stats_max_connections,
+            limits: self.limits(&live),
+            lines_left_out: self.sum(|cluster| &cluster.totals().lines_left_out),
+        }
+    }
+}
+
+impl Status {
+    /// What is taken of each limit, the limit, and how often it was reached.
+    fn limits(&self, live: &Live) -> Limits {
+        let (daemon, global) = (&self.daemon, &self.daemon.config.global);
+        let running = || daemon.clusters.iter();
+        let totals = |of: fn(&Totals) -> &AtomicU64| self.sum(|cluster| of(cluster.totals()));
+        let tables: Vec<_> = running().map(|cluster| cluster.tables().dynamic_usage()).collect();
+        let dynamic_tables = || running().filter_map(|cluster| cluster.config().dynamic_tables);
+        let refused_tables = tables.iter().map(|usage| usage.refused).sum();
+        Limits {
+            peer_connections: Usage {
+                used: daemon.places.open() as u64,
+                limit: daemon.places.max() as u64,
+                hits: totals(|totals| &totals.connections_over_limit),
+            },
+            handshakes: Usage {
+                used: running().map(|cluster| cluster.handshakes() as u64).sum(),
+                limit: running().map(|cluster| u64::from(cluster.config().handshakes.max)).sum(),
+                hits: totals(|totals| &totals.handshakes_dropped),
+            },
+            handshakes_timed_out: totals(|totals| &totals.handshakes_timed_out),
+            dynamic_peers: Usage {
+                used: running().map(|cluster| cluster.dynamic_peers() as u64).sum(),
+                limit: running()
+                    .filter_map(|cluster| cluster.config().dynamic_peers.as_ref())
+                    .map(|dynamic| u64::from(dynamic.max))
+                    .sum(),
+                hits: totals(|totals| &totals.dynamic_peers_refused),
+            },
+            dynamic_tables: Usage {
+                used: tables.iter().map(|usage| usage.tables as u64).sum(),
+                limit: dynamic_tables().map(|dynamic| u64::from(dynamic.max)).sum(),
+                hits: refused_tables,
+            },
+            dynamic_table_bytes: Usage {
+                used: tables.iter().map(|usage| usage.bytes).sum(),
+                limit: dynamic_tables().map(|dynamic| u64::from(dynamic.memory)).sum(),
+                hits: refused_tables,
+            },
+            message_bytes: global.bufsize.into(),
+            oversized_messages: totals(|totals| &totals.oversized_messages),
+            server_key_bytes: global.max_server_key.into(),
+            ignored_server_keys: live.ignored_strings + totals(|totals| &totals.ignored_strings),
+            updates_at_once: global.max_updates_at_once.into(),
+            runtime_connections: Usage {
+                used: daemon.runtime.connections() as u64,
+                limit: global.stats_max_connections.into(),
+                hits: daemon.runtime.dropped(),
+            },
         }
     }
 }
@@ -133,6 +182,7 @@ struct Live {
     received: u64,
     refused: u64,
     sent: u64,
+    ignored_strings: u64,
     mismatched: u32,
 }
 
@@ -145,18 +195,11 @@ impl Live {
             live.received += received.updates;
             live.refused += received.refused_updates;
             live.sent += sent.live_updates + sent.lesson_updates;
-            let disagrees = |table: &haproxy_peers::SharedTableView| {
-                table.agreement.as_ref().is_some_and(|agreement| !agreement.differences().is_empty())
-            };
-            live.mismatched += session.view().tables.iter().filter(|table| disagrees(table)).count() as u32;
+            live.ignored_strings += received.ignored_strings;
+            live.mismatched += session.mismatched_tables() as u32;
         }
         live
     }
-}
-
-fn open_files_limit() -> u32 {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    limit.map_or(u32::MAX, |limit| u32::try_from(limit).unwrap_or(u32::MAX))
 }
 
 fn section(cluster: &Cluster, now: Millis) -> SectionView {

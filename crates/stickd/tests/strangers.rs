@@ -187,8 +187,16 @@ fn a_malformed_message_ends_its_session_only() {
         let said = read_to_end(&mut bad);
         assert!(said.ends_with(&error), "{bytes:?} was answered {said:?}");
         assert_eq!(value(last), Some(last.into()), "what came before must stay");
-        let closed = node.logged("session closed: malformed message: at byte");
-        assert_eq!(closed.len(), usize::from(last) - 1, "{}", node.stickd.daemon().log());
+        // The line comes after the connection is closed.
+        wait::until_or(
+            SOON,
+            "the line of the log",
+            || node.stickd.daemon().log(),
+            || {
+                let closed = node.logged("session closed: malformed message: at byte");
+                (closed.len() == usize::from(last) - 1).then_some(())
+            },
+        );
     }
     // The other session was not touched.
     good.write_all(&teach(9, 99)).unwrap();

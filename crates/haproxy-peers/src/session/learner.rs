@@ -1,10 +1,12 @@
 //! The receiving side of a session: definitions and updates become changes of tables.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use stick_table::{Applied, Batch, Lifetime, Millis, Origin, Precedence};
 
+use super::Limits;
 use super::event::SessionEvent;
 use super::plan::Plan;
 use crate::{
@@ -18,6 +20,13 @@ const MAX_REPORTS: usize = 256;
 /// Update ids up to this far after a lesson's first one are of its first run; what the teacher learned itself has ids half a
 /// ring away (peers-protocol §12.2).
 const FIRST_RUN: u32 = 1 << 30;
+
+/// Bytes held for changes of tables other than the current one; beyond that they are given back after each input. A peer
+/// that goes from table to table must not leave a full batch behind in each.
+const MAX_IDLE_BATCHES: usize = 1 << 20;
+
+/// Longest definition that is kept to be compared with the next one, in bytes; those of HAProxy have up to 400.
+const MAX_KEPT_DEFINITION: usize = 1_024;
 
 /// Where the lesson from this peer stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +42,8 @@ pub(crate) enum Learning {
 /// A table of the sender that is bound to one of ours.
 pub(crate) struct Binding {
     pub(crate) shared: Arc<SharedTable>,
+    /// The definition as it came, to recognise when it comes again; nothing when it was too long to be kept.
+    payload: Box<[u8]>,
     /// The sender's id of the table.
     pub(crate) remote_id: u32,
     /// The sender's data types as a bitfield.
@@ -55,7 +66,8 @@ pub(crate) struct Binding {
 }
 
 impl Binding {
-    fn new(shared: Arc<SharedTable>, definition: &Definition, agreement: Agreement) -> Self {
+    fn new(shared: Arc<SharedTable>, definition: &Definition, payload: &[u8], agreement: Agreement) -> Self {
+        let kept = if payload.len() <= MAX_KEPT_DEFINITION { payload } else { &[] };
         let table = shared.table();
         let recv_only = table.definition().recv_only;
         let plan = Plan::new(definition, table.layout(), |data_type| recv_only || !data_type.is_local_only());
@@ -68,6 +80,7 @@ impl Binding {
             (plan, batch)
         });
         Self {
+            payload: kept.into(),
             remote_id: definition.id,
             data_types: definition.data_types,
             agreement,
@@ -108,6 +121,10 @@ impl Binding {
         self.batch.is_full() || self.copy.as_ref().is_some_and(|(_, batch)| batch.is_full())
     }
 
+    fn batches(&mut self) -> impl Iterator<Item = &mut Batch> {
+        std::iter::once(&mut self.batch).chain(self.copy.as_mut().map(|(_, batch)| batch))
+    }
+
     fn apply(&mut self, origin: Origin, now: Millis) -> Applied {
         if let Some((_, batch)) = &mut self.copy
             && let Some(target) = self.shared.copy()
@@ -129,6 +146,8 @@ pub struct Received {
     pub refused_updates: u64,
     /// Definitions.
     pub definitions: u64,
+    /// Strings of `server_key` that were too long to be kept.
+    pub ignored_strings: u64,
 }
 
 pub(crate) struct Learner {
@@ -142,17 +161,19 @@ pub(crate) struct Learner {
     by_id: HashMap<u32, usize>,
     pub(crate) current: Option<usize>,
     pub(crate) learning: Learning,
-    reported: HashSet<Vec<u8>>,
+    /// Hashes of the names of tables that were reported.
+    reported: HashSet<u64>,
     pub(crate) received: Received,
 }
 
 impl Learner {
-    pub(crate) fn new(tables: Arc<TableSet>, origin: Origin, timed: bool, buffer_size: usize) -> Self {
+    pub(crate) fn new(tables: Arc<TableSet>, origin: Origin, timed: bool, limits: Limits) -> Self {
         Self {
             tables,
             origin,
             timed,
-            dictionary: ReceiveDictionary::with_buffer_size(buffer_size),
+            dictionary: ReceiveDictionary::with_buffer_size(limits.buffer_size)
+                .keeping(limits.max_server_key),
             bindings: Vec::new(),
             by_id: HashMap::new(),
             current: None,
@@ -169,9 +190,14 @@ impl Learner {
         now: Millis,
     ) -> Result<Option<SessionEvent>, DecodeError> {
         let mut reader = frame.reader();
+        let payload = reader.rest();
         let head = DefineHead::decode(&mut reader)?;
         self.received.definitions += 1;
-        self.current = None;
+        // A sender defines a table each time it turns to it, most often as before.
+        self.current = self.by_id.get(&head.id).copied().filter(|&at| *self.bindings[at].payload == *payload);
+        if self.current.is_some() {
+            return Ok(None);
+        }
         self.by_id.remove(&head.id);
         let mut shared = self.tables.by_network_name(head.name);
         let (definition, unusable) = match head.decode_rest(&mut reader)? {
@@ -183,24 +209,24 @@ impl Learner {
             match self.tables.create(&definition) {
                 Ok(table) => (shared, created) = (Some(table), true),
                 Err(reason) => {
-                    let table = definition.display_name().into_owned();
+                    let table = crate::shown(&definition.name);
                     let event = SessionEvent::TableIgnored { table, reason: reason.to_string() };
-                    return Ok(self.report(definition.name, event));
+                    return Ok(self.report(&definition.name, event));
                 }
             }
         }
-        let table = definition.display_name().into_owned();
+        let table = crate::shown(&definition.name);
         if let Some(reason) = unusable {
-            return Ok(self.report(definition.name, SessionEvent::TableIgnored { table, reason }));
+            return Ok(self.report(&definition.name, SessionEvent::TableIgnored { table, reason }));
         }
         let Some(shared) = shared else { return Ok(None) };
         let agreement = definition.agreement(shared.definition());
         let usable = agreement.is_usable();
         let disagrees = !agreement.differences().is_empty();
         let text = agreement.to_string();
-        let place = self.bind(shared, &definition, agreement, now);
+        let place = self.bind(shared, &definition, payload, agreement, now);
         if !usable {
-            return Ok(self.report(definition.name, SessionEvent::TableIgnored { table, reason: text }));
+            return Ok(self.report(&definition.name, SessionEvent::TableIgnored { table, reason: text }));
         }
         self.by_id.insert(definition.id, place);
         self.current = Some(place);
@@ -208,7 +234,7 @@ impl Learner {
             return Ok(Some(SessionEvent::TableCreated { table }));
         }
         Ok(if disagrees {
-            self.report(definition.name, SessionEvent::TableDiffers { table, differences: text })
+            self.report(&definition.name, SessionEvent::TableDiffers { table, differences: text })
         } else {
             None
         })
@@ -219,11 +245,12 @@ impl Learner {
         &mut self,
         shared: Arc<SharedTable>,
         definition: &Definition,
+        payload: &[u8],
         agreement: Agreement,
         now: Millis,
     ) -> usize {
         let known = self.bindings.iter().position(|binding| binding.shared.id() == shared.id());
-        let mut binding = Binding::new(shared, definition, agreement);
+        let mut binding = Binding::new(shared, definition, payload, agreement);
         match known {
             Some(place) => {
                 let old = &mut self.bindings[place];
@@ -248,8 +275,10 @@ impl Learner {
     }
 
     /// An event for a table, once per session and table.
-    fn report(&mut self, name: Vec<u8>, event: SessionEvent) -> Option<SessionEvent> {
-        (self.reported.len() < MAX_REPORTS && self.reported.insert(name)).then_some(event)
+    fn report(&mut self, name: &[u8], event: SessionEvent) -> Option<SessionEvent> {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        (self.reported.len() < MAX_REPORTS && self.reported.insert(hasher.finish())).then_some(event)
     }
 
     /// Selects the table of a SWITCH (peers-protocol §11.2).
@@ -317,10 +346,19 @@ impl Learner {
 
     /// Applies everything gathered.
     pub(crate) fn apply(&mut self, now: Millis) {
-        for binding in &mut self.bindings {
+        let mut idle = 0;
+        for (place, binding) in self.bindings.iter_mut().enumerate() {
             if !binding.batch.is_empty() {
                 self.received.refused_updates += binding.apply(self.origin, now).refused;
             }
+            if self.current != Some(place) {
+                idle += binding.batches().map(|batch| batch.memory()).sum::<usize>();
+            }
+        }
+        if idle > MAX_IDLE_BATCHES {
+            let current = self.current;
+            let others = self.bindings.iter_mut().enumerate().filter(|(place, _)| current != Some(*place));
+            others.flat_map(|(_, binding)| binding.batches()).for_each(Batch::give_back);
         }
     }
 

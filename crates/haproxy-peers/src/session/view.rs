@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Session;
-use super::learner::Learning;
+use super::learner::{Binding, Learning};
 use crate::{Agreement, ProtocolVersion};
 
 /// A session at one moment.
@@ -51,6 +51,12 @@ pub struct SharedTableView {
 }
 
 impl Session {
+    /// Tables that the peer defines otherwise than this side.
+    pub fn mismatched_tables(&self) -> usize {
+        let differs = |binding: &&Binding| !binding.agreement.differences().is_empty();
+        self.learner.bindings.iter().filter(differs).count()
+    }
+
     /// The session at this moment.
     pub fn view(&self) -> SessionView {
         let binding = |id: u32| self.learner.bindings.iter().find(|binding| binding.shared.id() == id);

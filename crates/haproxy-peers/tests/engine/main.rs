@@ -5,6 +5,7 @@ mod support;
 
 mod acks;
 mod connecting;
+mod hostile;
 mod lessons;
 mod live;
 mod malformed;

@@ -248,7 +248,8 @@ fn session() -> Session {
         table("s", KeyType::DEFAULT_STRING, 60_000, &["server_key", "gpc_rate(2,10s)"]),
     ];
     let tables = tables.map(|definition| (Arc::new(Table::new(definition, 1)), None));
-    let dynamic = haproxy_peers::DynamicTables { size: 50, max_tables: 8 };
+    let dynamic =
+        haproxy_peers::DynamicTables { size: 50, max_tables: 8, max_bytes: 1 << 20, max_server_key: 40 };
     let setup = SessionSetup {
         tables: TableSet::new("p", tables, None, Some(dynamic), 1).into(),
         version: ProtocolVersion::V2_1,

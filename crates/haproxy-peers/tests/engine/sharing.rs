@@ -99,7 +99,7 @@ fn several_tables_are_shared_at_once() {
 /// Tables of peers' definitions, and their limits.
 #[test]
 fn tables_are_made_after_definitions_within_the_limit() {
-    let (mut world, mut peer) = connected(node(counters("t")).dynamic_tables(3));
+    let (mut world, mut peer) = connected(node(counters("t")).dynamic_tables(2));
     for (id, name) in [(1, "t"), (2, "x/u"), (3, "v"), (4, "w"), (5, "v")] {
         peer.define(&mut world, id, &counters(name));
         peer.update(&mut world, Some(1), None, id, 1);
@@ -109,7 +109,7 @@ fn tables_are_made_after_definitions_within_the_limit() {
     assert_eq!(names, ["t", "p/u", "v"]);
     assert_eq!(world.nodes[0].count(|event| matches!(event, SessionEvent::TableCreated { .. })), 2);
     assert_eq!(values(&world, 2, DataType::Gpc0, 0, &[3, 5]), vec![Some(Value::Unsigned(1)); 2]);
-    assert!(world.nodes[0].events.last().unwrap().to_string().contains("limit of 3 tables"));
+    assert!(world.nodes[0].events.last().unwrap().to_string().contains("limit of 2 such tables"));
     // What is learned of such a table is taught, and what is changed is pushed, under this side's id.
     peer.control(&mut world, Control::ResyncRequest);
     let lesson = peer.heard(&mut world);

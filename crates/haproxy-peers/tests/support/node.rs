@@ -97,7 +97,8 @@ impl Setup {
     }
 
     pub(crate) fn dynamic_tables(mut self, max_tables: usize) -> Self {
-        self.dynamic = Some(DynamicTables { size: 100, max_tables });
+        let (max_bytes, max_server_key) = (1 << 20, 256);
+        self.dynamic = Some(DynamicTables { size: 100, max_tables, max_bytes, max_server_key });
         self
     }
 

@@ -185,6 +185,17 @@ pub(super) fn time(word: &Word, report: &mut Report) -> Option<u32> {
     }
 }
 
+/// Reads a time that is not 0, in ms.
+pub(super) fn positive_time(word: &Word, report: &mut Report) -> Option<u32> {
+    let time = time(word, report)?;
+    if time == 0 {
+        let error = Diagnostic::error(word.span, format!("\"{}\" is no time to wait", word.text));
+        report.push(error.label("at least 1ms is needed"));
+        return None;
+    }
+    Some(time)
+}
+
 /// What to write for a time.
 pub(super) fn unit_help(error: UnitError) -> String {
     let units = ["us", "ms", "s", "m", "h", "d"];

@@ -26,6 +26,9 @@ pub fn summary(config: &Config) -> String {
     for socket in &config.global.stats_sockets {
         line(&mut text, 0, &runtime(socket));
     }
+    if let Some(connections) = config.global.max_connections {
+        line(&mut text, 0, &format!("{} connections of peers at most", connections.number));
+    }
     for section in &config.sections {
         peers(&mut text, section);
     }
@@ -83,10 +86,22 @@ fn peers(text: &mut String, section: &PeersSection) {
             text,
             1,
             &format!(
-                "any other table that is defined by a peer: size {}, {} at most",
-                dynamic.size, dynamic.max
+                "any other table that is defined by a peer: size {}, {} at most{}",
+                dynamic.size,
+                dynamic.max,
+                memory(dynamic.memory)
             ),
         );
+    }
+}
+
+/// A limit of memory in the largest unit that says it exactly.
+fn memory(bytes: u32) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "bytes")];
+    let unit = units.into_iter().find(|(length, _)| bytes.is_multiple_of(*length));
+    match unit.filter(|_| bytes != 0) {
+        Some((length, unit)) => format!(", {} {unit} in all", bytes / length),
+        None => String::new(),
     }
 }
 
@@ -181,7 +196,7 @@ runtime socket unix@stickd.sock, level admin
 peers stickd
   listens on 127.0.0.1:10000 as \"me\"
   any other peer from 127.0.0.0/8, ::1/128, 1024 at most
-  any other table that is defined by a peer: size 102400, 256 at most
+  any other table that is defined by a peer: size 102400, 256 at most, 1 GiB in all
 "
         );
     }

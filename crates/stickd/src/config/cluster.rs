@@ -43,6 +43,7 @@ pub(super) fn build(draft: &PeersDraft, context: &Context<'_>, report: &mut Repo
         shards: draft.shards,
         dynamic_peers: draft.dynamic_peers.clone(),
         dynamic_tables: draft.dynamic_tables,
+        handshakes: draft.handshakes,
         relay: draft.relay.is_some(),
         span: draft.name.span,
     })

@@ -3,21 +3,29 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::arguments::{Arguments, Report, Word, size, suggest};
+use super::arguments::{Arguments, Report, Word, number, size, suggest};
 use super::diagnostic::{Diagnostic, closest};
-use super::model::Global;
+use super::model::{Global, MaxConnections};
 use super::{log, socket};
 
 /// Smallest and largest `tune.bufsize`, in bytes: each session may take as much memory (peers-protocol §14.2).
 const BUFSIZE: std::ops::RangeInclusive<u32> = 1024..=16 << 20;
 
+/// Shortest and longest bound of a `server_key`, in bytes: entries may have one each.
+const SERVER_KEY: std::ops::RangeInclusive<u32> = 16..=16_384;
+
+/// Most connections that can be asked for: each takes an open file.
+const MAX_CONNECTIONS: u32 = 1 << 20;
+
 /// What a `global` section may say.
-pub(super) const KEYWORDS: [&str; 11] = [
+pub(super) const KEYWORDS: [&str; 13] = [
     "localpeer",
     "node",
     "description",
     "stats",
     "log",
+    "maxconn",
+    "tune.peers.max-server-key",
     "tune.peers.max-updates-at-once",
     "tune.bufsize",
     "ca-base",
@@ -80,6 +88,22 @@ impl GlobalDraft {
                 let (min, max) = BUFSIZE.into_inner();
                 if let Some(bytes) = value.and_then(|value| size(value, min, max, report)) {
                     self.global.bufsize = bytes;
+                }
+            }
+            "maxconn" => {
+                let value = arguments.only_value("a number of connections", "maxconn 2000", report);
+                if let Some(value) = value
+                    && let Some(number) = number(value, 1, MAX_CONNECTIONS, "a number of connections", report)
+                {
+                    self.global.max_connections = Some(MaxConnections { number, span: value.span });
+                }
+            }
+            "tune.peers.max-server-key" => {
+                let value =
+                    arguments.only_value("a number of bytes", "tune.peers.max-server-key 256", report);
+                let (min, max) = SERVER_KEY.into_inner();
+                if let Some(bytes) = value.and_then(|value| size(value, min, max, report)) {
+                    self.global.max_server_key = bytes;
                 }
             }
             "ca-base" => base(arguments, &mut self.bases.ca, report),
@@ -153,8 +177,8 @@ fn haproxys(keyword: &str) -> Option<&'static str> {
             "stickd does not change its own rights and limits: the service manager does (User=, Group=, LimitNOFILE=)"
         }
         "pidfile" => "stickd writes its process id where `-p FILE` says",
-        "maxconn" | "maxconnrate" | "maxsessrate" | "maxsslconn" | "maxsslrate" | "maxpipes"
-        | "maxzlibmem" | "maxcomprate" | "maxcompcpuusage" | "fd-hard-limit" => {
+        "maxconnrate" | "maxsessrate" | "maxsslconn" | "maxsslrate" | "maxpipes" | "maxzlibmem"
+        | "maxcomprate" | "maxcompcpuusage" | "fd-hard-limit" => {
             "stickd accepts peers, not clients: their number is bounded by the sections"
         }
         "nbthread" | "nbproc" | "cpu-map" | "cpu-policy" | "cpu-set" | "thread-groups" | "thread-group"
@@ -223,6 +247,8 @@ mod tests {
             "stats socket /s",
             "tune.peers.max-updates-at-once 50",
             "tune.bufsize 32k",
+            "tune.peers.max-server-key 1k",
+            "maxconn 500",
             "ca-base /ca",
             "crt-base /crt",
             "setenv A b",
@@ -236,6 +262,8 @@ mod tests {
         assert_eq!(global.description.as_deref(), Some("my own node"));
         assert_eq!((global.logs.len(), global.stats_sockets.len()), (2, 1));
         assert_eq!((global.max_updates_at_once, global.bufsize), (50, 32768));
+        assert_eq!(global.max_server_key, 1024);
+        assert_eq!(global.max_connections.map(|connections| connections.number), Some(500));
         assert_eq!(draft.bases.crt, Some("/crt".into()));
         let variables: Vec<_> =
             draft.variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -256,6 +284,8 @@ mod tests {
             ("localpeer a/b", "\"a/b\" is no name for a peer"),
             ("tune.peers.max-updates-at-once 0", "\"0\" is out of range"),
             ("tune.bufsize 100", "\"100\" is out of range"),
+            ("tune.peers.max-server-key 1m", "\"1m\" is out of range"),
+            ("maxconn 0", "\"0\" is not a number of connections"),
             ("tune.ssl.default-dh-param 2048", "unknown keyword \"tune.ssl.default-dh-param\" in global"),
             ("daemon", "unknown keyword \"daemon\" in global"),
             ("setenv A", "\"A\" needs a value"),

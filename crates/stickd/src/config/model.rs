@@ -32,6 +32,19 @@ pub struct Global {
     pub max_updates_at_once: u32,
     /// Largest message on the wire, in bytes (peers-protocol §14.2).
     pub bufsize: u32,
+    /// Most connections that peers open at a time, over all sections; as many as the sections allow when `None`.
+    pub max_connections: Option<MaxConnections>,
+    /// Longest `server_key` kept, in bytes.
+    pub max_server_key: u32,
+}
+
+/// A `maxconn` line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxConnections {
+    /// The number, at least 1.
+    pub number: u32,
+    /// The number in the configuration.
+    pub span: Span,
 }
 
 impl Global {
@@ -43,6 +56,8 @@ impl Global {
     pub const STATS_TIMEOUT: u32 = 10_000;
     /// Default of [`stats_max_connections`](Self::stats_max_connections).
     pub const STATS_MAX_CONNECTIONS: u32 = 10;
+    /// Default of [`max_server_key`](Self::max_server_key): the names of servers and addresses are shorter.
+    pub const MAX_SERVER_KEY: u32 = 256;
 }
 
 impl Default for Global {
@@ -57,6 +72,8 @@ impl Default for Global {
             logs: Vec::new(),
             max_updates_at_once: Self::MAX_UPDATES_AT_ONCE,
             bufsize: Self::BUFSIZE,
+            max_connections: None,
+            max_server_key: Self::MAX_SERVER_KEY,
         }
     }
 }
@@ -160,6 +177,8 @@ pub struct PeersSection {
     pub tables: Vec<TableEntry>,
     /// Number of shards, at least 1; `None` without a `shards` line.
     pub shards: Option<u32>,
+    /// Bounds of connections that have not said their hello.
+    pub handshakes: Handshakes,
     /// Set when peers that are not listed may connect.
     pub dynamic_peers: Option<DynamicPeers>,
     /// Set when tables that are not listed are created from the definitions peers send.
@@ -168,6 +187,41 @@ pub struct PeersSection {
     pub relay: bool,
     /// The name in the section's first line.
     pub span: Span,
+}
+
+impl PeersSection {
+    /// Peers that are configured and may connect: the others, and the process before this one.
+    pub fn configured_peers(&self) -> u32 {
+        self.remotes.len() as u32 + 1
+    }
+
+    /// Most connections that peers can have opened at a time.
+    pub fn most_connections(&self) -> u32 {
+        let dynamic = self.dynamic_peers.as_ref().map_or(0, |dynamic| dynamic.max);
+        self.configured_peers().saturating_add(dynamic).saturating_add(self.handshakes.max)
+    }
+}
+
+/// `handshakes`: bounds of connections that have not said their hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handshakes {
+    /// Most such connections at a time; for one more the oldest of the busiest source is closed.
+    pub max: u32,
+    /// Time for the whole hello, that of TLS included, in ms.
+    pub timeout: u32,
+}
+
+impl Handshakes {
+    /// Default of [`max`](Self::max).
+    pub const MAX: u32 = 1024;
+    /// Default of [`timeout`](Self::timeout): HAProxy gives a hello the same (peers-protocol §3).
+    pub const TIMEOUT: u32 = 5_000;
+}
+
+impl Default for Handshakes {
+    fn default() -> Self {
+        Self { max: Self::MAX, timeout: Self::TIMEOUT }
+    }
 }
 
 /// This node in a section.
@@ -322,6 +376,8 @@ pub struct DynamicTables {
     pub size: u32,
     /// Most such tables in the section.
     pub max: u32,
+    /// Most bytes that all of them would take when they were full; 0 for no limit.
+    pub memory: u32,
 }
 
 impl DynamicTables {
@@ -329,6 +385,8 @@ impl DynamicTables {
     pub const SIZE: u32 = 100 << 10;
     /// Default of [`max`](Self::max).
     pub const MAX: u32 = 256;
+    /// Default of [`memory`](Self::memory): `1g`.
+    pub const MEMORY: u32 = 1 << 30;
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::cluster::{self, Context};
 use super::diagnostic::{Diagnostic, Diagnostics, closest};
 use super::global::GlobalDraft;
 use super::lexer::{self, Rules};
+use super::model::{Global, MaxConnections, PeersSection};
 use super::peers::PeersDraft;
 use super::proxy::ProxyDraft;
 use super::source::{Source, Sources, Span};
@@ -262,6 +263,7 @@ impl Parser<'_> {
         for draft in &self.sections {
             sections.extend(cluster::build(draft, &context, report));
         }
+        check_max_connections(&self.global.global, &sections, report);
         let found = Diagnostics::new(sources.clone(), std::mem::take(&mut report.items));
         if found.has_errors() {
             return Err(found);
@@ -286,5 +288,22 @@ impl Parser<'_> {
             let help = "names have no blanks: start with `-L NAME`, or write `localpeer NAME` in global";
             self.report.push(Diagnostic::without_place(title).help(help));
         }
+    }
+}
+
+/// Every configured peer must have a place, and one that says its hello.
+fn check_max_connections(global: &Global, sections: &[PeersSection], report: &mut Report) {
+    let Some(MaxConnections { number, span }) = global.max_connections else { return };
+    let enabled = sections.iter().filter(|section| !section.disabled);
+    let needed = enabled.map(PeersSection::configured_peers).sum::<u32>() + 1;
+    if number < needed {
+        report.push(
+            Diagnostic::error(
+                span,
+                format!("maxconn {number} is too little for the peers that are configured"),
+            )
+            .label(format!("at least {needed} are needed"))
+            .help("a place for each of them and this node's next process, and one to say hello"),
+        );
     }
 }

@@ -1,14 +1,17 @@
 //! The lines of a `peers` section, read one by one; what they mean together is worked out by [`cluster`](super::cluster).
 
-use super::arguments::{Arguments, Report, Word, check_name, listed, number, size};
+use super::arguments::{Arguments, Report, Word, check_name, listed, number, positive_time, size};
 use super::cidr::Cidr;
 use super::diagnostic::Diagnostic;
-use super::model::{DynamicPeers, DynamicTables};
+use super::model::{DynamicPeers, DynamicTables, Handshakes};
 use super::table::{self, Form, TableDraft};
 use super::transport::{Parameters, Role, is_parameter};
 
+/// Most connections without a hello that can be asked for: each takes an open file.
+const MAX_HANDSHAKES: u32 = 1 << 20;
+
 /// What a `peers` section may say.
-pub(super) const KEYWORDS: [&str; 13] = [
+pub(super) const KEYWORDS: [&str; 14] = [
     "peer",
     "bind",
     "server",
@@ -21,6 +24,7 @@ pub(super) const KEYWORDS: [&str; 13] = [
     "log",
     "dynamic-peers",
     "dynamic-tables",
+    "handshakes",
     "relay",
 ];
 
@@ -38,6 +42,7 @@ pub(super) struct PeersDraft {
     pub(super) shards: Option<u32>,
     pub(super) dynamic_peers: Option<DynamicPeers>,
     pub(super) dynamic_tables: Option<DynamicTables>,
+    pub(super) handshakes: Handshakes,
     /// The `relay` keyword.
     pub(super) relay: Option<Word>,
     default_bind: Parameters,
@@ -85,6 +90,7 @@ impl PeersDraft {
             shards: None,
             dynamic_peers: None,
             dynamic_tables: None,
+            handshakes: Handshakes::default(),
             relay: None,
             default_bind: Parameters::default(),
             default_server: Parameters::default(),
@@ -116,6 +122,7 @@ impl PeersDraft {
             ),
             "dynamic-peers" => self.dynamic_peers(arguments, report),
             "dynamic-tables" => self.dynamic_tables(arguments, report),
+            "handshakes" => self.handshakes(arguments, report),
             "relay" => {
                 if self.first(keyword, report) && arguments.end("relay", report) {
                     self.relay = Some(keyword.clone());
@@ -229,24 +236,54 @@ impl PeersDraft {
     }
 
     fn dynamic_tables(&mut self, mut arguments: Arguments<'_>, report: &mut Report) {
-        const EXAMPLE: &str = "dynamic-tables size 100k max 50";
+        const EXAMPLE: &str = "dynamic-tables size 100k max 50 memory 512m";
         if !self.first(arguments.keyword(), report) {
             return;
         }
-        let mut dynamic = DynamicTables { size: DynamicTables::SIZE, max: DynamicTables::MAX };
+        let (max, memory) = (DynamicTables::MAX, DynamicTables::MEMORY);
+        let mut dynamic = DynamicTables { size: DynamicTables::SIZE, max, memory };
         while let Some(word) = arguments.next() {
-            let target = match word.text.as_str() {
-                "size" => &mut dynamic.size,
-                "max" => &mut dynamic.max,
+            let (target, least) = match word.text.as_str() {
+                "size" => (&mut dynamic.size, 1),
+                "max" => (&mut dynamic.max, 1),
+                "memory" => (&mut dynamic.memory, 0),
                 _ => {
-                    report.unknown(word, "word", "after dynamic-tables", &["size", "max"]);
+                    report.unknown(word, "word", "after dynamic-tables", &["size", "max", "memory"]);
                     break;
                 }
             };
             let Some(value) = arguments.value(word, "a number", EXAMPLE, report) else { break };
-            *target = size(value, 1, u32::MAX, report).unwrap_or(*target);
+            *target = size(value, least, u32::MAX, report).unwrap_or(*target);
         }
         self.dynamic_tables = Some(dynamic);
+    }
+
+    fn handshakes(&mut self, mut arguments: Arguments<'_>, report: &mut Report) {
+        const EXAMPLE: &str = "handshakes max 1024 timeout 5s";
+        if !self.first(arguments.keyword(), report) {
+            return;
+        }
+        if arguments.peek().is_none() {
+            arguments.value(arguments.keyword(), "max or timeout", EXAMPLE, report);
+        }
+        while let Some(word) = arguments.next() {
+            match word.text.as_str() {
+                "max" => {
+                    let Some(value) = arguments.value(word, "a number", EXAMPLE, report) else { break };
+                    let max = size(value, 1, MAX_HANDSHAKES, report);
+                    self.handshakes.max = max.unwrap_or(self.handshakes.max);
+                }
+                "timeout" => {
+                    let Some(value) = arguments.value(word, "a time", EXAMPLE, report) else { break };
+                    let timeout = positive_time(value, report);
+                    self.handshakes.timeout = timeout.unwrap_or(self.handshakes.timeout);
+                }
+                _ => {
+                    report.unknown(word, "word", "after handshakes", &["max", "timeout"]);
+                    break;
+                }
+            }
+        }
     }
 
     /// Whether a keyword is given for the first time; reports the second.
@@ -318,11 +355,17 @@ mod tests {
         assert_eq!(titles(&report), [""; 0]);
         let peers = draft.dynamic_peers.unwrap();
         assert_eq!((peers.from.len(), peers.max), (2, 10));
-        assert_eq!(draft.dynamic_tables, Some(DynamicTables { size: 1024, max: 3 }));
+        let memory = DynamicTables::MEMORY;
+        assert_eq!(draft.dynamic_tables, Some(DynamicTables { size: 1024, max: 3, memory }));
 
         let (draft, _) = read(&["dynamic-peers", "dynamic-tables"]);
         assert_eq!(draft.dynamic_peers, Some(DynamicPeers { from: Vec::new(), max: 1024 }));
-        assert_eq!(draft.dynamic_tables, Some(DynamicTables { size: 102_400, max: 256 }));
+        assert_eq!(draft.dynamic_tables, Some(DynamicTables { size: 102_400, max: 256, memory }));
+        let (draft, report) = read(&["dynamic-tables memory 0", "handshakes timeout 500 max 2k"]);
+        assert_eq!(titles(&report), [""; 0]);
+        assert_eq!(draft.dynamic_tables.unwrap().memory, 0);
+        assert_eq!(draft.handshakes, Handshakes { max: 2048, timeout: 500 });
+        assert_eq!(read(&[]).0.handshakes, Handshakes { max: 1024, timeout: 5_000 });
     }
 
     #[test]
@@ -347,6 +390,14 @@ mod tests {
             (&["relay", "relay"], "\"relay\" is given twice in the section"),
             (&["relay on"], "unexpected \"on\" on the line of \"relay\""),
             (&["dynamic-tables size 0"], "\"0\" is out of range"),
+            (&["dynamic-tables memory 5g"], "\"5g\" is not a size"),
+            (&["handshakes"], "\"handshakes\" needs max or timeout"),
+            (&["handshakes max"], "\"max\" needs a number"),
+            (&["handshakes max 0"], "\"0\" is out of range"),
+            (&["handshakes timeout 0"], "\"0\" is no time to wait"),
+            (&["handshakes timeout 5x"], "\"5x\" is not a time"),
+            (&["handshakes 5"], "unknown word \"5\""),
+            (&["handshakes max 1", "handshakes max 2"], "\"handshakes\" is given twice in the section"),
         ] {
             assert_eq!(titles(&read(lines).1), [title], "{lines:?}");
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use haproxy_peers::{
-    Action, EndReason, Greeting, Hello, Limits, PeerId, PeerKind, Section, SectionConfig, SectionView,
-    Session, SessionError, SessionEvent, SessionId, Status, StopProgress, TableSet,
+    Action, DecodeErrorKind, EndReason, Greeting, Hello, Limits, PeerId, PeerKind, Section, SectionConfig,
+    SectionView, Session, SessionError, SessionEvent, SessionId, Status, StopProgress, TableSet,
 };
 use parking_lot::Mutex;
 use stick_table::Millis;
@@ -16,7 +16,10 @@ use tokio::time::sleep_until;
 use tracing::{info, warn};
 
 use super::connection::{Connection, Direction};
+use super::log_quota::LogQuota;
+use super::places::Places;
 use super::refusals::Refusals;
+use super::waiting::WaitingRoom;
 use super::{exchange, inbound, outbound};
 use crate::clock::Clock;
 use crate::config::{Address, PeersSection};
@@ -31,6 +34,8 @@ pub struct ClusterSetup {
     pub tables: Arc<TableSet>,
     /// Bounds of each session.
     pub limits: Limits,
+    /// Bounds of connections, shared by all sections.
+    pub places: Arc<Places>,
     /// Whether a process before this one is expected to teach.
     pub expects_predecessor: bool,
     /// A random number.
@@ -65,12 +70,31 @@ pub struct Totals {
     pub lessons_taught: AtomicU64,
     /// Sessions closed because of malformed messages.
     pub protocol_errors: AtomicU64,
+    /// Connections closed before their hello because others needed the place.
+    pub handshakes_dropped: AtomicU64,
+    /// Connections closed because their hello did not come in time.
+    pub handshakes_timed_out: AtomicU64,
+    /// Connections closed at once because of `maxconn`.
+    pub connections_over_limit: AtomicU64,
+    /// Hellos of peers that might have joined if there had been a place.
+    pub dynamic_peers_refused: AtomicU64,
+    /// Messages over `tune.bufsize`.
+    pub oversized_messages: AtomicU64,
+    /// Strings of `server_key` that were too long to be kept.
+    pub ignored_strings: AtomicU64,
+    /// Lines of the log that were left out.
+    pub lines_left_out: AtomicU64,
 }
 
 impl Totals {
     pub(super) fn refused(&self) {
-        self.refused_connections.fetch_add(1, Ordering::Relaxed);
+        count(&self.refused_connections);
     }
+}
+
+/// Counts one.
+pub(super) fn count(total: &AtomicU64) {
+    total.fetch_add(1, Ordering::Relaxed);
 }
 
 /// A peers section at work.
@@ -87,6 +111,9 @@ pub struct Cluster {
     wake: Notify,
     listening: watch::Sender<bool>,
     refusals: Refusals,
+    log_quota: LogQuota,
+    places: Arc<Places>,
+    waiting: Arc<WaitingRoom>,
     /// Why the last attempt to reach each peer failed; nothing after a session.
     failures: Mutex<HashMap<String, String>>,
     totals: Totals,
@@ -98,7 +125,7 @@ impl Cluster {
     /// # Errors
     /// When a TLS file cannot be loaded.
     pub fn new(setup: ClusterSetup, clock: Clock) -> Result<Self, crate::tls::TlsError> {
-        let ClusterSetup { config, tables, limits, expects_predecessor, seed } = setup;
+        let ClusterSetup { config, tables, limits, places, expects_predecessor, seed } = setup;
         let mut targets = HashMap::new();
         for remote in &config.remotes {
             targets.insert(remote.name.clone(), target(&remote.address, remote.tls.as_ref())?);
@@ -106,6 +133,8 @@ impl Cluster {
         if let Some(own) = config.local.listeners.first() {
             targets.insert(config.local.name.clone(), target(&own.address, config.local.tls.as_ref())?);
         }
+        let named = config.remotes.iter().map(|remote| &remote.name).chain([&config.local.name]);
+        let log_quota = LogQuota::new(named, clock.now());
         let section = Section::new(
             SectionConfig {
                 name: config.name.clone(),
@@ -132,6 +161,9 @@ impl Cluster {
             wake: Notify::new(),
             listening: watch::Sender::new(false),
             refusals: Refusals::default(),
+            log_quota,
+            places,
+            waiting: Arc::default(),
             failures: Mutex::default(),
             totals: Totals::default(),
         })
@@ -204,7 +236,9 @@ impl Cluster {
             Action::RequestLesson { session } => {
                 let connection = self.connections.lock().get(&session).cloned();
                 if let Some(connection) = connection {
-                    info!(section = self.name(), peer = connection.name, "asking for a lesson");
+                    if let Some(left_out) = self.may_log(&connection.name) {
+                        info!(section = self.name(), peer = connection.name, left_out, "asking for a lesson");
+                    }
                     connection.request_lesson();
                 }
             }
@@ -218,13 +252,17 @@ impl Cluster {
         may_join: bool,
         register: impl FnOnce(Session, SessionId, PeerId, String) -> (Arc<Connection>, Arc<Mutex<Session>>),
     ) -> Result<(Arc<Connection>, Arc<Mutex<Session>>), Greeting> {
+        let may_join = may_join && self.places.has_room_for_strangers();
         self.with_section(|section, now| match section.greet(now, hello, may_join) {
             Greeting::Welcome { id, peer, session, kind } => {
                 let (connection, session) = register(*session, id, peer, hello.sender.clone());
                 self.register(&connection);
                 let address = connection.established().map_or("", |established| &established.remote);
+                let (section, peer, version) = (self.name(), &hello.sender, &hello.version);
                 let member = member_word(kind);
-                info!(section = self.name(), peer = hello.sender, address, version = %hello.version, member, "accepted");
+                if let Some(left_out) = self.may_log(peer) {
+                    info!(section, peer, address, %version, member, left_out, "accepted");
+                }
                 Ok((connection, session))
             }
             other => Err(other),
@@ -275,17 +313,22 @@ impl Cluster {
         let reason = exchange::exchange(self, &connection, &session, stream, received).await;
         self.connections.lock().remove(&connection.id);
         self.count(&session.lock(), &reason);
-        let (section, peer) = (self.name(), connection.name.as_str());
-        match &reason {
-            EndReason::Error(error) => {
-                let address = connection.established().map_or("", |established| &established.remote);
-                warn!(section, peer, address, "session closed: {error}");
-            }
-            EndReason::Connection(reason) => info!(section, peer, "session ended: {reason}"),
-            EndReason::Closed(reason) => info!(section, peer, "session closed: {reason}"),
-        }
+        self.log_end(&connection, &reason);
         drop(session);
         self.with_section(|section, now| section.session_ended(now, connection.id, connection.peer, &reason));
+    }
+
+    fn log_end(&self, connection: &Connection, reason: &EndReason) {
+        let (section, peer) = (self.name(), connection.name.as_str());
+        let Some(left_out) = self.may_log(peer) else { return };
+        match reason {
+            EndReason::Error(error) => {
+                let address = connection.established().map_or("", |established| &established.remote);
+                warn!(section, peer, address, left_out, "session closed: {error}");
+            }
+            EndReason::Connection(reason) => info!(section, peer, left_out, "session ended: {reason}"),
+            EndReason::Closed(reason) => info!(section, peer, left_out, "session closed: {reason}"),
+        }
     }
 
     fn count(&self, session: &Session, reason: &EndReason) {
@@ -294,21 +337,26 @@ impl Cluster {
         add(&self.totals.updates_received, received.updates);
         add(&self.totals.updates_refused, received.refused_updates);
         add(&self.totals.updates_sent, sent.live_updates + sent.lesson_updates);
-        if let EndReason::Error(SessionError::Malformed(_)) = reason {
+        add(&self.totals.ignored_strings, received.ignored_strings);
+        if let EndReason::Error(SessionError::Malformed(error)) = reason {
             add(&self.totals.protocol_errors, 1);
+            let is_oversized = matches!(error.kind, DecodeErrorKind::PayloadTooLarge { .. });
+            add(&self.totals.oversized_messages, is_oversized.into());
         }
     }
 
     /// Tells the section of something that happened in a session, and the log.
     pub(super) fn handle_event(self: &Arc<Self>, connection: &Connection, event: &SessionEvent) {
         let (section, peer) = (self.name(), connection.name.as_str());
-        match event {
-            SessionEvent::TableIgnored { .. }
-            | SessionEvent::PeerReportsError { .. }
-            | SessionEvent::LessonAbandoned => {
-                warn!(section, peer, "{event}");
-            }
-            _ => info!(section, peer, "{event}"),
+        match (event, self.may_log(peer)) {
+            (_, None) => {}
+            (
+                SessionEvent::TableIgnored { .. }
+                | SessionEvent::PeerReportsError { .. }
+                | SessionEvent::LessonAbandoned,
+                Some(left_out),
+            ) => warn!(section, peer, left_out, "{event}"),
+            (_, Some(left_out)) => info!(section, peer, left_out, "{event}"),
         }
         match event {
             SessionEvent::LessonLearned { .. } => self.totals.lessons_learned.fetch_add(1, Ordering::Relaxed),
@@ -393,8 +441,39 @@ impl Cluster {
         before.as_deref() != Some(reason)
     }
 
-    pub(super) fn refusal_is_due(&self, address: Option<IpAddr>, name: &str) -> bool {
-        self.refusals.is_due(address, name, self.clock.now())
+    /// Whether a line about a stranger is due, and how many lines were left out before it.
+    pub(super) fn refusal_is_due(&self, address: Option<IpAddr>, name: &str) -> Option<Option<u64>> {
+        self.refusals.is_due(address, name, self.clock.now()).then(|| self.may_log("")).flatten()
+    }
+
+    /// Whether a line about a peer may be written, and how many were left out before it, if any.
+    pub(super) fn may_log(&self, peer: &str) -> Option<Option<u64>> {
+        let left_out = self.log_quota.take(peer, self.clock.now());
+        if left_out.is_none() {
+            count(&self.totals.lines_left_out);
+        }
+        left_out.map(|lines| (lines > 0).then_some(lines))
+    }
+
+    /// Says that a limit was reached, once a minute.
+    pub(super) fn limit_reached(&self, limit: &str, consequence: &str) {
+        if self.refusals.is_due(None, limit, self.clock.now()) {
+            warn!(section = self.name(), limit, "limit reached: {consequence}");
+        }
+    }
+
+    /// Places of connections, over all sections.
+    pub(super) fn places(&self) -> &Arc<Places> {
+        &self.places
+    }
+
+    pub(super) fn waiting_room(&self) -> &Arc<WaitingRoom> {
+        &self.waiting
+    }
+
+    /// Connections that have not said their hello.
+    pub fn handshakes(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Counts over all sessions that have ended.
@@ -405,6 +484,11 @@ impl Cluster {
     /// The section as configured.
     pub fn config(&self) -> &PeersSection {
         &self.config
+    }
+
+    /// Members that are not configured.
+    pub fn dynamic_peers(&self) -> usize {
+        self.section.lock().dynamic_peers()
     }
 
     /// The section at this moment.

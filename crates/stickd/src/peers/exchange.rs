@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use haproxy_peers::{EndReason, Session};
 use parking_lot::Mutex;
@@ -21,6 +21,10 @@ const MIN_READ: usize = 16 * 1024;
 const MAX_READ: usize = 128 * 1024;
 /// After a read of so many bytes others have their turn.
 const MUCH_READ: usize = 4 * 1024;
+/// When a session takes longer for what it is given, it is given half of it the next time, and others have their turn between;
+/// but not less than so many bytes.
+const LONG: Duration = Duration::from_millis(4);
+const MIN_PIECE: usize = 1024;
 /// After so many reads of less than a quarter of it, a buffer is made small again.
 const MANY_READS: u32 = 1_000;
 /// Bytes made to be written at once.
@@ -48,6 +52,7 @@ pub(super) async fn exchange(
     let (mut reader, mut writer) = split(stream);
     let mut changes = cluster.changes();
     let (mut input, mut small_reads) = (vec![0; MIN_READ], 0);
+    let mut piece = MAX_READ;
     let mut output = Vec::new();
     let mut written = 0;
     // Whether the session has more to say at once, and whether the stream may hold back bytes (TLS does).
@@ -94,7 +99,8 @@ pub(super) async fn exchange(
             read = reader.read(&mut input) => match read {
                 Ok(0) => return EndReason::Connection("the peer closed the connection".into()),
                 Ok(count) => {
-                    if let Err(error) = take(cluster, connection, session, &input[..count]) {
+                    let taken = take_in_turns(cluster, connection, session, &input[..count], &mut piece).await;
+                    if let Err(error) = taken {
                         return last_words(cluster, session, &mut writer, error).await;
                     }
                     resize(&mut input, count, &mut small_reads);
@@ -147,6 +153,33 @@ async fn write(writer: &mut (impl AsyncWriteExt + Unpin), bytes: &[u8]) -> io::R
         return Ok(0);
     }
     writer.write(bytes).await
+}
+
+/// Gives received bytes to the session, in pieces between which others have their turn when it takes long: definitions, for
+/// example, are a hundred times the work of updates. `piece` is how many bytes it can be given at once.
+async fn take_in_turns(
+    cluster: &Arc<Cluster>,
+    connection: &Connection,
+    session: &Mutex<Session>,
+    mut bytes: &[u8],
+    piece: &mut usize,
+) -> Result<(), haproxy_peers::SessionError> {
+    while !bytes.is_empty() && connection.is_closed().is_none() {
+        let (now, later) = bytes.split_at(bytes.len().min(*piece));
+        let started = Instant::now();
+        take(cluster, connection, session, now)?;
+        let took = started.elapsed();
+        if took > LONG {
+            *piece = (now.len() / 2).max(MIN_PIECE);
+        } else if took < LONG / 4 {
+            *piece = (*piece * 2).min(MAX_READ);
+        }
+        bytes = later;
+        if !bytes.is_empty() {
+            yield_now().await;
+        }
+    }
+    Ok(())
 }
 
 /// Gives received bytes to the session and its events to the section.

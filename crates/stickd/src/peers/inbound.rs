@@ -1,23 +1,27 @@
 //! Connections that peers open.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use haproxy_peers::{Greeting, Hello, HelloError, HelloParser, HelloProgress, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, count};
 use super::connection::{Connection, Direction};
 use crate::net::{Connected, Listener};
 use crate::tls::Acceptor;
 
-/// Longest wait for a whole hello; HAProxy gives it the same (peers-protocol §3).
-const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections that have not said their hello; further ones are closed at once.
-const MAX_UNGREETED: usize = 1024;
+/// Longest hello, in bytes, however large messages may be: three names, and many connections may be in the middle of one.
+const MAX_HELLO: usize = 16 * 1024;
+/// Longest name of a stranger in a line of the log, in characters.
+const MAX_SHOWN: usize = 255;
+/// Connections without a hello that are closed when there are no file descriptors left.
+const ROOM_MADE: usize = 64;
 /// Pause after the system could not accept, for example without file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -28,7 +32,6 @@ pub(super) async fn accept(
     acceptor: Option<Acceptor>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let permits = Arc::new(Semaphore::new(MAX_UNGREETED));
     let acceptor = acceptor.map(Arc::new);
     loop {
         let accepted = tokio::select! {
@@ -41,26 +44,65 @@ pub(super) async fn accept(
         };
         match accepted {
             Ok(connected) => {
-                let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
-                    cluster.totals().refused();
-                    continue;
-                };
-                let (cluster, acceptor) = (Arc::clone(&cluster), acceptor.clone());
-                tokio::spawn(async move {
-                    let greeted =
-                        timeout(HELLO_TIMEOUT, greet(&cluster, connected, acceptor.as_deref())).await;
-                    drop(permit);
-                    if let Ok(Some(welcome)) = greeted {
-                        welcome.run(&cluster).await;
-                    }
-                });
+                welcome(&cluster, connected, acceptor.clone());
+                // In a flood of connections the sessions have their turn after each.
+                yield_now().await;
             }
             Err(error) => {
-                warn!(section = cluster.name(), %error, "cannot accept a connection");
+                if is_out_of_files(&error) {
+                    let dropped = (0..ROOM_MADE).filter(|_| cluster.waiting_room().make_room()).count();
+                    cluster.totals().handshakes_dropped.fetch_add(dropped as u64, Ordering::Relaxed);
+                }
+                cluster.limit_reached("accept", &format!("cannot accept a connection: {error}"));
                 sleep(ACCEPT_PAUSE).await;
             }
         }
     }
+}
+
+fn is_out_of_files(error: &std::io::Error) -> bool {
+    let errno = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
+    matches!(errno, Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE))
+}
+
+/// Gives a new connection a place, or closes it.
+fn welcome(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<Arc<Acceptor>>) {
+    let (places, room) = (cluster.places(), cluster.waiting_room());
+    let handshakes = cluster.config().handshakes;
+    let most = (handshakes.max as usize).min(places.free() + room.len());
+    let Some((mut guest, is_full)) = room.enter(connected.remote_ip, most) else {
+        cluster.totals().refused();
+        count(&cluster.totals().connections_over_limit);
+        cluster.limit_reached("maxconn", "peers have all connections there may be: new ones are closed");
+        return;
+    };
+    if is_full {
+        count(&cluster.totals().handshakes_dropped);
+        let limit = if most < handshakes.max as usize { "maxconn" } else { "handshakes max" };
+        cluster.limit_reached(limit, "a connection that has not said its hello is closed for a new one");
+    }
+    let place = places.take();
+    let cluster = Arc::clone(cluster);
+    tokio::spawn(async move {
+        let hello = greet(&cluster, connected, acceptor.as_deref());
+        let greeted = tokio::select! {
+            greeted = timeout(Duration::from_millis(handshakes.timeout.into()), hello) => greeted,
+            () = guest.sent_away() => Ok(None),
+        };
+        drop(guest);
+        match greeted {
+            Ok(Some(welcome)) => {
+                let _session = place.for_session();
+                welcome.run(&cluster).await;
+            }
+            Ok(None) => {}
+            Err(_) => {
+                cluster.totals().refused();
+                count(&cluster.totals().handshakes_timed_out);
+                cluster.limit_reached("handshakes timeout", "a connection did not say its hello in time");
+            }
+        }
+    });
 }
 
 /// An inbound connection whose hello was accepted.
@@ -86,14 +128,15 @@ async fn greet(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<&A
         match acceptor.accept(stream).await {
             Ok(encrypted) => stream = Box::new(encrypted),
             Err(error) => {
-                report(cluster, remote_ip, "TLS", || {
-                    warn!(section = cluster.name(), address = remote, %error, "TLS handshake failed");
+                report(cluster, remote_ip, "TLS", |left_out| {
+                    let section = cluster.name();
+                    warn!(section, address = remote, %error, left_out, "TLS handshake failed");
                 });
                 return None;
             }
         }
     }
-    let mut parser = HelloParser::new(cluster.buffer_size());
+    let mut parser = HelloParser::new(cluster.buffer_size().min(MAX_HELLO));
     let mut input = vec![0; 4096];
     let (hello, received) = loop {
         let count = stream.read(&mut input).await.ok().filter(|&count| count > 0)?;
@@ -101,7 +144,9 @@ async fn greet(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<&A
             HelloProgress::Incomplete => {}
             HelloProgress::Complete(hello, consumed) => break (hello, input[consumed..count].to_vec()),
             HelloProgress::Refused(error) => {
-                report(cluster, remote_ip, "hello", || report_hello(cluster, &remote, &error));
+                report(cluster, remote_ip, "hello", |left_out| {
+                    report_hello(cluster, &remote, &error, left_out);
+                });
                 if let Some(status) = error.status() {
                     answer(&mut stream, status).await;
                 }
@@ -119,59 +164,78 @@ async fn greet(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<&A
         // No waiting from here on: a time-out would leave a session that nobody runs.
         Ok((connection, session)) => Some(Welcome { connection, session, stream, received }),
         Err(greeting) => {
-            refuse(cluster, &mut stream, &hello, (&remote, remote_ip), greeting).await;
+            let from = From { address: &remote, ip: remote_ip, may_join };
+            refuse(cluster, &mut stream, &hello, from, greeting).await;
             None
         }
     }
+}
+
+/// Where a hello came from.
+struct From<'a> {
+    address: &'a str,
+    ip: Option<std::net::IpAddr>,
+    /// Whether it is an address of peers that need no line.
+    may_join: bool,
 }
 
 async fn refuse(
     cluster: &Cluster,
     stream: &mut Box<dyn crate::net::Stream>,
     hello: &Hello,
-    (remote, remote_ip): (&str, Option<std::net::IpAddr>),
+    from: From<'_>,
     greeting: Greeting,
 ) {
-    let (section, peer) = (cluster.name(), hello.sender.as_str());
+    let section = cluster.name();
+    let (address, peer) = (from.address, shown(&hello.sender));
     match greeting {
         Greeting::Refuse(status) => {
-            let stranger = status == Status::UnknownPeer;
-            let line = || {
-                warn!(
-                    section,
-                    peer,
-                    address = remote,
-                    status = status.code(),
-                    "refused an unknown peer: no peer line of this section has its name"
-                );
-            };
-            if stranger {
-                report(cluster, remote_ip, peer, line);
+            let code = status.code();
+            if status != Status::UnknownPeer {
+                if let Some(left_out) = cluster.may_log(peer) {
+                    info!(section, peer, address, status = code, left_out, "told the peer to come later");
+                }
+            } else if from.may_join {
+                count(&cluster.totals().dynamic_peers_refused);
+                report(cluster, from.ip, peer, |left_out| {
+                    let why = "refused a peer that may join: there are dynamic-peers max of them, or its name is none";
+                    warn!(section, peer, address, status = code, left_out, "{why}");
+                });
             } else {
-                info!(section, peer, address = remote, status = status.code(), "told the peer to come later");
+                report(cluster, from.ip, peer, |left_out| {
+                    let why = "refused an unknown peer: no peer line of this section has its name";
+                    warn!(section, peer, address, status = code, left_out, "{why}");
+                });
             }
             answer(stream, status).await;
         }
-        Greeting::Drop(reason) => debug!(section, peer, address = remote, reason, "closed without an answer"),
+        Greeting::Drop(reason) => debug!(section, peer, address, reason, "closed without an answer"),
         Greeting::Welcome { .. } => {}
     }
 }
 
-/// Counts a refusal and logs it unless the same stranger, told by address and name, was logged a moment ago.
-fn report(cluster: &Cluster, address: Option<std::net::IpAddr>, name: &str, line: impl FnOnce()) {
+/// As much of a stranger's name as is shown.
+fn shown(name: &str) -> &str {
+    name.char_indices().nth(MAX_SHOWN).map_or(name, |(end, _)| &name[..end])
+}
+
+/// Counts a refusal and logs it unless the same stranger, told by address and name, was logged a moment ago, or strangers
+/// have caused many lines. The line says how many were left out before it, if any.
+fn report(cluster: &Cluster, address: Option<std::net::IpAddr>, name: &str, line: impl FnOnce(Option<u64>)) {
     cluster.totals().refused();
-    if cluster.refusal_is_due(address, name) {
-        line();
+    if let Some(left_out) = cluster.refusal_is_due(address, name) {
+        line(left_out);
     }
 }
 
-fn report_hello(cluster: &Cluster, remote: &str, error: &HelloError) {
+fn report_hello(cluster: &Cluster, remote: &str, error: &HelloError, left_out: Option<u64>) {
     let status = error.status().map_or(0, Status::code);
     warn!(
         section = cluster.name(),
         address = remote,
         status,
         local_peer = cluster.local_name(),
+        left_out,
         "refused a hello: {error}"
     );
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Context;
 use super::command::Session;
+use super::places::Place;
 use super::reply::Reply;
 use super::words::{commands, line_end};
 use crate::net::Stream;
@@ -27,6 +28,9 @@ pub(crate) struct Connection {
     stream: Box<dyn Stream>,
     context: Arc<dyn Context>,
     session: Session,
+    place: Place,
+    /// Whether a line was run.
+    has_run: bool,
     /// Most bytes of a line.
     max_line: usize,
     /// Input that has not been run.
@@ -48,10 +52,12 @@ impl Connection {
         stream: Box<dyn Stream>,
         context: Arc<dyn Context>,
         session: Session,
+        place: Place,
         max_line: usize,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        Self { stream, context, session, max_line, input: Vec::new(), output: String::new(), stop }
+        let (input, output) = (Vec::new(), String::new());
+        Self { stream, context, session, place, has_run: false, max_line, input, output, stop }
     }
 
     /// Serves the connection until it is closed by either side, idle for too long, or told to stop between two lines.
@@ -60,6 +66,7 @@ impl Connection {
     /// When the client is gone or does not take its answer.
     pub(crate) async fn serve(mut self) -> io::Result<()> {
         while let Some(line) = self.next_line().await? {
+            self.has_run = true;
             let next = self.run_line(&line).await?;
             self.flush().await?;
             if next == Next::Close {
@@ -68,19 +75,30 @@ impl Connection {
         }
         self.flush().await?;
         self.stream.shutdown().await?;
+        self.place.waits(true);
         let mut rest = (&mut self.stream).take(LINGER_BYTES);
-        let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+        let mut nowhere = tokio::io::sink();
+        let linger = timeout(LINGER, tokio::io::copy(&mut rest, &mut nowhere));
+        tokio::select! {
+            _ = linger => {}
+            () = self.place.has_to_leave() => {}
+        }
         Ok(())
     }
 
     /// The next line without its end; `None` when there will be none.
+    ///
+    /// The whole line has to come in the idle time: one that comes byte by byte would last for ever.
     async fn next_line(&mut self) -> io::Result<Option<Vec<u8>>> {
+        self.place.waits(!self.has_run);
+        let mut until = Instant::now() + self.session.timeout;
         loop {
             if let Some(end) = line_end(&self.input) {
                 let rest = self.input.split_off(end + 1);
                 let mut line = std::mem::replace(&mut self.input, rest);
                 line.pop();
                 if line.len() <= self.max_line {
+                    self.place.works();
                     return Ok(Some(line));
                 }
                 self.input = line;
@@ -94,12 +112,18 @@ impl Connection {
             }
             let mut buffer = [0; 4096];
             let read = tokio::select! {
-                read = timeout(self.session.timeout, self.stream.read(&mut buffer)) => read,
+                read = timeout_at(until, self.stream.read(&mut buffer)) => read,
+                () = self.place.has_to_leave() => return Ok(None),
                 _ = self.stop.changed() => return Ok(None),
             };
             match read {
                 Ok(Ok(0)) | Err(_) => return Ok(None),
-                Ok(Ok(count)) => self.input.extend_from_slice(&buffer[..count]),
+                Ok(Ok(count)) => {
+                    if self.input.is_empty() {
+                        until = Instant::now() + self.session.timeout;
+                    }
+                    self.input.extend_from_slice(&buffer[..count]);
+                }
                 Ok(Err(error)) => return Err(error),
             }
         }
@@ -135,14 +159,19 @@ impl Connection {
     /// Sends the output; gives up when the client takes nothing for the idle time.
     async fn flush(&mut self) -> io::Result<()> {
         let mut rest = self.output.as_bytes();
+        self.place.waits(false);
         while !rest.is_empty() {
-            let written = timeout(self.session.timeout, self.stream.write(rest)).await;
+            let written = tokio::select! {
+                written = timeout(self.session.timeout, self.stream.write(rest)) => written,
+                () = self.place.has_to_leave() => return Err(io::ErrorKind::ConnectionAborted.into()),
+            };
             let count = written.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
             if count == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             rest = &rest[count..];
         }
+        self.place.works();
         self.output.clear();
         Ok(())
     }

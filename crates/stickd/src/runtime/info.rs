@@ -19,6 +19,8 @@ pub struct Info {
     pub start_time: u64,
     /// Most open files of the process.
     pub open_files_limit: u32,
+    /// Most files that the limits let it open.
+    pub open_files_needed: u32,
     /// Connections open now: of peers and of the runtime API.
     pub connections: u32,
     /// Connections so far, both made and accepted.
@@ -57,14 +59,48 @@ pub struct Info {
     pub protocol_errors: u64,
     /// Tables whose definition a peer sees otherwise.
     pub mismatched_tables: u32,
-    /// Limit: largest message on the wire, in bytes.
-    pub message_bytes_limit: u32,
-    /// Limit: updates pushed to a peer in one pass.
-    pub updates_at_once_limit: u32,
-    /// Limit: peers that are not configured, over all sections.
-    pub dynamic_peers_limit: u32,
-    /// Limit: tables that are not configured, over all sections.
-    pub dynamic_tables_limit: u32,
-    /// Limit: connections of the runtime API at a time.
-    pub runtime_connections_limit: u32,
+    /// Lines of the log that were left out because somebody caused too many.
+    pub lines_left_out: u64,
+    /// Limits, and what is taken of them.
+    pub limits: Limits,
+}
+
+/// Bounds of what peers and clients of the runtime API can take.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// Connections that peers opened, over all sections.
+    pub peer_connections: Usage,
+    /// Connections that have not said their hello.
+    pub handshakes: Usage,
+    /// Connections that did not say it in time.
+    pub handshakes_timed_out: u64,
+    /// Peers that are not configured, over all sections.
+    pub dynamic_peers: Usage,
+    /// Tables that are not configured, over all sections.
+    pub dynamic_tables: Usage,
+    /// Bytes of those tables when they are full.
+    pub dynamic_table_bytes: Usage,
+    /// Largest message on the wire, in bytes.
+    pub message_bytes: u64,
+    /// Messages that were larger.
+    pub oversized_messages: u64,
+    /// Longest `server_key` kept, in bytes.
+    pub server_key_bytes: u64,
+    /// Strings that were longer.
+    pub ignored_server_keys: u64,
+    /// Updates pushed to a peer in one pass.
+    pub updates_at_once: u64,
+    /// Connections of the runtime API at a time.
+    pub runtime_connections: Usage,
+}
+
+/// What is taken of a limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Taken now.
+    pub used: u64,
+    /// The limit.
+    pub limit: u64,
+    /// How often it was reached.
+    pub hits: u64,
 }

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::config::{Global, Level, StatsSocket};
 
@@ -15,11 +15,15 @@ use super::command::Session;
 use super::connection::Connection;
 use super::listener::{BindError, Listener};
 use super::mode::Mode;
+use super::places::{Places, RuntimeUsage};
 
 /// How long connections may go on with their answers after the stop.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 /// Pause after the system refused a connection, most likely for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Pause between two lines of the log about that.
+const REPORT_PAUSE: Duration = Duration::from_secs(60);
 
 /// What to listen on and what to bound.
 #[derive(Clone, Debug)]
@@ -28,8 +32,11 @@ pub struct ServerOptions {
     pub sockets: Vec<StatsSocket>,
     /// Time after which an idle connection is closed.
     pub timeout: Duration,
-    /// Most connections served at a time over all sockets; further ones wait, one of each socket accepted.
+    /// Most connections served at a time over all sockets; further ones wait, one of each socket accepted, until one ends or
+    /// its client has made the server wait too long.
     pub max_connections: usize,
+    /// Counts of connections.
+    pub usage: Arc<RuntimeUsage>,
     /// Most bytes of a command line.
     pub max_line: usize,
     /// Whether a process that is to be taken over may be listening at the same TCP addresses.
@@ -42,6 +49,7 @@ impl From<&Global> for ServerOptions {
             sockets: global.stats_sockets.clone(),
             timeout: Duration::from_millis(global.stats_timeout.into()),
             max_connections: global.stats_max_connections as usize,
+            usage: Arc::default(),
             max_line: global.bufsize as usize,
             shared: false,
         }
@@ -97,7 +105,7 @@ impl Server {
         let sockets = self.listeners.iter().map(|listener| (listener.address.clone(), listener.level));
         let server = Arc::new(Shared {
             sockets: sockets.collect(),
-            places: Arc::new(Semaphore::new(self.options.max_connections.max(1))),
+            places: Arc::new(Places::new(self.options.max_connections, Arc::clone(&self.options.usage))),
             options: self.options,
             context,
             stopped,
@@ -118,7 +126,7 @@ impl Server {
 struct Shared {
     options: ServerOptions,
     sockets: Arc<[(String, Level)]>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     context: Arc<dyn Context>,
     stopped: watch::Receiver<bool>,
 }
@@ -128,6 +136,7 @@ impl Shared {
     async fn accept(self: Arc<Self>, listener: Listener) {
         let mut connections = JoinSet::new();
         let mut stopped = self.stopped.clone();
+        let mut reported: Option<Instant> = None;
         loop {
             while connections.try_join_next().is_some() {}
             let stream = tokio::select! {
@@ -137,16 +146,20 @@ impl Shared {
             let stream = match stream {
                 Ok(stream) => stream,
                 Err(error) => {
-                    tracing::warn!(address = listener.address, %error, "runtime connection not accepted");
+                    if reported.is_none_or(|at| at.elapsed() >= REPORT_PAUSE) {
+                        tracing::warn!(address = listener.address, %error, "runtime connection not accepted");
+                        reported = Some(Instant::now());
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
             // Taken after the connection: a place must not wait on a quiet socket while another is in need of it.
             let place = tokio::select! {
-                place = Arc::clone(&self.places).acquire_owned() => place,
+                place = self.places.take() => place,
                 _ = stopped.changed() => break,
             };
+            let Some(place) = place else { break };
             let session = Session {
                 level: listener.level,
                 mode: Mode::default(),
@@ -155,11 +168,10 @@ impl Shared {
             };
             let context = Arc::clone(&self.context);
             let connection =
-                Connection::new(stream, context, session, self.options.max_line, self.stopped.clone());
+                Connection::new(stream, context, session, place, self.options.max_line, self.stopped.clone());
             connections.spawn(async move {
                 // A client that is gone is no news.
                 let _ = connection.serve().await;
-                drop(place);
             });
         }
         drop(listener);
@@ -192,6 +204,7 @@ mod tests {
             sockets,
             timeout: Duration::from_secs(10),
             max_connections: 10,
+            usage: Arc::default(),
             max_line: 16384,
             shared: false,
         }

@@ -17,6 +17,9 @@ struct Field {
     text: &'static str,
 }
 
+const RUNTIME_LIMIT: &str = "Limit of connections to the runtime API at a time";
+const RUNTIME_DROPPED: &str = "Runtime connections closed for waiting ones";
+
 enum FieldValue {
     Text(String),
     U32(u32),
@@ -66,6 +69,16 @@ fn fields(info: &Info) -> Vec<Field> {
     add(8, "Uptime_sec", "MDP", FieldValue::U32(uptime as u32), "Time since the start in seconds");
     add(9, "Memmax_MB", "CLP", FieldValue::U32(0), "Limit of memory in MB, 0 for none");
     add(13, "Ulimit-n", "CLP", FieldValue::U32(info.open_files_limit), "Limit of open files");
+    add(
+        14,
+        "Maxsock",
+        "CLP",
+        FieldValue::U32(info.open_files_needed),
+        "Most files that the limits let it open",
+    );
+    let connections = info.limits.peer_connections.limit as u32;
+    add(15, "Maxconn", "CLP", FieldValue::U32(connections), "Limit of connections that peers open");
+    add(16, "Hard_maxconn", "CLP", FieldValue::U32(connections), "The same");
     add(17, "CurrConns", "MGP", FieldValue::U32(info.connections), "Connections open now");
     add(18, "CumConns", "MCP", FieldValue::U32(info.total_connections), "Connections so far");
     add(50, "node", "COS", text(&info.node), "Name of the node");
@@ -82,6 +95,7 @@ fn fields(info: &Info) -> Vec<Field> {
 }
 
 fn own_fields(info: &Info) -> impl Iterator<Item = Field> {
+    let limits = &info.limits;
     let fields = [
         ("Stickd_tables", "MGP", u64::from(info.tables), "Tables"),
         ("Stickd_table_size", "CLP", info.table_size, "Most entries, over all tables"),
@@ -94,29 +108,52 @@ fn own_fields(info: &Info) -> impl Iterator<Item = Field> {
         ("Stickd_refused_connections", "MCP", info.refused_connections, "Connections refused"),
         ("Stickd_protocol_errors", "MCP", info.protocol_errors, "Sessions closed for malformed messages"),
         ("Stickd_mismatched_tables", "MGP", info.mismatched_tables.into(), "Tables a peer defines otherwise"),
-        ("Stickd_message_bytes_limit", "CLP", info.message_bytes_limit.into(), "Limit of a message in bytes"),
-        (
-            "Stickd_updates_at_once_limit",
-            "CLP",
-            info.updates_at_once_limit.into(),
-            "Limit of updates in a pass",
-        ),
-        ("Stickd_dynamic_peers_limit", "CLP", info.dynamic_peers_limit.into(), "Limit of dynamic peers"),
-        ("Stickd_dynamic_tables_limit", "CLP", info.dynamic_tables_limit.into(), "Limit of dynamic tables"),
-        (
-            "Stickd_runtime_connections_limit",
-            "CLP",
-            info.runtime_connections_limit.into(),
-            "Limit of connections to the runtime API at a time",
-        ),
+        ("Stickd_message_bytes_limit", "CLP", limits.message_bytes, "Limit of a message in bytes"),
+        ("Stickd_updates_at_once_limit", "CLP", limits.updates_at_once, "Limit of updates in a pass"),
+        ("Stickd_dynamic_peers_limit", "CLP", limits.dynamic_peers.limit, "Limit of dynamic peers"),
+        ("Stickd_dynamic_tables_limit", "CLP", limits.dynamic_tables.limit, "Limit of dynamic tables"),
+        ("Stickd_runtime_connections_limit", "CLP", limits.runtime_connections.limit, RUNTIME_LIMIT),
     ];
-    (1000..).zip(fields).map(|(place, (name, tags, value, text))| Field {
-        place,
-        name,
-        tags,
-        value: FieldValue::U64(value),
-        text,
+    (1000..).zip(fields.into_iter().chain(limit_fields(info))).map(|(place, (name, tags, value, text))| {
+        Field { place, name, tags, value: FieldValue::U64(value), text }
     })
+}
+
+/// What is taken of each limit, and how often it was reached.
+fn limit_fields(info: &Info) -> [(&'static str, &'static str, u64, &'static str); 19] {
+    let limits = &info.limits;
+    let (bytes, handshakes) = (&limits.dynamic_table_bytes, &limits.handshakes);
+    [
+        ("Stickd_peer_connections", "MGP", limits.peer_connections.used, "Connections that peers opened"),
+        ("Stickd_peer_connections_limit", "CLP", limits.peer_connections.limit, "Limit of those (maxconn)"),
+        ("Stickd_peer_connections_refused", "MCP", limits.peer_connections.hits, "Closed at that limit"),
+        ("Stickd_handshakes", "MGP", handshakes.used, "Connections without a hello"),
+        ("Stickd_handshakes_limit", "CLP", handshakes.limit, "Limit of connections without a hello"),
+        ("Stickd_handshakes_dropped", "MCP", handshakes.hits, "Closed without a hello for a new one"),
+        (
+            "Stickd_handshakes_timed_out",
+            "MCP",
+            limits.handshakes_timed_out,
+            "Hellos that did not come in time",
+        ),
+        ("Stickd_dynamic_peers", "MGP", limits.dynamic_peers.used, "Dynamic peers"),
+        ("Stickd_dynamic_peers_refused", "MCP", limits.dynamic_peers.hits, "Dynamic peers refused"),
+        ("Stickd_dynamic_tables", "MGP", limits.dynamic_tables.used, "Dynamic tables"),
+        (
+            "Stickd_dynamic_tables_refused",
+            "MCP",
+            limits.dynamic_tables.hits,
+            "Definitions refused at a limit",
+        ),
+        ("Stickd_dynamic_table_bytes", "MGP", bytes.used, "Bytes of dynamic tables when they are full"),
+        ("Stickd_dynamic_table_bytes_limit", "CLP", bytes.limit, "Limit of those, 0 for none"),
+        ("Stickd_messages_oversized", "MCP", limits.oversized_messages, "Messages over their limit"),
+        ("Stickd_server_key_bytes_limit", "CLP", limits.server_key_bytes, "Limit of a server_key in bytes"),
+        ("Stickd_server_keys_ignored", "MCP", limits.ignored_server_keys, "Strings over that limit"),
+        ("Stickd_runtime_connections", "MGP", limits.runtime_connections.used, "Runtime connections"),
+        ("Stickd_runtime_connections_dropped", "MCP", limits.runtime_connections.hits, RUNTIME_DROPPED),
+        ("Stickd_log_lines_left_out", "MCP", info.lines_left_out, "Lines of the log left out"),
+    ]
 }
 
 impl FieldValue {

@@ -1,0 +1,37 @@
+//! Open files: how many the daemon may need, and how many it may have.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::config::Config;
+
+/// Files apart from sockets: the runtime's own, logs, certificates while they are read, directories of Unix sockets.
+const APART: u64 = 64;
+
+/// Files for everything but the connections that peers open.
+pub(crate) fn apart_from_peers(config: &Config) -> u64 {
+    let global = &config.global;
+    // A connection that waits for a place is accepted on each socket.
+    let runtime = global.stats_max_connections as usize + 2 * global.stats_sockets.len();
+    let sections = config.sections.iter().filter(|section| !section.disabled);
+    // Beside a session there may be an attempt at a higher version.
+    let peers = sections.map(|section| section.local.listeners.len() + 2 * (section.remotes.len() + 1));
+    APART + (runtime + peers.sum::<usize>()) as u64
+}
+
+/// Raises the limit of open files as far as it is needed and allowed; returns the limit in force.
+pub(crate) fn raise_limit(needed: u64) -> u64 {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(needed, |maximum| needed.min(maximum));
+    if let Some(limit) = current
+        && limit < wanted
+    {
+        // It is allowed up to the maximum; if not, less has to do.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+    }
+    limit()
+}
+
+/// The limit of open files.
+pub(crate) fn limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
