@@ -5,6 +5,7 @@ mod bench;
 mod build;
 mod check;
 mod demo;
+mod fuzz;
 mod haproxies;
 mod instructions;
 mod micro;
@@ -33,6 +34,8 @@ enum Command {
     Demo,
     /// Measure HAProxy and stickd side by side on the same work; without options BENCHMARKS.md is written
     Bench(bench::Options),
+    /// Run the fuzz targets under libFuzzer; needs a nightly compiler and cargo-fuzz
+    Fuzz(fuzz::Options),
     /// List the HAProxys the tests use
     Haproxy,
     /// Run the micro-benchmarks (2 minutes); arguments after `--` go to criterion, e.g. a name
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Setup { refresh } => setup::run(refresh),
         Command::Demo => demo::run(),
         Command::Bench(options) => bench::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Haproxy => haproxies::print(),
         Command::Micro { arguments } => micro::run(&arguments),
         Command::Instructions(options) => instructions::run(&options),

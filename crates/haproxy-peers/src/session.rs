@@ -484,8 +484,11 @@ impl Session {
     /// Looks at the clock; poll for bytes afterwards.
     ///
     /// # Errors
-    /// When the peer was silent for too long: close.
+    /// When the peer was silent for too long: close. An error of before is repeated.
     pub fn handle_timeout(&mut self, now: Millis) -> Result<(), SessionError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
         let silent = now.saturating_sub(self.last_received);
         if silent >= self.patience() {
             let error = SessionError::Silent(silent);

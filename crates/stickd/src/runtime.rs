@@ -1,7 +1,8 @@
 //! The runtime API: HAProxy's `stats socket` commands on stickd's tables and peers.
 //!
 //! Scripts written for HAProxy 3.x work unchanged: commands, outputs, error texts and levels are the same
-//! (stick-tables §7 and §8). [`Server`] listens, a [`Context`] says what there is to show and change.
+//! (stick-tables §7 and §8). [`Server`] listens, [`serve`] takes a connection that is there already, a [`Context`] says what
+//! there is to show and change.
 
 mod clear_table;
 mod command;
@@ -26,6 +27,7 @@ mod table_command;
 mod testing;
 mod words;
 
+pub use connection::serve;
 pub use context::Context;
 pub use info::{Info, Limits, Usage};
 pub use listener::BindError;

@@ -127,8 +127,10 @@ impl Section {
     }
 
     pub(super) fn successor_taught(&mut self, session: SessionId) {
+        // A successor that asks once more before its session is closed changes nothing.
         if let Some(stop) = &mut self.stop
             && stop.lesson == Some(session)
+            && stop.progress == StopProgress::Teaching
         {
             stop.progress = StopProgress::Taught;
             self.actions.push_back(Action::Close { session, reason: "the successor has everything" });

@@ -241,13 +241,10 @@ fn quick_elements(key_type: KeyType, columns: &[(Storage, u32, usize)]) -> Optio
                 Storage::Dictionary => return None,
             };
             longest += element.max_len();
-            if longest > MAX_QUICK_PAYLOAD {
-                return None;
-            }
             elements.push(element);
         }
     }
-    Some(elements)
+    (longest <= MAX_QUICK_PAYLOAD).then_some(elements)
 }
 
 /// Appends a string, or nothing in its place when the message, begun at `start`, would get too long for a receiver: it

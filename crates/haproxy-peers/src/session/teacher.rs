@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use stick_table::{Cursor, EntryRef, Follow, Millis, Origin, Position, Walk};
+use stick_table::{Cursor, EntryRef, Follow, Millis, Origin, Position, Table, Walk};
 
 use super::relays::Relays;
 use super::row::{RowContext, RowEncoder, Scratch};
@@ -67,12 +67,12 @@ pub(crate) struct SendTable {
     pub(crate) last_id: u32,
     pub(crate) last_acked: u32,
     resume: Resume,
-    /// Where the table stood when the session began.
+    /// Where the table stood when the session began: at its start when it was made since.
     session_start: Position,
 }
 
 impl SendTable {
-    fn new(shared: Arc<SharedTable>, resume: Resume, follow: Follow) -> Self {
+    fn new(shared: Arc<SharedTable>, resume: Resume, follow: Follow, session_start: Position) -> Self {
         let position = resume.get(shared.id()).unwrap_or_else(|| shared.table().start());
         let cursor = shared.table().follow(follow, &position);
         Self {
@@ -85,7 +85,7 @@ impl SendTable {
             last_id: 0,
             last_acked: 0,
             resume,
-            session_start: shared.table().mark(),
+            session_start,
             shared,
         }
     }
@@ -220,7 +220,7 @@ impl Teacher {
             relays,
             sent: Sent::default(),
         };
-        teacher.add_tables();
+        teacher.add_tables(Table::mark);
         teacher
     }
 
@@ -229,17 +229,18 @@ impl Teacher {
         self.padding = Padding::None;
     }
 
-    /// Follows tables that were added since.
-    fn add_tables(&mut self) {
+    /// Follows tables that were added since; `session_start` says where they stood when the session began.
+    fn add_tables(&mut self, session_start: fn(&Table) -> Position) {
         let follow = if self.relays.is_some() { Follow::All } else { Follow::Local };
         while let Some(shared) = self.set.get(self.tables.len()) {
-            self.tables.push(SendTable::new(shared, self.resume.clone(), follow));
+            let start = session_start(shared.table());
+            self.tables.push(SendTable::new(shared, self.resume.clone(), follow, start));
         }
     }
 
     /// Begins a lesson, from the start also when one is running (peers-protocol §13.2).
     pub(crate) fn start_lesson(&mut self) {
-        self.add_tables();
+        self.add_tables(Table::start);
         self.lesson = Lesson::Running { table: 0, walk: Walk::default() };
         // A lesson announces each table, the first one too.
         self.defined = None;
@@ -282,7 +283,7 @@ impl Teacher {
         limit: usize,
         out: &mut Vec<u8>,
     ) -> bool {
-        self.add_tables();
+        self.add_tables(Table::start);
         match self.lesson {
             Lesson::Running { table, walk } => {
                 self.teach(table, walk, now, limit, out);

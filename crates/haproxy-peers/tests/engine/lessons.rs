@@ -1,9 +1,9 @@
 //! Lessons: who asks whom, what is taught, and when a section is up to date (peers-protocol §13).
 
-use haproxy_peers::{Control, ResyncState, SessionEvent};
+use haproxy_peers::{Control, Definition, Padding, ResyncState, SessionEvent};
 use stick_table::{DataType, Lifetime, Origin, Value};
 
-use crate::support::{Script, Setup, World, counters, gpc0, key, learn, set};
+use crate::support::{Script, Setup, World, counters, gpc0, key, learn, set, update};
 
 fn two_nodes(seed: u64) -> World {
     let mut world = World::new(seed);
@@ -363,6 +363,31 @@ fn a_peer_is_not_taught_what_it_told_in_this_session() {
     let mut peer = Script::call(&mut world, node, "h", "2.1");
     peer.control(&mut world, Control::ResyncRequest);
     assert_eq!(keys(peer.news(&mut world)), ["1 11", "2 33", "3 44"]);
+}
+
+/// The same in a table that was made from the peer's definition, whether its updates came with that or later.
+#[test]
+fn a_peer_is_not_taught_what_it_told_of_a_table_it_brought() {
+    for at_once in [true, false] {
+        let mut world = World::new(1);
+        let node = world.add(Setup::new("n").peer("h").dynamic_tables(3));
+        let mut peer = Script::call(&mut world, node, "h", "2.1");
+        if at_once {
+            let mut all = Vec::new();
+            Definition::from_table(1, &counters("t")).encode(Padding::None, &mut all);
+            all.extend(update(Some(1), None, 1, 11));
+            peer.say(&mut world, &all);
+        } else {
+            peer.define(&mut world, 1, &counters("t"));
+            peer.update(&mut world, Some(1), None, 1, 11);
+        }
+        peer.news(&mut world);
+        learn(&world, node, 2, 22, 9_000);
+        peer.control(&mut world, Control::ResyncRequest);
+        let news = peer.news(&mut world);
+        let taught: Vec<_> = news.iter().filter(|line| line.starts_with("t ")).collect();
+        assert!(matches!(&taught[..], [one] if one.contains(" 2 22 ")), "at once {at_once}: {taught:?}");
+    }
 }
 
 /// A peer that is alive and does not teach must not keep this side from asking another.

@@ -225,3 +225,16 @@ fn a_peer_s_own_change_is_not_echoed_while_another_peer_is_behind() {
     world.run(50);
     assert!(b.news(&mut world).iter().any(|line| line.contains(" 1 100 ")));
 }
+
+/// What ended a session stays the reason, whatever it is asked afterwards.
+#[test]
+fn an_error_is_repeated() {
+    let mut silent = session();
+    let error = silent.handle_timeout(20_000).unwrap_err();
+    assert_eq!(error, SessionError::Silent(20_000));
+    assert_eq!(silent.handle_timeout(90_000), Err(error));
+    let mut malformed = session();
+    let error = malformed.handle_input(0, &[0xff]).unwrap_err();
+    assert_eq!(malformed.handle_timeout(90_000), Err(error));
+    assert_eq!(malformed.handle_input(90_000, &[0, 4]), Err(error));
+}

@@ -430,3 +430,23 @@ fn a_write_to_target_of_other_keys_is_left_out() {
     }
     assert_eq!((world.nodes[0].table(0).len(), target.len()), (1, 0));
 }
+
+/// Nothing but keys, which are too long for messages that are put together in a fixed buffer.
+#[test]
+fn long_keys_without_any_value_are_pushed_and_taught() {
+    for len in [200, 228, 229, 230, 300, 1_000] {
+        let keys_only = table("t", KeyType::String { max_len: len }, 60_000, &[]);
+        let mut world = World::new(1);
+        let node = world.add(node(keys_only.clone()));
+        let long = vec![b'k'; len as usize];
+        let table = world.nodes[node].table(0);
+        table
+            .update(&long, Origin::LOCAL, Lifetime::Restart, world.nodes[node].clock(world.now), |_| ())
+            .unwrap();
+        let other = world.add(Setup::new("h").peer("n").table(keys_only));
+        world.run(3_000);
+        let other = &world.nodes[other];
+        let learned = other.table(0).get(&long, other.clock(world.now), |_| ());
+        assert_eq!(learned, Some(()), "a key of {len} bytes");
+    }
+}

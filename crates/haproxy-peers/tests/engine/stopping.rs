@@ -1,6 +1,8 @@
 //! The soft stop: teaching the next process (peers-protocol §13.4).
 
-use haproxy_peers::{Control, EndReason, StopProgress};
+use haproxy_peers::{
+    Action, Control, EndReason, Limits, Section, SectionConfig, Status, StopProgress, TableSet,
+};
 
 use crate::support::{Script, Setup, World, control, counters, gpc0, learn, set};
 
@@ -158,4 +160,36 @@ fn the_successor_is_called_when_the_last_session_has_ended() {
         }
         assert!(calls_itself(&mut section), "ends: {ends}");
     }
+}
+
+/// One that asks again while its session is about to be closed, and confirms again.
+#[test]
+fn a_successor_s_session_is_closed_once() {
+    let config = SectionConfig {
+        name: "p".into(),
+        local_name: "n".into(),
+        peers: Vec::new(),
+        max_dynamic_peers: 0,
+        relay: false,
+        tables: TableSet::new("p", [], None, None, 1).into(),
+        limits: Limits::default(),
+        expects_predecessor: false,
+        pid: 7,
+        seed: 1,
+    };
+    let mut section = Section::new(config, 0);
+    section.stop(10);
+    let Some(Action::Connect { session: id, .. }) = section.poll_action() else { panic!("no attempt") };
+    let mut session = section.handle_status(20, id, Status::Accepted).unwrap();
+    let mut out = Vec::new();
+    for _ in 0..2 {
+        assert!(!session.poll_transmit(20, 1_000, &mut out));
+        session.handle_input(20, &control(Control::ResyncConfirm)).unwrap();
+        session.handle_input(20, &control(Control::ResyncRequest)).unwrap();
+        while let Some(event) = session.poll_event() {
+            section.handle_event(20, id, &event);
+        }
+    }
+    let actions: Vec<_> = std::iter::from_fn(|| section.poll_action()).collect();
+    assert_eq!(actions, [Action::Close { session: id, reason: "the successor has everything" }]);
 }

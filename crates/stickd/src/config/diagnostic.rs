@@ -45,27 +45,28 @@ impl Diagnostic {
     }
 
     fn new(severity: Severity, span: Option<Span>, title: String) -> Self {
+        let title = printable(title);
         Self { severity, title, span, label: String::new(), related: Vec::new(), help: Vec::new() }
     }
 
     /// The text beside the caret.
     #[must_use]
     pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = label.into();
+        self.label = printable(label.into());
         self
     }
 
     /// Another place that explains this one, such as the first of two equal names.
     #[must_use]
     pub(crate) fn related(mut self, span: Span, label: impl Into<String>) -> Self {
-        self.related.push((span, label.into()));
+        self.related.push((span, printable(label.into())));
         self
     }
 
     /// What to write instead, or what is allowed.
     #[must_use]
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help.push(help.into());
+        self.help.push(printable(help.into()));
         self
     }
 
@@ -109,6 +110,19 @@ impl Diagnostic {
         }
         group
     }
+}
+
+/// A text with its control characters escaped: words of a configuration may hold any, and a message is a line that does
+/// nothing to the terminal.
+fn printable(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let escaped = text.chars().map(|letter| match letter {
+        letter if letter.is_control() => letter.escape_debug().to_string(),
+        letter => letter.to_string(),
+    });
+    escaped.collect()
 }
 
 /// A line to show with what is marked in it.
@@ -227,6 +241,19 @@ pub(crate) fn closest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_s_control_characters_do_nothing_to_the_terminal() {
+        let mut sources = Sources::default();
+        let number = sources.add("a.cfg", "\"x\\ny\" \u{1b}[2J\n", false);
+        let span = Span::new(number, 0, 6);
+        let error =
+            Diagnostic::error(span, "unknown keyword \"x\ny\u{e9}\"").label("\r").help("\u{1b}[2J \u{9b}");
+        assert_eq!(error.title(), "unknown keyword \"x\\ny\u{e9}\"");
+        let text = Diagnostics::new(sources, vec![error]).render(false);
+        assert!(!text.contains(|letter: char| letter.is_control() && letter != '\n'), "{text:?}");
+        assert!(text.contains("help: \\u{1b}[2J \\u{9b}"), "{text}");
+    }
 
     #[test]
     fn a_diagnostic_shows_its_line_and_help() {

@@ -73,6 +73,8 @@ pub struct Source {
     name: String,
     text: String,
     lossy: bool,
+    /// Where lines begin, so that a message about the last one need not count all others.
+    lines: Vec<u32>,
 }
 
 /// Why a file or a directory cannot be read.
@@ -105,7 +107,11 @@ pub enum SourceError {
 impl Sources {
     /// Adds a text; `lossy` when bytes that are no UTF-8 were replaced by U+FFFD. Returns its number.
     pub(crate) fn add(&mut self, name: impl Into<String>, text: impl Into<String>, lossy: bool) -> u32 {
-        self.texts.push(Source { name: name.into(), text: text.into(), lossy });
+        let text = text.into();
+        let after_ends =
+            text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n').map(|(end, _)| end as u32 + 1);
+        let lines = std::iter::once(0).chain(after_ends).collect();
+        self.texts.push(Source { name: name.into(), text, lossy, lines });
         (self.texts.len() - 1) as u32
     }
 
@@ -187,13 +193,11 @@ impl Source {
     /// The bytes of the line a span starts in, without its end, and the line's number counted from 1.
     pub(crate) fn line_of(&self, span: Span) -> (std::ops::Range<usize>, usize) {
         let at = span.range().start.min(self.text.len());
-        let bytes = self.text.as_bytes();
-        let start = bytes[..at].iter().rposition(|&byte| byte == b'\n').map_or(0, |place| place + 1);
-        let length = bytes[start..].iter().position(|&byte| byte == b'\n').unwrap_or(bytes.len() - start);
-        let number = bytes[..start].iter().filter(|&&byte| byte == b'\n').count() + 1;
-        let end = start + length;
-        let end = if end > start && bytes[end - 1] == b'\r' { end - 1 } else { end };
-        (start..end.max(start), number)
+        let number = self.lines.partition_point(|&start| start as usize <= at);
+        let start = self.lines[number - 1] as usize;
+        let end = self.lines.get(number).map_or(self.text.len(), |&next| next as usize - 1);
+        let end = if self.text[start..end].ends_with('\r') { end - 1 } else { end };
+        (start..end, number)
     }
 }
 

@@ -8,11 +8,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Context;
 use super::command::Session;
-use super::places::Place;
+use super::mode::Mode;
+use super::places::{Place, Places};
 use super::reply::Reply;
 use super::words::{commands, line_end};
+use super::{Context, ServerOptions};
+use crate::config::Level;
 use crate::net::Stream;
 
 /// The answer to a line that does not fit.
@@ -22,6 +24,27 @@ const LINE_TOO_LONG: &str = "The command line is too big for the buffer size. Pl
 const LINGER: Duration = Duration::from_secs(1);
 /// Most input thrown away while waiting for that, in bytes.
 const LINGER_BYTES: u64 = 1 << 20;
+
+/// Serves one connection that was made elsewhere than on a socket of a [`Server`](super::Server): until either side closes
+/// it, or it is idle for too long. `level` is what it may do; of the options, the idle time and the bound of lines count.
+///
+/// # Errors
+/// When the client is gone or does not take its answer.
+pub async fn serve(
+    stream: Box<dyn Stream>,
+    context: Arc<dyn Context>,
+    level: Level,
+    options: &ServerOptions,
+) -> io::Result<()> {
+    let sockets = options.sockets.iter().map(|socket| (socket.address.to_string(), socket.level));
+    let session =
+        Session { level, mode: Mode::default(), timeout: options.timeout, sockets: sockets.collect() };
+    let (_running, stop) = watch::channel(false);
+    // Nobody else waits for its place.
+    let places = Arc::new(Places::new(1, Arc::default()));
+    let Some(place) = places.take().await else { return Ok(()) };
+    Connection::new(stream, context, session, place, options.max_line, stop).serve().await
+}
 
 /// A connection with what it needs to be served.
 pub(crate) struct Connection {
