@@ -52,7 +52,8 @@ pub(crate) fn tables((size, last): (u32, u32), dynamic: bool, shards: Option<Non
         let copy = if place == 1 { copy.take() } else { None };
         (Arc::new(Table::new(definition, 7)), copy)
     });
-    let dynamic = dynamic.then_some(DynamicTables { size, max_tables: 40 });
+    let dynamic =
+        dynamic.then_some(DynamicTables { size, max_tables: 40, max_bytes: 1 << 30, max_server_key: 256 });
     Arc::new(TableSet::new("p", tables, shards, dynamic, 3))
 }
 

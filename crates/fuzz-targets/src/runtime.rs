@@ -71,6 +71,7 @@ fn talk(level: Level, pieces: &[&[u8]]) -> Outcome {
         max_connections: 1,
         max_line: MAX_LINE,
         shared: false,
+        usage: Arc::default(),
     };
     let context: Arc<dyn Context> = Arc::clone(&node) as _;
     let served = RUNTIME

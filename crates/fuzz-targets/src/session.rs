@@ -288,7 +288,7 @@ fn setup(
     SessionSetup {
         shard: if options.shards { u32::from(options.shard % 4) } else { 0 },
         up_to_date: Arc::clone(up_to_date),
-        limits: Limits { buffer_size, max_updates_at_once },
+        limits: Limits { buffer_size, max_updates_at_once, ..Limits::default() },
         resume: resume.clone(),
         relays: relays.clone(),
         ..node::setup(tables, version, options.role())
