@@ -11,6 +11,7 @@ mod instructions;
 mod micro;
 mod run;
 mod setup;
+mod soak;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -45,6 +46,8 @@ enum Command {
     },
     /// Count the instructions per update of the hot paths and compare with the committed figures (1 minute)
     Instructions(instructions::Options),
+    /// Run HAProxys and stickds under traffic, restarts and cuts, and compare all tables again and again
+    Soak(soak::Options),
     /// Set up, then format, lints, docs, licences, tidiness and all tests
     Test(check::Options),
 }
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Haproxy => haproxies::print(),
         Command::Micro { arguments } => micro::run(&arguments),
         Command::Instructions(options) => instructions::run(&options),
+        Command::Soak(options) => soak::run(&options),
         Command::Test(options) => check::run(&options),
     };
     match outcome {

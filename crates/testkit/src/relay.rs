@@ -60,6 +60,7 @@ pub struct TcpRelay {
 #[derive(Debug)]
 struct Shared {
     target: SocketAddr,
+    records: bool,
     state: Mutex<State>,
 }
 
@@ -88,10 +89,23 @@ impl TcpRelay {
     ///
     /// When the address is taken.
     pub fn start(address: SocketAddr, target: SocketAddr) -> Self {
+        Self::listen(address, target, true)
+    }
+
+    /// [`Self::start`] for a long run: connections are counted, but what they say is not kept.
+    ///
+    /// # Panics
+    ///
+    /// When the address is taken.
+    pub fn start_unrecorded(address: SocketAddr, target: SocketAddr) -> Self {
+        Self::listen(address, target, false)
+    }
+
+    fn listen(address: SocketAddr, target: SocketAddr, records: bool) -> Self {
         let listener =
             TcpListener::bind(address).unwrap_or_else(|error| panic!("cannot listen on {address}: {error}"));
         let state = State { listening: true, ..State::default() };
-        let shared = Arc::new(Shared { target, state: Mutex::new(state) });
+        let shared = Arc::new(Shared { target, records, state: Mutex::new(state) });
         let accepting = shared.clone();
         thread::spawn(move || accept(&accepting, address, listener));
         Self { address, shared }
@@ -278,7 +292,7 @@ impl Pump<'_> {
         if state.stalled[self.direction as usize] {
             return Permit::Wait;
         }
-        if !bytes.is_empty() {
+        if self.shared.records && !bytes.is_empty() {
             let chunk = Chunk { at: self.started.elapsed(), bytes: bytes.to_vec() };
             let recording = &mut state.recordings[self.number];
             match self.direction {
@@ -341,6 +355,16 @@ mod tests {
         assert!(!recordings[0].closed);
         drop(stream);
         wait::until(wait::SOON, "the end", || relay.recordings()[0].closed.then_some(()));
+    }
+
+    #[test]
+    fn keeps_nothing_when_it_does_not_record() {
+        let relay = TcpRelay::start_unrecorded(ports::free_address(), shouter());
+        let mut stream = TcpStream::connect(relay.address()).unwrap();
+        assert_eq!(ask(&mut stream, "hello"), "HELLO");
+        assert_eq!(relay.connections(), 1);
+        let recording = &relay.recordings()[0];
+        assert!(recording.to_target.is_empty() && recording.from_target.is_empty());
     }
 
     #[test]
