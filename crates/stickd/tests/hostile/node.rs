@@ -66,7 +66,14 @@ impl Node {
         self.stickd.daemon().log()
     }
 
-    /// Lines of the log with a text.
+    /// Waits for a line of the log with a text: it must come, and once. A closed connection is seen before its line.
+    #[track_caller]
+    pub(crate) fn logged_once(&self, text: &str) {
+        wait::until_or(SOON, "a line of the log", || self.log(), || (self.logged(text) > 0).then_some(()));
+        assert_eq!(self.logged(text), 1, "{text}: {}", self.log());
+    }
+
+    /// Lines of the log with a text, so far.
     pub(crate) fn logged(&self, text: &str) -> usize {
         self.log().lines().filter(|line| line.contains(text)).count()
     }
