@@ -11,7 +11,7 @@ fn a_short_soak_is_clean() {
     let logs = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("soak");
     let options = Options {
         stickd: PathBuf::from(env!("CARGO_BIN_EXE_stickd")),
-        time: Duration::from_secs(14),
+        time: Duration::from_secs(10),
         seed: 1,
         logs,
     };
