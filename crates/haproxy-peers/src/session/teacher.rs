@@ -67,13 +67,17 @@ pub(crate) struct SendTable {
     pub(crate) last_id: u32,
     pub(crate) last_acked: u32,
     resume: Resume,
+    /// Whether live updates go on where an earlier session was, and not from the first.
+    resumed: bool,
     /// Where the table stood when the session began.
     session_start: Position,
 }
 
 impl SendTable {
     fn new(shared: Arc<SharedTable>, resume: Resume, follow: Follow) -> Self {
-        let position = resume.get(shared.id()).unwrap_or_else(|| shared.table().start());
+        let earlier = resume.get(shared.id());
+        let resumed = earlier.is_some();
+        let position = earlier.unwrap_or_else(|| shared.table().start());
         let cursor = shared.table().follow(follow, &position);
         Self {
             encoder: RowEncoder::new(shared.definition(), shared.table().layout()),
@@ -85,6 +89,7 @@ impl SendTable {
             last_id: 0,
             last_acked: 0,
             resume,
+            resumed,
             session_start: shared.table().mark(),
             shared,
         }
@@ -135,6 +140,17 @@ impl SendTable {
         let mut position = self.spare.pop().unwrap_or_default();
         cursor.write_position(&mut position);
         self.in_flight.push_back((self.last_id, position));
+    }
+
+    /// Who asks for a lesson may be another process than the one that acknowledged in earlier sessions, so that counts no
+    /// more. A lesson alone would not do: of that a learner takes only what it does not know from elsewhere, where it may be
+    /// older.
+    fn forget_earlier_sessions(&mut self) {
+        if std::mem::take(&mut self.resumed) {
+            self.acked = self.shared.table().start();
+            self.in_flight.clear();
+            self.resume.set(self.shared.id(), &self.acked);
+        }
     }
 
     /// After a lesson live updates go on from the last acknowledgement, also with what the lesson told
@@ -235,6 +251,12 @@ impl Teacher {
         while let Some(shared) = self.set.get(self.tables.len()) {
             self.tables.push(SendTable::new(shared, self.resume.clone(), follow));
         }
+    }
+
+    /// Takes a request for a lesson.
+    pub(crate) fn lesson_requested(&mut self) {
+        self.start_lesson();
+        self.tables.iter_mut().for_each(SendTable::forget_earlier_sessions);
     }
 
     /// Begins a lesson, from the start also when one is running (peers-protocol §13.2).
