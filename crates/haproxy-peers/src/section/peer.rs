@@ -12,7 +12,7 @@ const MAX_BACK_OFF_MS: u64 = 60_000;
 /// How long a refusal of 2.1 is believed, in ms; then 2.1 is tried again.
 const REFUSAL_MEMORY_MS: u64 = 60_000;
 /// Lessons asked of a peer that ends them as partial: it may have finished its own in the meantime.
-const LESSON_ATTEMPTS: u32 = 2;
+pub(super) const LESSON_ATTEMPTS: u32 = 2;
 
 /// How a peer came to be in the section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
