@@ -2,3 +2,6 @@
 
 mod process;
 pub use process::{Link, Process, Reading, Want, Write};
+
+mod haproxy;
+pub use haproxy::{Haproxy, HaproxyConfig, HaproxyTable, Quirks, Release};

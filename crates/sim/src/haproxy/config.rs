@@ -1,0 +1,48 @@
+//! What a process is made from.
+
+use super::Quirks;
+
+/// The configuration of a process, as its `peers` section and command line would tell it.
+#[derive(Clone, Debug)]
+pub struct HaproxyConfig {
+    /// The local peer's name.
+    pub name: String,
+    /// Names of the remote peers.
+    pub peers: Vec<String>,
+    /// The tables, in the order of their ids on the wire.
+    pub tables: Vec<HaproxyTable>,
+    /// What this release does.
+    pub quirks: Quirks,
+    /// Whether it is started with old process ids (`-sf`), so that a predecessor may teach it.
+    pub has_predecessor: bool,
+    /// Seed of the random pauses.
+    pub seed: u64,
+}
+
+/// A table of integers with `gpc0` and `http_req_rate`.
+#[derive(Clone, Debug)]
+pub struct HaproxyTable {
+    /// Network name (peers-protocol §7.5).
+    pub name: String,
+    /// Most entries.
+    pub size: usize,
+    /// Lifetime of entries in ms, 1 to 2^31 − 1; `None` when they do not expire.
+    pub expire_ms: Option<u32>,
+    /// Period of `http_req_rate` in ms, at least 1.
+    pub rate_period_ms: u32,
+    /// Where the update counter starts: 0, except for tests of what happens when it wraps.
+    pub first_update: u32,
+}
+
+impl HaproxyTable {
+    /// A table of 10,000 entries that live for a minute, with rates over ten seconds.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            size: 10_000,
+            expire_ms: Some(60_000),
+            rate_period_ms: 10_000,
+            first_update: 0,
+        }
+    }
+}
