@@ -10,6 +10,7 @@ mod instructions;
 mod micro;
 mod run;
 mod setup;
+mod sim;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -42,6 +43,8 @@ enum Command {
     },
     /// Count the instructions per update of the hot paths and compare with the committed figures (1 minute)
     Instructions(instructions::Options),
+    /// Run whole clusters in virtual time with faults, told by seeds; see `--profile list` and `--break list`
+    Sim(sim::Options),
     /// Set up, then format, lints, docs, licences, tidiness and all tests
     Test(check::Options),
 }
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Haproxy => haproxies::print(),
         Command::Micro { arguments } => micro::run(&arguments),
         Command::Instructions(options) => instructions::run(&options),
+        Command::Sim(options) => sim::run(&options),
         Command::Test(options) => check::run(&options),
     };
     match outcome {

@@ -79,6 +79,7 @@ pub struct TableSet {
     shards: Option<NonZeroU32>,
     dynamic: Option<DynamicTables>,
     seed: u64,
+    update_ids_after: u32,
 }
 
 impl TableSet {
@@ -91,7 +92,14 @@ impl TableSet {
         dynamic: Option<DynamicTables>,
         seed: u64,
     ) -> Self {
-        let set = Self { section: section.into(), tables: RwLock::default(), shards, dynamic, seed };
+        let set = Self {
+            section: section.into(),
+            tables: RwLock::default(),
+            shards,
+            dynamic,
+            seed,
+            update_ids_after: 0,
+        };
         {
             let mut list = set.tables.write();
             for (table, copy) in tables {
@@ -99,6 +107,19 @@ impl TableSet {
             }
         }
         set
+    }
+
+    /// Lets each session number the updates of a table from the one after `id` on, instead of from 1: to see what happens
+    /// where the numbers wrap.
+    #[must_use]
+    pub fn with_update_ids_after(mut self, id: u32) -> Self {
+        self.update_ids_after = id;
+        self
+    }
+
+    /// The number before that of a session's first update of a table.
+    pub fn update_ids_after(&self) -> u32 {
+        self.update_ids_after
     }
 
     fn push(

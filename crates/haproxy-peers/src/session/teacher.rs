@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use stick_table::defect::Defect;
 use stick_table::{Cursor, EntryRef, Follow, Millis, Origin, Position, Walk};
 
 use super::relays::Relays;
@@ -14,6 +15,10 @@ use crate::{Ack, Control, Definition, Padding, SendDictionary, SharedTable, Tabl
 
 /// Batches of live updates that wait for an acknowledgement, for each table; more are merged.
 const MAX_IN_FLIGHT: usize = 64;
+/// Memory for one of them.
+const BATCH_BYTES: usize = size_of::<(u32, Position)>();
+/// Most memory for those of one table: there is no spare position while one is taken.
+pub(crate) const MAX_IN_FLIGHT_BYTES: usize = (MAX_IN_FLIGHT + 1) * BATCH_BYTES;
 /// Entries encoded in one hold of a shard's lock.
 const ENTRIES_PER_HOLD: usize = 128;
 /// Holds in one call that gave nothing to teach: where most entries are of no use to the peer, others have their turn too.
@@ -74,8 +79,9 @@ pub(crate) struct SendTable {
 }
 
 impl SendTable {
-    fn new(shared: Arc<SharedTable>, resume: Resume, follow: Follow) -> Self {
-        let earlier = resume.get(shared.id());
+    /// `ids_after` is the number before the first update's.
+    fn new(shared: Arc<SharedTable>, resume: Resume, follow: Follow, ids_after: u32) -> Self {
+        let earlier = resume.get(shared.id()).filter(|_| !Defect::NoResume.is_on());
         let resumed = earlier.is_some();
         let position = earlier.unwrap_or_else(|| shared.table().start());
         let cursor = shared.table().follow(follow, &position);
@@ -86,8 +92,8 @@ impl SendTable {
             acked: position,
             in_flight: VecDeque::new(),
             spare: Vec::new(),
-            last_id: 0,
-            last_acked: 0,
+            last_id: ids_after,
+            last_acked: ids_after,
             resume,
             resumed,
             session_start: shared.table().mark(),
@@ -98,6 +104,11 @@ impl SendTable {
     /// Changes not pushed yet, at most.
     pub(crate) fn behind(&self) -> u64 {
         self.cursor.as_ref().map_or(0, |cursor| self.shared.table().backlog(cursor))
+    }
+
+    /// Bytes held for batches that wait for an acknowledgement.
+    pub(crate) fn memory(&self) -> usize {
+        (self.in_flight.len() + self.spare.len()) * BATCH_BYTES
     }
 
     fn is_due(&self) -> bool {
@@ -112,7 +123,7 @@ impl SendTable {
             return false;
         }
         while let Some((last, _)) = self.in_flight.front() {
-            if last.wrapping_sub(self.last_acked) > ahead {
+            if last.wrapping_sub(self.last_acked) > ahead + u32::from(Defect::AckOffByOne.is_on()) {
                 break;
             }
             if let Some((_, position)) = self.in_flight.pop_front() {
@@ -133,7 +144,7 @@ impl SendTable {
             }
             return;
         }
-        if self.in_flight.len() >= MAX_IN_FLIGHT {
+        if self.in_flight.len() >= MAX_IN_FLIGHT && !Defect::EndlessInFlight.is_on() {
             // The two newest become one: only how precisely a later session resumes suffers.
             self.spare.extend(self.in_flight.pop_back().map(|(_, position)| position));
         }
@@ -146,7 +157,7 @@ impl SendTable {
     /// more. A lesson alone would not do: of that a learner takes only what it does not know from elsewhere, where it may be
     /// older.
     fn forget_earlier_sessions(&mut self) {
-        if std::mem::take(&mut self.resumed) {
+        if std::mem::take(&mut self.resumed) && !Defect::AcksOutliveProcesses.is_on() {
             self.acked = self.shared.table().start();
             self.in_flight.clear();
             self.resume.set(self.shared.id(), &self.acked);
@@ -249,7 +260,8 @@ impl Teacher {
     fn add_tables(&mut self) {
         let follow = if self.relays.is_some() { Follow::All } else { Follow::Local };
         while let Some(shared) = self.set.get(self.tables.len()) {
-            self.tables.push(SendTable::new(shared, self.resume.clone(), follow));
+            let ids_after = self.set.update_ids_after();
+            self.tables.push(SendTable::new(shared, self.resume.clone(), follow, ids_after));
         }
     }
 
@@ -310,6 +322,7 @@ impl Teacher {
                 self.teach(table, walk, now, limit, out);
                 if let Lesson::Running { table, .. } = self.lesson
                     && table >= self.tables.len()
+                    && !Defect::LessonNeverEnds.is_on()
                 {
                     let end = if up_to_date { Control::ResyncFinished } else { Control::ResyncPartial };
                     end.encode(out);
@@ -336,12 +349,14 @@ impl Teacher {
             let more = shared.table().walk(&mut walk, ENTRIES_PER_HOLD, now, |entry| {
                 // What the peer told in this session it has, and by now perhaps with newer values.
                 let told = entry.origin() == *origin && entry.changed_since(&table.session_start);
-                if told || is_foreign(&shared, *shard, entry) {
+                let left_out = Defect::LessonWithoutLearned.is_on() && !entry.origin().is_local();
+                if told || left_out || is_foreign(&shared, *shard, entry) {
                     return;
                 }
                 table.last_id = table.last_id.wrapping_add(1);
                 // Without an expiry here there is no lifetime to tell: the receiver's own applies.
-                let lifetime_ms = if *timed { entry.remaining() } else { None };
+                let tells = *timed && !Defect::LessonWithoutLifetimes.is_on();
+                let lifetime_ms = if tells { entry.remaining() } else { None };
                 let header = UpdateHeader { id: Some(table.last_id), lifetime_ms };
                 table.encoder.encode(entry, header, &mut context, out);
                 sent.lesson_updates += 1;
@@ -420,7 +435,8 @@ impl Teacher {
                 return;
             }
             *last_id = last_id.wrapping_add(1);
-            let remaining = entry.remaining().filter(|_| *timed);
+            let tells = *timed && !Defect::LiveWithoutLifetimes.is_on() && !Defect::DeadEntriesReturn.is_on();
+            let remaining = entry.remaining().filter(|_| tells);
             let lifetime_ms = remaining.filter(|ms| ms.saturating_add(FRESH_MS) < expire.unwrap_or(0));
             let header = UpdateHeader { id: Some(*last_id), lifetime_ms };
             encoder.encode(entry, header, &mut context, out);
