@@ -11,6 +11,7 @@ mod instructions;
 mod micro;
 mod run;
 mod setup;
+mod sim;
 mod soak;
 
 use clap::{Parser, Subcommand};
@@ -48,6 +49,8 @@ enum Command {
     Instructions(instructions::Options),
     /// Run HAProxys and stickds under traffic, restarts and cuts, and compare all tables again and again
     Soak(soak::Options),
+    /// Run whole clusters in virtual time with faults, told by seeds; see `--profile list` and `--break list`
+    Sim(sim::Options),
     /// Set up, then format, lints, docs, licences, tidiness and all tests
     Test(check::Options),
 }
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Micro { arguments } => micro::run(&arguments),
         Command::Instructions(options) => instructions::run(&options),
         Command::Soak(options) => soak::run(&options),
+        Command::Sim(options) => sim::run(&options),
         Command::Test(options) => check::run(&options),
     };
     match outcome {

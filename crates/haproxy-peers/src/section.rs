@@ -329,13 +329,18 @@ impl Section {
             (PeerKind::Local, Some(_)) => Role::Successor,
             _ => Role::Remote,
         };
+        let up_to_date = match role {
+            Role::Successor => Arc::new(AtomicBool::new(self.knows_what_others_know())),
+            _ => Arc::clone(&self.up_to_date),
+        };
+        let peer = &self.peers[place];
         let setup = SessionSetup {
             tables: Arc::clone(&self.config.tables),
             version,
             role,
             origin: peer.origin,
             shard: peer.shard,
-            up_to_date: Arc::clone(&self.up_to_date),
+            up_to_date,
             limits: self.config.limits,
             resume: peer.resume.clone(),
             relays: self.relays.clone(),

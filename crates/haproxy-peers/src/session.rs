@@ -370,7 +370,7 @@ impl Session {
     fn handle_control(&mut self, now: Millis, control: Option<Control>) {
         match control {
             Some(Control::ResyncRequest) => {
-                self.teacher.start_lesson();
+                self.teacher.lesson_requested();
                 self.note(SessionEvent::LessonRequested);
             }
             Some(end @ (Control::ResyncFinished | Control::ResyncPartial)) => {

@@ -114,6 +114,7 @@ pub struct TableSet {
     /// Definitions for which no table was made because of a limit.
     refused: AtomicU64,
     seed: u64,
+    update_ids_after: u32,
 }
 
 impl TableSet {
@@ -134,6 +135,7 @@ impl TableSet {
             configured: 0,
             refused: AtomicU64::new(0),
             seed,
+            update_ids_after: 0,
         };
         {
             let mut list = set.tables.write();
@@ -143,6 +145,19 @@ impl TableSet {
         }
         set.configured = set.len();
         set
+    }
+
+    /// Lets each session number the updates of a table from the one after `id` on, instead of from 1: to see what happens
+    /// where the numbers wrap.
+    #[must_use]
+    pub fn with_update_ids_after(mut self, id: u32) -> Self {
+        self.update_ids_after = id;
+        self
+    }
+
+    /// The number before that of a session's first update of a table.
+    pub fn update_ids_after(&self) -> u32 {
+        self.update_ids_after
     }
 
     fn push(

@@ -283,4 +283,16 @@ impl Process for Haproxy {
     fn memory_bound(&self) -> usize {
         self.connections.len() * CONNECTION_BOUND
     }
+
+    fn stop(&mut self, now: Millis) {
+        Self::stop(self, now);
+    }
+
+    fn has_stopped(&self) -> bool {
+        self.is_over()
+    }
+
+    fn restarts_lifetimes(&self) -> bool {
+        true
+    }
 }

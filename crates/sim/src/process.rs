@@ -75,6 +75,20 @@ pub trait Process {
     fn keys(&self, now: Millis, table: usize) -> Vec<u32>;
     /// Bytes held for connections (buffers, not tables), against [`memory_bound`](Self::memory_bound).
     fn memory(&self) -> usize;
-    /// Most bytes that [`memory`](Self::memory) may be.
+    /// Most bytes that [`memory`](Self::memory) may be now: each part may have a bound of its own.
     fn memory_bound(&self) -> usize;
+
+    /// Begins a soft stop: the process does not listen any more, and teaches the one that took its name over. A process
+    /// that cannot is gone at once.
+    fn stop(&mut self, _now: Millis) {}
+    /// There is nobody else at this process's own name.
+    fn no_successor(&mut self, _now: Millis) {}
+    /// Whether a process that was told to stop may end.
+    fn has_stopped(&self) -> bool {
+        true
+    }
+    /// Whether it pushes live updates that waited as if they were new, so that lifetimes start again.
+    fn restarts_lifetimes(&self) -> bool {
+        false
+    }
 }

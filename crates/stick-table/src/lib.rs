@@ -50,6 +50,9 @@ pub use stamp::Origin;
 mod layout;
 pub use layout::Layout;
 
+#[doc(hidden)]
+pub mod defect;
+
 mod change_log;
 mod chunks;
 mod common;

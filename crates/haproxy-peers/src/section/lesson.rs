@@ -3,7 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use stick_table::Millis;
+use stick_table::defect::Defect;
 
+use super::peer::{LESSON_ATTEMPTS, Peer};
 use super::resync::{self, ResyncState, history};
 use super::{Action, PeerKind, Section, SessionId};
 
@@ -42,6 +44,14 @@ impl Section {
             }
         }
         self.tick_resync(now);
+    }
+
+    /// Whether a successor needs to ask nobody else: every peer gave a lesson, or a predecessor said so much. Being up to date
+    /// is not enough, as a section that waited in vain says that of itself.
+    pub(super) fn knows_what_others_know(&self) -> bool {
+        let asked = |peer: &Peer| peer.kind == PeerKind::Local || peer.lessons_wanted < LESSON_ATTEMPTS;
+        let gave_up = !self.peers.iter().all(asked) && !Defect::PredecessorGaveUp.is_on();
+        self.is_up_to_date() && !gave_up
     }
 
     /// Whether each shard that some peer has was learned from one of its peers (peers-protocol §15).

@@ -1,5 +1,6 @@
 //! What a section remembers of a peer from one session to the next.
 
+use stick_table::defect::Defect;
 use stick_table::{Millis, Origin};
 
 use super::SessionId;
@@ -12,7 +13,7 @@ const MAX_BACK_OFF_MS: u64 = 60_000;
 /// How long a refusal of 2.1 is believed, in ms; then 2.1 is tried again.
 const REFUSAL_MEMORY_MS: u64 = 60_000;
 /// Lessons asked of a peer that ends them as partial: it may have finished its own in the meantime.
-const LESSON_ATTEMPTS: u32 = 2;
+pub(super) const LESSON_ATTEMPTS: u32 = 2;
 
 /// How a peer came to be in the section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +122,9 @@ impl Peer {
     /// not remembering anything but a refusal is what frees them.
     pub(super) fn version_to_announce(&self, now: Millis) -> ProtocolVersion {
         match self.refused_2_1_at {
-            Some(at) if now < at + REFUSAL_MEMORY_MS => ProtocolVersion::V2_0,
+            Some(at) if now < at + REFUSAL_MEMORY_MS || Defect::DowngradeSticks.is_on() => {
+                ProtocolVersion::V2_0
+            }
             _ => ProtocolVersion::V2_1,
         }
     }
@@ -149,7 +152,8 @@ impl Peer {
             self.probe_at = None;
         } else {
             let believed_until = self.refused_2_1_at.map_or(0, |at| at + REFUSAL_MEMORY_MS);
-            self.probe_at = Some(believed_until.max(now + RECONNECT_MS));
+            let probes = !Defect::DowngradeSticks.is_on();
+            self.probe_at = probes.then(|| believed_until.max(now + RECONNECT_MS));
         }
     }
 

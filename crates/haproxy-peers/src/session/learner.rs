@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use stick_table::defect::Defect;
 use stick_table::{Applied, Batch, Lifetime, Millis, Origin, Precedence};
 
 use super::Limits;
@@ -327,6 +328,7 @@ impl Learner {
             None => Lifetime::Restart,
         };
         let precedence = match (lesson, repeats) {
+            (true, _) if Defect::LessonOverwrites.is_on() => Precedence::Newest,
             (true, _) => Precedence::FillGaps,
             (false, true) => Precedence::Repeated,
             (false, false) => Precedence::Newest,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use stick_table::defect::Defect;
 use stick_table::{DataType, EntryRef, FrequencyCounter, KeyType, Layout, Storage, TableDefinition};
 
 use crate::{
@@ -222,7 +223,8 @@ fn put_key(key: &[u8], out: &mut Window, at: u8) -> u8 {
 #[inline]
 fn wire_frequency(words: &[u32], now: u32) -> WireFrequency {
     let counter = FrequencyCounter { tick: words[0], current: words[1], previous: words[2] };
-    WireFrequency::of(counter, now)
+    let wire = WireFrequency::of(counter, now);
+    if Defect::FrequencyRestarts.is_on() { WireFrequency { age: 0, ..wire } } else { wire }
 }
 
 /// The elements of all columns one after the other; `None` when there are strings, or messages may get too long.

@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use stick_table::defect::Defect;
 use stick_table::{Cursor, EntryRef, Follow, Millis, Origin, Position, Table, Walk};
 
 use super::relays::Relays;
@@ -14,6 +15,10 @@ use crate::{Ack, Control, Definition, Padding, SendDictionary, SharedTable, Tabl
 
 /// Batches of live updates that wait for an acknowledgement, for each table; more are merged.
 const MAX_IN_FLIGHT: usize = 64;
+/// Memory for one of them.
+const BATCH_BYTES: usize = size_of::<(u32, Position)>();
+/// Most memory for those of one table: there is no spare position while one is taken.
+pub(crate) const MAX_IN_FLIGHT_BYTES: usize = (MAX_IN_FLIGHT + 1) * BATCH_BYTES;
 /// Entries encoded in one hold of a shard's lock.
 const ENTRIES_PER_HOLD: usize = 128;
 /// Holds in one call that gave nothing to teach: where most entries are of no use to the peer, others have their turn too.
@@ -67,13 +72,24 @@ pub(crate) struct SendTable {
     pub(crate) last_id: u32,
     pub(crate) last_acked: u32,
     resume: Resume,
+    /// Whether live updates go on where an earlier session was, and not from the first.
+    resumed: bool,
     /// Where the table stood when the session began: at its start when it was made since.
     session_start: Position,
 }
 
 impl SendTable {
-    fn new(shared: Arc<SharedTable>, resume: Resume, follow: Follow, session_start: Position) -> Self {
-        let position = resume.get(shared.id()).unwrap_or_else(|| shared.table().start());
+    /// `ids_after` is the number before the first update's.
+    fn new(
+        shared: Arc<SharedTable>,
+        resume: Resume,
+        follow: Follow,
+        ids_after: u32,
+        session_start: Position,
+    ) -> Self {
+        let earlier = resume.get(shared.id()).filter(|_| !Defect::NoResume.is_on());
+        let resumed = earlier.is_some();
+        let position = earlier.unwrap_or_else(|| shared.table().start());
         let cursor = shared.table().follow(follow, &position);
         Self {
             encoder: RowEncoder::new(shared.definition(), shared.table().layout()),
@@ -82,9 +98,10 @@ impl SendTable {
             acked: position,
             in_flight: VecDeque::new(),
             spare: Vec::new(),
-            last_id: 0,
-            last_acked: 0,
+            last_id: ids_after,
+            last_acked: ids_after,
             resume,
+            resumed,
             session_start,
             shared,
         }
@@ -93,6 +110,11 @@ impl SendTable {
     /// Changes not pushed yet, at most.
     pub(crate) fn behind(&self) -> u64 {
         self.cursor.as_ref().map_or(0, |cursor| self.shared.table().backlog(cursor))
+    }
+
+    /// Bytes held for batches that wait for an acknowledgement.
+    pub(crate) fn memory(&self) -> usize {
+        (self.in_flight.len() + self.spare.len()) * BATCH_BYTES
     }
 
     fn is_due(&self) -> bool {
@@ -107,7 +129,7 @@ impl SendTable {
             return false;
         }
         while let Some((last, _)) = self.in_flight.front() {
-            if last.wrapping_sub(self.last_acked) > ahead {
+            if last.wrapping_sub(self.last_acked) > ahead + u32::from(Defect::AckOffByOne.is_on()) {
                 break;
             }
             if let Some((_, position)) = self.in_flight.pop_front() {
@@ -128,13 +150,24 @@ impl SendTable {
             }
             return;
         }
-        if self.in_flight.len() >= MAX_IN_FLIGHT {
+        if self.in_flight.len() >= MAX_IN_FLIGHT && !Defect::EndlessInFlight.is_on() {
             // The two newest become one: only how precisely a later session resumes suffers.
             self.spare.extend(self.in_flight.pop_back().map(|(_, position)| position));
         }
         let mut position = self.spare.pop().unwrap_or_default();
         cursor.write_position(&mut position);
         self.in_flight.push_back((self.last_id, position));
+    }
+
+    /// Who asks for a lesson may be another process than the one that acknowledged in earlier sessions, so that counts no
+    /// more. A lesson alone would not do: of that a learner takes only what it does not know from elsewhere, where it may be
+    /// older.
+    fn forget_earlier_sessions(&mut self) {
+        if std::mem::take(&mut self.resumed) && !Defect::AcksOutliveProcesses.is_on() {
+            self.acked = self.shared.table().start();
+            self.in_flight.clear();
+            self.resume.set(self.shared.id(), &self.acked);
+        }
     }
 
     /// After a lesson live updates go on from the last acknowledgement, also with what the lesson told
@@ -234,8 +267,15 @@ impl Teacher {
         let follow = if self.relays.is_some() { Follow::All } else { Follow::Local };
         while let Some(shared) = self.set.get(self.tables.len()) {
             let start = session_start(shared.table());
-            self.tables.push(SendTable::new(shared, self.resume.clone(), follow, start));
+            let ids_after = self.set.update_ids_after();
+            self.tables.push(SendTable::new(shared, self.resume.clone(), follow, ids_after, start));
         }
+    }
+
+    /// Takes a request for a lesson.
+    pub(crate) fn lesson_requested(&mut self) {
+        self.start_lesson();
+        self.tables.iter_mut().for_each(SendTable::forget_earlier_sessions);
     }
 
     /// Begins a lesson, from the start also when one is running (peers-protocol §13.2).
@@ -289,6 +329,7 @@ impl Teacher {
                 self.teach(table, walk, now, limit, out);
                 if let Lesson::Running { table, .. } = self.lesson
                     && table >= self.tables.len()
+                    && !Defect::LessonNeverEnds.is_on()
                 {
                     let end = if up_to_date { Control::ResyncFinished } else { Control::ResyncPartial };
                     end.encode(out);
@@ -315,12 +356,14 @@ impl Teacher {
             let more = shared.table().walk(&mut walk, ENTRIES_PER_HOLD, now, |entry| {
                 // What the peer told in this session it has, and by now perhaps with newer values.
                 let told = entry.origin() == *origin && entry.changed_since(&table.session_start);
-                if told || is_foreign(&shared, *shard, entry) {
+                let left_out = Defect::LessonWithoutLearned.is_on() && !entry.origin().is_local();
+                if told || left_out || is_foreign(&shared, *shard, entry) {
                     return;
                 }
                 table.last_id = table.last_id.wrapping_add(1);
                 // Without an expiry here there is no lifetime to tell: the receiver's own applies.
-                let lifetime_ms = if *timed { entry.remaining() } else { None };
+                let tells = *timed && !Defect::LessonWithoutLifetimes.is_on();
+                let lifetime_ms = if tells { entry.remaining() } else { None };
                 let header = UpdateHeader { id: Some(table.last_id), lifetime_ms };
                 table.encoder.encode(entry, header, &mut context, out);
                 sent.lesson_updates += 1;
@@ -399,7 +442,8 @@ impl Teacher {
                 return;
             }
             *last_id = last_id.wrapping_add(1);
-            let remaining = entry.remaining().filter(|_| *timed);
+            let tells = *timed && !Defect::LiveWithoutLifetimes.is_on() && !Defect::DeadEntriesReturn.is_on();
+            let remaining = entry.remaining().filter(|_| tells);
             let lifetime_ms = remaining.filter(|ms| ms.saturating_add(FRESH_MS) < expire.unwrap_or(0));
             let header = UpdateHeader { id: Some(*last_id), lifetime_ms };
             encoder.encode(entry, header, &mut context, out);

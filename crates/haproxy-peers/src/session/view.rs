@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::Session;
 use super::learner::{Binding, Learning};
+use super::teacher::MAX_IN_FLIGHT_BYTES;
+use super::{MAX_EVENTS, SessionEvent};
 use crate::{Agreement, ProtocolVersion};
 
 /// A session at one moment.
@@ -50,11 +52,31 @@ pub struct SharedTableView {
     pub agreement: Option<Agreement>,
 }
 
+/// Class, type and length of a message.
+const MAX_HEADER: usize = 2 + crate::MAX_LENGTH_VARINT;
+
 impl Session {
     /// Tables that the peer defines otherwise than this side.
     pub fn mismatched_tables(&self) -> usize {
         let differs = |binding: &&Binding| !binding.agreement.differences().is_empty();
         self.learner.bindings.iter().filter(differs).count()
+    }
+
+    /// Bytes this session holds until something else happens: an incomplete message, batches that wait for their
+    /// acknowledgement, events that nobody took.
+    pub fn memory(&self) -> usize {
+        let in_flight: usize = self.teacher.tables.iter().map(super::teacher::SendTable::memory).sum();
+        self.partial.len() + in_flight + self.events.len() * size_of::<SessionEvent>()
+    }
+
+    /// The same, of each part no more than it may be, whatever the peer does: less than [`memory`](Self::memory) says that a
+    /// bound does not hold.
+    pub fn memory_within_bounds(&self) -> usize {
+        let tables = self.teacher.tables.iter();
+        let in_flight: usize = tables.map(|table| table.memory().min(MAX_IN_FLIGHT_BYTES)).sum();
+        // Ends of lessons are noted in any case: one each.
+        let events = self.events.len().min(MAX_EVENTS + 2) * size_of::<SessionEvent>();
+        self.partial.len().min(self.buffer_size + MAX_HEADER) + in_flight + events
     }
 
     /// The session at this moment.

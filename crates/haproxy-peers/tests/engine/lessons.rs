@@ -337,6 +337,31 @@ fn a_change_made_alone_reaches_a_node_that_learned_an_older_value_elsewhere() {
     }
 }
 
+/// What a peer's process acknowledged, the next one does not have; and of a lesson it takes only what it does not know.
+#[test]
+fn a_change_reaches_a_restarted_node_that_learned_an_older_value_elsewhere() {
+    for seed in 0..20 {
+        let mut world = World::new(seed);
+        let restarting = || Setup::new("n").peer("old").peer("a").table(counters("t"));
+        let first = world.add(restarting());
+        // It knows nothing of the other's changes, as they are not connected.
+        let stale = world.add(Setup::new("old").peer("n").table(counters("t")));
+        learn(&world, stale, 1, 1, 50_000);
+        let writer = world.add(Setup::new("a").peer("n").table(counters("t")));
+        world.run(15_000);
+        set(&world, writer, 1, 2);
+        world.run(5_000);
+        assert_eq!(gpc0(&world, first, 1).map(|(value, _)| value), Some(2), "seed {seed}");
+        world.kill(first);
+        world.run(100);
+        let next = world.add(restarting());
+        world.run(15_000);
+        let (value, left) = gpc0(&world, next, 1).unwrap();
+        assert_eq!(value, 2, "seed {seed}");
+        assert!(left <= 60_000 - 20_000, "seed {seed}: {left}");
+    }
+}
+
 /// A HAProxy that starts counts on while its lesson comes; what it told in this session would set it back.
 #[test]
 fn a_peer_is_not_taught_what_it_told_in_this_session() {

@@ -45,6 +45,22 @@ fn a_successor_is_taught_everything_with_its_lifetimes() {
     }
 }
 
+/// It says that it is up to date, as nobody could help it. Its successor may meet somebody who can.
+#[test]
+fn the_successor_of_a_process_that_waited_for_lessons_in_vain_asks_for_them() {
+    let mut world = World::new(1);
+    let setup = || Setup::new("n").peer("h").table(counters("t"));
+    let old = world.add(setup());
+    world.run(6_000);
+    assert!(world.nodes[old].section.is_up_to_date());
+    let new = world.add(setup().expects_predecessor());
+    stop(&mut world, old);
+    assert!(world.run_until(3_000, |world| progress(world, old) == StopProgress::Taught));
+    let mut peer = Script::call(&mut world, new, "h", "2.1");
+    world.run(10);
+    assert!(peer.news(&mut world).contains(&"request".to_owned()));
+}
+
 #[test]
 fn without_a_successor_the_search_ends_after_5_s() {
     let mut world = World::new(1);

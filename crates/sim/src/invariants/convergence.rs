@@ -1,0 +1,89 @@
+//! When writes have stopped and links are whole, everybody holds what was written last.
+//!
+//! Not wider than the protocol makes it: the last write of a process that is gone may be lost where it was not known yet,
+//! and then each holds that write or an earlier one, but none earlier than everybody had. In a table that was full only what
+//! is there is judged. A process that had the write may have lost it again by its end.
+
+use stick_table::Millis;
+
+use crate::stage::{Invariant, MARGIN_MS, Seen, Stage};
+use crate::tap::Said;
+use crate::truth::{SlotId, Version};
+
+pub(super) struct Convergence;
+
+impl Invariant for Convergence {
+    fn name(&self) -> &'static str {
+        "convergence"
+    }
+
+    fn see(&mut self, stage: &Stage, seen: &Seen<'_>, say: &mut dyn FnMut(String)) {
+        if let Seen::Said(at, side, noted, None) = *seen
+            && let Said::Update(update) = &noted.said
+        {
+            let who = stage.name(stage.connections[at].ends[side].slot);
+            say(format!("{who} tells {update:?}, which it never held"));
+        }
+        if !matches!(seen, Seen::Compared) {
+            return;
+        }
+        for version in stage.truth.all_last() {
+            let section = stage.plan.tables[version.key.0].section;
+            for slot in stage.all_serving(section) {
+                check(stage, version, slot, say);
+            }
+        }
+    }
+}
+
+fn check(stage: &Stage, version: &Version, slot: SlotId, say: &mut dyn FnMut(String)) {
+    let key = version.key;
+    let (who, holds) = (stage.name(slot), stage.read(slot, key));
+    let floor = stage.truth.floor(key);
+    if stage.plan.tables[key.0].may_be_full() {
+        return;
+    }
+    match holds {
+        Some(reading) if reading.gpc0 == version.value => {}
+        Some(reading) => {
+            let least = floor.unwrap_or(version.value);
+            if reading.gpc0 < least {
+                let value = version.value;
+                say(format!(
+                    "{who} holds {} for key {key:?}, but {value} was written at {} ms, and no less than {least} was \
+                     known to all",
+                    reading.gpc0, version.written
+                ));
+            }
+        }
+        // In a session of 2.0 the lifetime may have begun again elsewhere.
+        None if floor.is_some() || stage.may_be_over(version, slot) => {}
+        None if !stage.is_told(stage.slots[slot].node, key) => {}
+        None => {
+            let over = stage.truth.held(slot, key, version.value).is_some();
+            // Whoever had it may have lost it to its end, which is for another checker to judge.
+            if !over && let Some(left) = longest(stage, version) {
+                let value = version.value;
+                say(format!(
+                    "{who} never held {value}, written for key {key:?} at {} ms by {}, where it has {left} ms left",
+                    version.written,
+                    stage.name(version.slot)
+                ));
+            }
+        }
+    }
+}
+
+/// What is left of a write where it was made; `None` when that is little, or unknown.
+fn longest(stage: &Stage, version: &Version) -> Option<Millis> {
+    let there = stage.slots[version.slot].serves().then_some(version.slot);
+    let at = |slot| stage.read(slot, version.key).filter(|reading| reading.gpc0 == version.value);
+    let section = stage.plan.tables[version.key.0].section;
+    let reading = match there {
+        Some(slot) => at(slot)?,
+        // It was known to all others when its writer went.
+        None => stage.all_serving(section).find_map(at)?,
+    };
+    let left = Millis::from(reading.remaining_ms.unwrap_or(u32::MAX));
+    (left > MARGIN_MS).then_some(left)
+}

@@ -1,0 +1,145 @@
+//! Faults by name.
+
+use crate::Faults;
+
+/// A named set of faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it is for.
+    pub about: &'static str,
+    /// The faults.
+    pub faults: Faults,
+}
+
+/// What most profiles share: a network that delays and splits, connections that break.
+const ROUGH: Faults = Faults {
+    delay_ms: (0, 60),
+    room: (300, 65_536),
+    split: 400,
+    chunk: (200, 65_536),
+    max_updates: (1, 200),
+    expire_ms: (8_000, 90_000),
+    rounds: (1, 3),
+    steps: (10, 60),
+    moves: 100,
+    cut: 6,
+    half_close: 2,
+    partition: 3,
+    stall: 4,
+    ..Faults::NONE
+};
+
+const MIXED: Faults = Faults {
+    two_sections: 150,
+    shards: 150,
+    different_expiry: 200,
+    no_expiry: 80,
+    full_tables: 120,
+    tight_logs: 200,
+    old_nodes: 100,
+    wrap: 300,
+    drift_ppm: 2_000,
+    flood: 4,
+    kill: 3,
+    hand_over: 3,
+    jump: 1,
+    version: 1,
+    ..ROUGH
+};
+
+impl Profile {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self { name: "calm", about: "nothing goes wrong", faults: Faults::NONE },
+        Self { name: "mixed", about: "a little of everything", faults: MIXED },
+        Self {
+            name: "storm",
+            about: "everything at once, and often",
+            faults: Faults {
+                nodes: (3, 5),
+                steps: (60, 150),
+                cut: 25,
+                half_close: 10,
+                partition: 10,
+                stall: 15,
+                kill: 8,
+                hand_over: 8,
+                ..MIXED
+            },
+        },
+        Self {
+            name: "links",
+            about: "connections break, end by half, stall; processes stay",
+            faults: Faults { cut: 20, half_close: 8, partition: 8, stall: 12, ..ROUGH },
+        },
+        Self {
+            name: "restarts",
+            about: "processes die and come back empty, or hand over",
+            faults: Faults { nodes: (2, 5), kill: 12, hand_over: 12, ..ROUGH },
+        },
+        Self {
+            name: "handover",
+            about: "processes hand over to the next one again and again",
+            faults: Faults { hand_over: 25, cut: 2, half_close: 1, partition: 1, stall: 2, ..ROUGH },
+        },
+        Self {
+            name: "clocks",
+            about: "clocks drift, jump and wrap",
+            faults: Faults { wrap: 800, drift_ppm: 20_000, jump: 8, kill: 2, ..ROUGH },
+        },
+        Self {
+            name: "versions",
+            about: "nodes that speak 2.0 only, and change",
+            faults: Faults { old_nodes: 400, version: 6, kill: 2, different_expiry: 200, ..ROUGH },
+        },
+        Self {
+            name: "haproxies",
+            about: "HAProxys of several releases among the nodes",
+            faults: Faults { haproxies: 500, ..ROUGH },
+        },
+        Self {
+            name: "full-tables",
+            about: "tables that are too small",
+            faults: Faults { full_tables: 800, keys: (8, 40), kill: 3, flood: 8, ..ROUGH },
+        },
+        Self {
+            name: "wraparound",
+            about: "clocks and update ids a little before 2^32 and 2^31",
+            faults: Faults { wrap: 1_000, kill: 3, hand_over: 3, flood: 10, ..ROUGH },
+        },
+        Self {
+            name: "scans",
+            about: "readers that fall behind the change log of one writer and scan the rows",
+            faults: Faults {
+                nodes: (3, 3),
+                tables: (1, 1),
+                keys: (60, 64),
+                one_writer: 1_000,
+                tight_logs: 1_000,
+                max_updates: (1, 8),
+                chunk: (200, 600),
+                room: (300, 900),
+                moves: 0,
+                steps: (20, 60),
+                flood: 60,
+                cut: 10,
+                half_close: 0,
+                partition: 30,
+                stall: 30,
+                ..ROUGH
+            },
+        },
+        Self {
+            name: "floods",
+            about: "many requests while acknowledgements do not come",
+            faults: Faults { flood: 50, stall: 30, cut: 2, half_close: 0, partition: 1, ..ROUGH },
+        },
+    ];
+
+    /// The one of a name.
+    pub fn of_name(name: &str) -> Option<&'static Self> {
+        Self::ALL.iter().find(|profile| profile.name == name)
+    }
+}

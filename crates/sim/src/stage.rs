@@ -1,0 +1,184 @@
+//! Everything there is in a world at one moment: what invariants look at.
+
+use std::num::NonZeroU32;
+
+use haproxy_peers::{ProtocolVersion, TableShards};
+use stick_table::{KeyType, Millis};
+
+use crate::clock::Clock;
+use crate::pipe::Pipe;
+use crate::plan::Plan;
+use crate::tap::{Noted, Tap};
+use crate::trace::Trace;
+use crate::truth::{Carried, Key, SlotId, Truth, Version};
+use crate::{Link, Process, Reading};
+
+/// An entry that has less than this left may end while everybody is asked, in ms.
+pub(crate) const MARGIN_MS: Millis = 3_000;
+
+/// A process and its place.
+pub(crate) struct Slot {
+    /// Its node.
+    pub(crate) node: usize,
+    /// Its section.
+    pub(crate) section: usize,
+    /// The process; `None` when it is gone.
+    pub(crate) process: Option<Box<dyn Process>>,
+    /// Whether connections reach it.
+    pub(crate) listens: bool,
+    /// Whether it is a HAProxy.
+    pub(crate) haproxy: bool,
+    /// Whether it speaks 2.0 only.
+    pub(crate) old: bool,
+    /// When it looked at its clock last, in the world's time.
+    pub(crate) fired: Option<Millis>,
+}
+
+impl Slot {
+    /// Whether it takes part, and does not only hand over.
+    pub(crate) fn serves(&self) -> bool {
+        self.process.is_some() && self.listens
+    }
+}
+
+/// One end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    /// The process.
+    pub(crate) slot: SlotId,
+    /// Its number of the connection.
+    pub(crate) link: Link,
+    /// Whether it did not close.
+    pub(crate) open: bool,
+}
+
+/// A connection. Side 0 opened it; pipe and tap 0 lead from side 0 to side 1.
+pub(crate) struct Connection {
+    /// A number that is never used again.
+    pub(crate) id: u64,
+    /// The ends.
+    pub(crate) ends: [End; 2],
+    /// Bytes on their way.
+    pub(crate) pipes: [Pipe; 2],
+    /// What was said.
+    pub(crate) taps: [Tap<Option<Carried>>; 2],
+    /// The version of the hello.
+    pub(crate) version: Option<ProtocolVersion>,
+    /// Whether the hello was accepted and both know.
+    pub(crate) established: bool,
+}
+
+/// The world at one moment.
+pub(crate) struct Stage {
+    /// The time in ms.
+    pub(crate) now: Millis,
+    /// What the world was made from.
+    pub(crate) plan: Plan,
+    /// Each node's clock.
+    pub(crate) clocks: Vec<Clock>,
+    /// All processes there ever were.
+    pub(crate) slots: Vec<Slot>,
+    /// All connections that are not gone.
+    pub(crate) connections: Vec<Connection>,
+    /// What was written.
+    pub(crate) truth: Truth,
+    /// When the last calm began; `None` in times of trouble.
+    pub(crate) calm_since: Option<Millis>,
+    /// What happened.
+    pub(crate) trace: Trace,
+}
+
+/// What an invariant is shown.
+pub(crate) enum Seen<'a> {
+    /// An end of a connection said something; the connection by its place, the end by its side.
+    Said(usize, usize, &'a Noted, Option<&'a Carried>),
+    /// The other end heard it.
+    Heard(usize, usize, &'a Noted),
+    /// A process did something.
+    Acted(SlotId),
+    /// A while went by.
+    Looked,
+    /// After a calm everybody should agree.
+    Compared,
+    /// After a long calm versions should agree as well.
+    VersionsCompared,
+}
+
+/// A checker of something that must always be.
+pub(crate) trait Invariant {
+    /// Its name.
+    fn name(&self) -> &'static str;
+    /// Looks at what happened; says what should not have been.
+    fn see(&mut self, stage: &Stage, seen: &Seen<'_>, say: &mut dyn FnMut(String));
+}
+
+impl Stage {
+    /// A process's clock.
+    pub(crate) fn clock(&self, slot: SlotId) -> Millis {
+        self.clocks[self.slots[slot].node].at(self.now)
+    }
+
+    /// A table's place in its section.
+    pub(crate) fn place(&self, table: usize) -> usize {
+        let section = self.plan.tables[table].section;
+        self.plan.tables_of(section).position(|other| other == table).unwrap_or(0)
+    }
+
+    /// What a process holds for a key.
+    pub(crate) fn read(&self, slot: SlotId, (table, key): Key) -> Option<Reading> {
+        self.slots[slot].process.as_ref()?.read(self.clock(slot), self.place(table), key)
+    }
+
+    /// The process of a node and section that serves now.
+    pub(crate) fn serving(&self, node: usize, section: usize) -> Option<SlotId> {
+        let is_it = |slot: &Slot| slot.serves() && slot.node == node && slot.section == section;
+        self.slots.iter().rposition(is_it)
+    }
+
+    /// All processes of a section that serve now.
+    pub(crate) fn all_serving(&self, section: usize) -> impl Iterator<Item = SlotId> {
+        (0..self.plan.nodes.len()).filter_map(move |node| self.serving(node, section))
+    }
+
+    /// Whether a node is told a key by the others.
+    pub(crate) fn is_told(&self, node: usize, (table, key): Key) -> bool {
+        let shard = self.plan.nodes[node].shard;
+        let shards = self.plan.shards.and_then(NonZeroU32::new).filter(|_| shard != 0);
+        shards.is_none_or(|shards| {
+            let shards = TableShards::new(&table_name(table), shards);
+            shards.shard_of(KeyType::Integer, &key.to_be_bytes()) == shard
+        })
+    }
+
+    /// Whether the entry of a write may be over, or soon, by the expiry of the node that wrote it or of this process: what has
+    /// ended here by its own expiry nobody needs to tell its successor.
+    pub(crate) fn may_be_over(&self, version: &Version, slot: SlotId) -> bool {
+        let expire = &self.plan.tables[version.key.0].expire;
+        let ends = [version.slot, slot].map(|slot| expire[self.slots[slot].node]);
+        ends.into_iter().flatten().any(|ms| version.written + Millis::from(ms) <= self.now + MARGIN_MS)
+    }
+
+    /// A name for a process in messages.
+    pub(crate) fn name(&self, slot: SlotId) -> String {
+        let Slot { node, section, .. } = self.slots[slot];
+        match self.plan.sections {
+            1 => format!("{}#{slot}", node_name(node)),
+            _ => format!("{}.{section}#{slot}", node_name(node)),
+        }
+    }
+}
+
+/// The peer name of a node.
+pub(crate) fn node_name(node: usize) -> String {
+    char::from(b'a' + node as u8).to_string()
+}
+
+/// The name of a table.
+pub(crate) fn table_name(table: usize) -> String {
+    format!("t{table}")
+}
+
+/// The place of a table with this name.
+pub(crate) fn table_of_name(name: &str) -> Option<usize> {
+    name.strip_prefix('t')?.parse().ok()
+}

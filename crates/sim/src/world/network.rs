@@ -1,0 +1,239 @@
+//! Connections: who reaches whom, what is sent, what arrives.
+
+use haproxy_peers::ProtocolVersion;
+
+use super::World;
+use crate::pipe::{Arrival, Pipe};
+use crate::stage::{Connection, End, Seen, node_name, table_of_name};
+use crate::tap::{Noted, Said, Tap};
+use crate::truth::{Carried, Sender, SlotId};
+use crate::{Link, Want};
+
+impl World {
+    /// Does what processes want until nobody wants anything.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..super::MAX_ROUNDS {
+            let Some(slot) = self.dirty.pop_first() else { return };
+            self.serve(slot);
+        }
+        self.fail("the world does not come to rest".into());
+    }
+
+    /// Takes what a process wants and has to send.
+    fn serve(&mut self, slot: SlotId) {
+        self.carry_out(slot);
+        for at in 0..self.stage.connections.len() {
+            for side in 0..2 {
+                let end = self.stage.connections[at].ends[side];
+                if end.slot == slot && end.open {
+                    self.transmit(at, side);
+                }
+            }
+        }
+        self.carry_out(slot);
+        self.stage.connections.retain(|connection| connection.ends.iter().any(|end| end.open));
+        self.see(&Seen::Acted(slot));
+        let it = &self.stage.slots[slot];
+        if !it.listens && it.process.as_ref().is_some_and(|process| process.has_stopped()) {
+            self.end_process(slot, false);
+        }
+    }
+
+    fn carry_out(&mut self, slot: SlotId) {
+        while let Some(want) = self.stage.slots[slot].process.as_mut().and_then(|process| process.want()) {
+            match want {
+                Want::Connect { link, peer } => self.connect(slot, link, &peer),
+                Want::Close(link) => {
+                    if let Some((at, side)) = self.find(slot, link) {
+                        // What it said before still goes out.
+                        self.transmit(at, side);
+                        self.close(at, side);
+                    }
+                }
+            }
+        }
+    }
+
+    fn find(&self, slot: SlotId, link: Link) -> Option<(usize, usize)> {
+        let is_it = |end: &End| end.slot == slot && end.link == link && end.open;
+        let found =
+            |(at, connection): (usize, &Connection)| Some((at, connection.ends.iter().position(is_it)?));
+        self.stage.connections.iter().enumerate().find_map(found)
+    }
+
+    fn connect(&mut self, slot: SlotId, link: Link, peer: &str) {
+        let (node, section) = (self.stage.slots[slot].node, self.stage.slots[slot].section);
+        let target = (0..self.stage.plan.nodes.len())
+            .find(|&node| node_name(node) == peer)
+            .filter(|&other| !self.is_parted(node, other))
+            .and_then(|other| self.stage.serving(other, section))
+            .filter(|&other| other != slot);
+        let clock = self.stage.clock(slot);
+        let Some(process) = &mut self.stage.slots[slot].process else { return };
+        let Some(target) = target else {
+            if peer == node_name(node) {
+                process.no_successor(clock);
+            }
+            process.closed(clock, link);
+            return;
+        };
+        process.connected(clock, link);
+        let id = self.next_connection;
+        self.next_connection += 1;
+        let far = Link(id);
+        let pipe = |part: u64| Pipe::new(self.stage.plan.line, self.random(id * 2 + part));
+        let mut taps = [Tap::new(true), Tap::new(false)];
+        taps.iter_mut().for_each(|tap| tap.nothing(self.stage.now));
+        let ends = [End { slot, link, open: true }, End { slot: target, link: far, open: true }];
+        let pipes = [pipe(0), pipe(1)];
+        self.stage.connections.push(Connection { id, ends, pipes, taps, version: None, established: false });
+        let (from, to) = (self.stage.name(slot), self.stage.name(target));
+        self.stage.trace.note(self.stage.now, id, || format!("{from} connects to {to} ({id})"));
+        let clock = self.stage.clock(target);
+        if let Some(process) = &mut self.stage.slots[target].process {
+            process.accepted(clock, far);
+        }
+        self.dirty.insert(target);
+        self.dirty.insert(slot);
+    }
+
+    /// Sends what one end of a connection has to say.
+    fn transmit(&mut self, at: usize, side: usize) {
+        let now = self.stage.now;
+        let (slot, link) =
+            (self.stage.connections[at].ends[side].slot, self.stage.connections[at].ends[side].link);
+        let clock = self.stage.clock(slot);
+        let room = self.stage.connections[at].pipes[side].room();
+        if room == 0 {
+            return;
+        }
+        let mut bytes = Vec::new();
+        let Some(process) = &mut self.stage.slots[slot].process else { return };
+        process.transmit(clock, link, room, &mut bytes);
+        let untimed = process.restarts_lifetimes();
+        if bytes.is_empty() {
+            self.stage.connections[at].taps[side].nothing(now);
+            return;
+        }
+        let node = self.stage.slots[slot].node;
+        let stage = &mut self.stage;
+        stage.trace.hash(now, &bytes);
+        let connection = &mut stage.connections[at];
+        let old = connection.version == Some(ProtocolVersion::V2_0);
+        let mut said: Vec<(Noted, Option<Carried>)> = Vec::new();
+        let (truth, plan, clocks) = (&stage.truth, &stage.plan, &stage.clocks);
+        let result = connection.taps[side].say(now, &bytes, bytes.len() < room, |noted| {
+            let carried = match &noted.said {
+                Said::Update(update) => table_of_name(&update.table).and_then(|table| {
+                    let clock = (clocks[node].at(noted.made), clocks[node].at(noted.entered));
+                    let sender = Sender { slot, node, clock, untimed: old || untimed, old };
+                    truth.carry(plan, sender, (table, update.key), update)
+                }),
+                _ => None,
+            };
+            said.push((noted.clone(), carried.clone()));
+            carried
+        });
+        connection.pipes[side].send(now, bytes);
+        if let Err(error) = result {
+            let who = self.stage.name(slot);
+            self.fail(format!("{who} says something malformed: {error}"));
+        }
+        for (noted, carried) in &said {
+            self.note(at, side, noted);
+            self.see(&Seen::Said(at, side, noted, carried.as_ref()));
+        }
+    }
+
+    /// Tells the trace what was said.
+    fn note(&mut self, at: usize, side: usize, noted: &Noted) {
+        if noted.said == Said::Other {
+            return;
+        }
+        let connection = &self.stage.connections[at];
+        let (from, to) = (connection.ends[side].slot, connection.ends[1 - side].slot);
+        let (id, from, to) = (connection.id, self.stage.name(from), self.stage.name(to));
+        self.stage.trace.note(self.stage.now, id, || format!("{from} to {to} ({id}): {:?}", noted.said));
+    }
+
+    /// One end closes: it hears nothing more, and the other end hears of it after what was sent.
+    pub(super) fn close(&mut self, at: usize, side: usize) {
+        let now = self.stage.now;
+        let connection = &mut self.stage.connections[at];
+        connection.ends[side].open = false;
+        connection.pipes[side].finish(now);
+        connection.pipes[1 - side].mute();
+        let (id, slot) = (connection.id, connection.ends[side].slot);
+        let who = self.stage.name(slot);
+        self.stage.trace.note(now, id, || format!("{who} closes ({id})"));
+    }
+
+    /// Hands over what has arrived.
+    pub(super) fn deliver_due(&mut self) {
+        for at in 0..self.stage.connections.len() {
+            for side in 0..2 {
+                let now = self.stage.now;
+                let Some(arrival) = self.stage.connections[at].pipes[side].read(now) else { continue };
+                let reader = self.stage.connections[at].ends[1 - side];
+                self.dirty.insert(self.stage.connections[at].ends[side].slot);
+                if !reader.open {
+                    continue;
+                }
+                self.dirty.insert(reader.slot);
+                let clock = self.stage.clock(reader.slot);
+                let Some(process) = &mut self.stage.slots[reader.slot].process else { continue };
+                match arrival {
+                    Arrival::Bytes(bytes) => {
+                        process.receive(clock, reader.link, &bytes);
+                        self.stage.trace.hash(now, &bytes);
+                        self.hear(at, side, bytes.len());
+                        // What it closes now hears nothing more.
+                        self.carry_out(reader.slot);
+                    }
+                    Arrival::End => {
+                        process.closed(clock, reader.link);
+                        self.close(at, 1 - side);
+                        self.carry_out(reader.slot);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Notes what a process has heard, after it did.
+    fn hear(&mut self, at: usize, side: usize, bytes: usize) {
+        let heard = self.stage.connections[at].taps[side].hear(bytes);
+        let reader = self.stage.connections[at].ends[1 - side].slot;
+        let (node, clock) = (self.stage.slots[reader].node, self.stage.clock(reader));
+        for (noted, carried) in heard {
+            match (&noted.said, &carried) {
+                (Said::Hello { version, .. }, _) => {
+                    self.stage.connections[at].version = Some(*version);
+                }
+                (Said::Status(status), _) => {
+                    self.stage.connections[at].established = *status == 200;
+                }
+                (Said::Error, _) => {
+                    let who = self.stage.name(reader);
+                    self.fail(format!("{who} is told that it said something malformed"));
+                }
+                (Said::Update(_), Some(carried)) => {
+                    let holds = self.stage.read(reader, carried.key);
+                    if let Some(reading) = holds.filter(|reading| reading.gpc0 == carried.value) {
+                        let stage = &mut self.stage;
+                        let left = reading.remaining_ms;
+                        let keeps_own = !stage.slots[reader].haproxy;
+                        let before = stage.truth.last_held(reader, carried.key).map_or(0, |held| held.value);
+                        if !keeps_own && before > carried.value {
+                            // With a HAProxy the last message wins, also one of a lesson that is older than what it has.
+                            stage.truth.may_be_lost(carried.key, carried.value);
+                        }
+                        stage.truth.hear(&stage.plan, (reader, node, clock), carried, left, keeps_own);
+                    }
+                }
+                _ => {}
+            }
+            self.see(&Seen::Heard(at, side, &noted));
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The invariants find known defects, each its own, within a few seeds.
+
+use stick_table::defect::Defect;
+use stickd_sim::{Profile, run_seed};
+
+/// A defect, the invariant that it is for, the profile under which that finds it, and within how many seeds.
+const CASES: [(Defect, &str, &str, u64); 14] = [
+    (Defect::LessonWithoutLifetimes, "lifetimes", "restarts", 20),
+    (Defect::LiveWithoutLifetimes, "lifetimes", "links", 20),
+    (Defect::DeadEntriesReturn, "lifetimes", "links", 100),
+    (Defect::NoScanMark, "convergence", "scans", 800),
+    (Defect::AckOffByOne, "acknowledgements", "links", 400),
+    (Defect::AcksOutliveProcesses, "convergence", "restarts", 400),
+    (Defect::PredecessorGaveUp, "convergence", "restarts", 1_000),
+    (Defect::NoResume, "acknowledgements", "links", 20),
+    (Defect::EndlessInFlight, "memory", "floods", 100),
+    (Defect::LessonNeverEnds, "lessons", "calm", 20),
+    (Defect::LessonWithoutLearned, "lessons", "restarts", 20),
+    (Defect::LessonOverwrites, "convergence", "restarts", 200),
+    (Defect::FrequencyRestarts, "frequency", "restarts", 20),
+    (Defect::DowngradeSticks, "downgrade", "versions", 100),
+];
+
+/// The first seed at which an invariant finds a defect.
+fn found_at(defect: Defect, invariant: &str, profile: &str, seeds: u64) -> Option<u64> {
+    let profile = Profile::of_name(profile).unwrap();
+    (0..seeds).find(|seed| {
+        let report = run_seed(profile, *seed, Some(defect));
+        report.violations.iter().any(|violation| violation.invariant == invariant)
+    })
+}
+
+#[test]
+fn each_defect_is_found_by_its_invariant() {
+    assert!(Defect::ALL.iter().all(|defect| CASES.iter().any(|(known, ..)| known == defect)));
+    assert!(Defect::switch(None), "tests are built with defects");
+    let missed: Vec<_> = CASES
+        .into_iter()
+        .filter(|(defect, invariant, profile, seeds)| {
+            let found = found_at(*defect, invariant, profile, *seeds);
+            println!("{} by {invariant} of {profile}: {found:?}", defect.name());
+            found.is_none()
+        })
+        .map(|(defect, ..)| defect.name())
+        .collect();
+    assert!(missed.is_empty(), "not found: {missed:?}");
+}

@@ -1,0 +1,77 @@
+//! What seeds found, as the steps that were left of them.
+
+use stick_table::defect::Defect;
+use stickd_sim::{Line, NodePlan, Plan, Step, TablePlan, Violation, What, World};
+
+/// Three nodes, one table of six keys, of which node n has key n and key n + 3; a network of 5 ms.
+fn plan(steps: &[(u64, What)]) -> Plan {
+    let node = |number: u64| NodePlan {
+        clock: 4_000_000 + number * 77_777,
+        drift_ppm: 0,
+        old: false,
+        haproxy: None,
+        shard: 0,
+        chunk: 65_536,
+        max_updates: 200,
+        ids_after: 0,
+    };
+    let table =
+        TablePlan { section: 0, keys: 6, size: 1_000, no_purge: false, expire: vec![Some(90_000); 3] };
+    Plan {
+        seed: 1,
+        profile: "regression",
+        nodes: (0..3).map(node).collect(),
+        tables: vec![table],
+        sections: 1,
+        shards: None,
+        one_writer: false,
+        line: Line { delay_ms: (5, 5), room: 65_536, split: 0, read: (16_384, 16_384) },
+        steps: steps.iter().map(|&(at, what)| Step { at, what }).collect(),
+    }
+}
+
+fn violations(plan: &Plan, defect: Option<Defect>) -> Vec<Violation> {
+    assert!(Defect::switch(defect));
+    let outcome = World::run(plan, false);
+    Defect::switch(None);
+    outcome.violations
+}
+
+/// Seed 2 of profile `clocks`: a node that restarts learns an old value from one who was cut off from its writer. What the
+/// writer teaches then is not taken, and what the process before had acknowledged was not pushed again.
+#[test]
+fn a_restarted_node_learns_the_newest_value_whoever_teaches_it_first() {
+    let write = What::Write { table: 0, key: 2, requests: 0 };
+    let plan = plan(&[
+        (15_000, write),
+        (16_000, What::Partition { nodes: (0, 2), ms: 20_000 }),
+        (17_000, write),
+        (19_000, What::Kill { node: 1, quietly: false, ms: 100 }),
+        (22_000, What::Calm),
+        (57_000, What::Compare),
+    ]);
+    mended(&plan, Defect::AcksOutliveProcesses);
+}
+
+/// Seed 715 of profile `restarts`: a process that starts alone gives up waiting for a lesson, and hands over to the next one,
+/// which then asked nobody for what the process before both had acknowledged.
+#[test]
+fn the_successor_of_a_process_that_learned_nothing_asks_the_others() {
+    let plan = plan(&[
+        (15_000, What::Write { table: 0, key: 1, requests: 0 }),
+        (18_000, What::Partition { nodes: (0, 1), ms: 20_000 }),
+        (18_000, What::Partition { nodes: (0, 2), ms: 20_000 }),
+        (20_000, What::Kill { node: 0, quietly: false, ms: 100 }),
+        (26_000, What::HandOver { node: 0 }),
+        (27_000, What::Calm),
+        (62_000, What::Compare),
+    ]);
+    mended(&plan, Defect::PredecessorGaveUp);
+}
+
+/// Nothing fails, and it would without the mend.
+fn mended(plan: &Plan, defect: Defect) {
+    assert_eq!(violations(plan, None), []);
+    let without = violations(plan, Some(defect));
+    assert!(without.iter().any(|violation| violation.invariant == "convergence"), "{without:?}");
+}

@@ -1,0 +1,118 @@
+//! Known defects, to be switched on by those who check that their tests find them.
+//!
+//! Without the feature `defects`, which no program has that is released, none can be switched on, and the code for them is
+//! not there. They are of this crate and of those built on it, so that there is one list.
+
+/// A defect by what goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Defect {
+    /// A lesson does not tell how long its entries have left.
+    LessonWithoutLifetimes,
+    /// A live update never tells how long its entry has left, however long it waited.
+    LiveWithoutLifetimes,
+    /// What is over is pushed to peers that did not get it before, as if it were not.
+    DeadEntriesReturn,
+    /// A scan does not raise the mark of what readers have seen.
+    NoScanMark,
+    /// An acknowledgement counts for one update more.
+    AckOffByOne,
+    /// What a peer's process acknowledged counts for the next one, which asks for a lesson.
+    AcksOutliveProcesses,
+    /// A process that waited for lessons in vain teaches its successor as if it knew everything.
+    PredecessorGaveUp,
+    /// A new session does not go on where the one before was.
+    NoResume,
+    /// Batches that wait for an acknowledgement are never merged.
+    EndlessInFlight,
+    /// A lesson does not end.
+    LessonNeverEnds,
+    /// A lesson leaves out what its teacher learned itself.
+    LessonWithoutLearned,
+    /// A lesson overwrites what came live.
+    LessonOverwrites,
+    /// The age of a frequency counter is not told.
+    FrequencyRestarts,
+    /// A peer that refused 2.1 once is never asked again.
+    DowngradeSticks,
+}
+
+impl Defect {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::LessonWithoutLifetimes,
+        Self::LiveWithoutLifetimes,
+        Self::DeadEntriesReturn,
+        Self::NoScanMark,
+        Self::AckOffByOne,
+        Self::AcksOutliveProcesses,
+        Self::PredecessorGaveUp,
+        Self::NoResume,
+        Self::EndlessInFlight,
+        Self::LessonNeverEnds,
+        Self::LessonWithoutLearned,
+        Self::LessonOverwrites,
+        Self::FrequencyRestarts,
+        Self::DowngradeSticks,
+    ];
+
+    /// The name for a command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LessonWithoutLifetimes => "lesson-without-lifetimes",
+            Self::LiveWithoutLifetimes => "live-without-lifetimes",
+            Self::DeadEntriesReturn => "dead-entries-return",
+            Self::NoScanMark => "no-scan-mark",
+            Self::AckOffByOne => "ack-off-by-one",
+            Self::AcksOutliveProcesses => "acks-outlive-processes",
+            Self::PredecessorGaveUp => "predecessor-gave-up",
+            Self::NoResume => "no-resume",
+            Self::EndlessInFlight => "endless-in-flight",
+            Self::LessonNeverEnds => "lesson-never-ends",
+            Self::LessonWithoutLearned => "lesson-without-learned",
+            Self::LessonOverwrites => "lesson-overwrites",
+            Self::FrequencyRestarts => "frequency-restarts",
+            Self::DowngradeSticks => "downgrade-sticks",
+        }
+    }
+}
+
+#[cfg(feature = "defects")]
+mod switch {
+    use super::Defect;
+    use std::cell::Cell;
+
+    thread_local! {
+        static ON: Cell<Option<Defect>> = const { Cell::new(None) };
+    }
+
+    impl Defect {
+        /// Switches one defect on for this thread, or none; `false` when this program has no defects.
+        pub fn switch(defect: Option<Self>) -> bool {
+            ON.set(defect);
+            true
+        }
+
+        /// Whether this thread has the defect.
+        pub fn is_on(self) -> bool {
+            ON.get() == Some(self)
+        }
+    }
+}
+
+#[cfg(not(feature = "defects"))]
+mod switch {
+    use super::Defect;
+
+    impl Defect {
+        /// Switches one defect on for this thread, or none; `false` when this program has no defects.
+        pub const fn switch(_: Option<Self>) -> bool {
+            false
+        }
+
+        /// Whether this thread has the defect.
+        #[inline(always)]
+        pub const fn is_on(self) -> bool {
+            false
+        }
+    }
+}
