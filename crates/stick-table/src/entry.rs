@@ -136,25 +136,19 @@ impl<'a> EntryMut<'a> {
             return false;
         }
         let layout = &self.common.layout;
-        if let Value::Dictionary(string) = value {
-            let id = string.as_ref().map_or(0, |string| self.shard.dictionary.acquire(string));
-            let old = std::mem::replace(&mut self.shard.data_mut(layout, self.row)[offset], id);
-            self.shard.dictionary.release(old);
-            return true;
-        }
-        let words = &mut self.shard.data_mut(layout, self.row)[offset..];
-        match *value {
-            Value::Signed(number) => words[0] = number.cast_unsigned(),
-            Value::Unsigned(number) => words[0] = number,
-            Value::Unsigned64(number) => {
-                words[0] = number as u32;
-                words[1] = (number >> 32) as u32;
+        let words: &[u32] = match value {
+            Value::Signed(number) => &[number.cast_unsigned()],
+            Value::Unsigned(number) => &[*number],
+            Value::Unsigned64(number) => &[*number as u32, (number >> 32) as u32],
+            Value::Frequency(counter) => &[counter.tick, counter.current, counter.previous],
+            Value::Dictionary(string) => {
+                let id = string.as_ref().map_or(0, |string| self.shard.dictionary.acquire(string));
+                let old = self.shard.data(layout, self.row)[offset];
+                self.shard.dictionary.release(old);
+                &[id]
             }
-            Value::Frequency(counter) => {
-                words[..3].copy_from_slice(&[counter.tick, counter.current, counter.previous]);
-            }
-            Value::Dictionary(_) => {}
-        }
+        };
+        self.shard.data_mut(layout, self.row)[offset..][..words.len()].copy_from_slice(words);
         true
     }
 
