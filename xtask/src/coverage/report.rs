@@ -71,9 +71,11 @@ impl Report {
         let count = lines.clone().count();
         let own = lines.clone().filter(|line| line.own).count();
         let any = lines.filter(|line| line.any).count();
-        let mut row = format!("{name:<48} {count:>6} {:>9} {:>7.1} %", count - own, percent(own, count));
+        // Cut, not rounded: 100 % is all of them.
+        let shown = |part| (percent(part, count) * 10.0).floor() / 10.0;
+        let mut row = format!("{name:<48} {count:>6} {:>9} {:>7.1} %", count - own, shown(own));
         if self.others {
-            write!(row, " {:>7.1} %", percent(any, count)).expect("a string takes all");
+            write!(row, " {:>7.1} %", shown(any)).expect("a string takes all");
         }
         *table += &row;
         table.push('\n');
@@ -150,6 +152,12 @@ mod tests {
             format!("{FILE}:3: c();    <- simulator or corpus\n{FILE}:4: d();\n")
         );
         assert_eq!(report(&own, None).uncovered(), format!("{FILE}:3: c();\n{FILE}:4: d();\n"));
+    }
+
+    #[test]
+    fn figures_are_cut() {
+        let own = hits(&[(1, 1), (2, 1), (3, 0)]);
+        assert!(report(&own, None).table().contains("66.6 %"));
     }
 
     #[test]

@@ -10,8 +10,6 @@ use stickd_testkit::cache;
 /// The version that figures are made with.
 const VERSION: &str = "0.9.1";
 const NAME: &str = "cargo-llvm-cov";
-/// Other crates than those that are measured, tests in directories of their own, examples.
-const IGNORED: &str = r"/(tests|examples|benches|fuzz-targets|micro|sim|stickd|testkit)/";
 
 /// A cargo-llvm-cov that can be run.
 pub(super) struct Tool(PathBuf);
@@ -40,13 +38,6 @@ impl Tool {
     pub(super) fn command(&self, name: &str) -> Command {
         let mut command = Command::new(&self.0);
         command.current_dir(run::root()).args(["llvm-cov", name]);
-        command
-    }
-
-    /// A report of all tests that ran since the last `clean`.
-    pub(super) fn report(&self) -> Command {
-        let mut command = self.command("report");
-        command.args(["--ignore-filename-regex", IGNORED]);
         command
     }
 }
