@@ -4,6 +4,7 @@
 mod bench;
 mod build;
 mod check;
+mod coverage;
 mod demo;
 mod fuzz;
 mod haproxies;
@@ -38,6 +39,8 @@ enum Command {
     Bench(bench::Options),
     /// Run the fuzz targets under libFuzzer; needs a nightly compiler and cargo-fuzz
     Fuzz(fuzz::Options),
+    /// Measure which lines of the engine crates the tests run (2 minutes with `--own`, else 5)
+    Coverage(coverage::Options),
     /// List the HAProxys the tests use
     Haproxy,
     /// Run the micro-benchmarks (2 minutes); arguments after `--` go to criterion, e.g. a name
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Demo => demo::run(),
         Command::Bench(options) => bench::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Coverage(options) => coverage::run(&options),
         Command::Haproxy => haproxies::print(),
         Command::Micro { arguments } => micro::run(&arguments),
         Command::Instructions(options) => instructions::run(&options),

@@ -442,6 +442,26 @@ mod tests {
         assert_eq!(definition.columns().next().unwrap().count, u64::MAX);
     }
 
+    #[test]
+    fn what_makes_a_table_unusable_is_told() {
+        let key_type = WireKeyType(9);
+        for (reason, text) in [
+            (UnusableReason::MissingParameters(DataType::Gpt), "the parameters of gpt are missing"),
+            (
+                UnusableReason::WrongParameters(DataType::Gpt, 3),
+                "the parameters of gpt are expected, those of data type 3 found",
+            ),
+            (UnusableReason::ArrayWithoutTail(DataType::Gpt), "the number of elements of gpt is missing"),
+            (UnusableReason::KeyType(key_type, 40), "the key type number 9 of 40 bytes is not supported"),
+            (
+                UnusableReason::KeyType(WireKeyType::from_key_type(KeyType::Ip).0, 5),
+                "the key type ip of 5 bytes is not supported",
+            ),
+        ] {
+            assert_eq!(reason.to_string(), text);
+        }
+    }
+
     proptest! {
         #[test]
         fn definitions_come_back(

@@ -344,6 +344,18 @@ mod tests {
         assert_ne!(readable(b"\xfe"), readable(b"\xff"));
     }
 
+    /// A string and its terminator must not fill the buffer of 16,384 bytes.
+    #[test]
+    fn strings_are_as_long_as_the_default_buffer_allows() {
+        let longest = ReceiveDictionary::default().max_string();
+        assert_eq!(longest, 16_382);
+        for (length, fits) in [(longest, true), (longest + 1, false)] {
+            let bytes = encoded(&DictionaryItem::New(1, vec![b'a'; length].into()));
+            let text = ReceiveDictionary::default().decode(&mut Reader::new(&bytes, 0));
+            assert_eq!(text.is_ok(), fits, "{length} bytes");
+        }
+    }
+
     proptest! {
         #[test]
         fn a_receiver_follows_a_sender(numbers in prop::collection::vec(0u32..200, 0..600), reset_at in 0usize..600) {

@@ -59,4 +59,10 @@ mod tests {
         }
         assert_eq!(ErrorMessage::from_kind(2), None);
     }
+
+    #[test]
+    fn errors_have_a_text() {
+        assert_eq!(ErrorMessage::Protocol.to_string(), "protocol error");
+        assert_eq!(ErrorMessage::SizeLimit.to_string(), "size limit");
+    }
 }

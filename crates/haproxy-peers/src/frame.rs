@@ -292,6 +292,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn messages_are_equal_whatever_follows_them() {
+        let frame = |input: &'static [u8]| decode(input).unwrap().unwrap().0;
+        let message = frame(&[10, 0x80, 2, 1, 2]);
+        assert_eq!(message, frame(&[10, 0x80, 2, 1, 2, 9, 9]));
+        for other in [&[10, 0x80, 2, 1, 3][..], &[10, 0x80, 1, 1], &[10, 0x81, 2, 1, 2], &[11, 0x80, 2, 1, 2]]
+        {
+            assert_ne!(message, frame(other), "{other:?}");
+        }
+        let later = decode_frame(&[10, 0x80, 2, 1, 2], 51, DEFAULT_MAX_PAYLOAD).unwrap().unwrap().0;
+        assert_ne!(message, later, "at another place of the stream");
+    }
+
     proptest! {
         #[test]
         fn payloads_come_back(payload in prop::collection::vec(any::<u8>(), 0..3000), cut in 0usize..3000) {

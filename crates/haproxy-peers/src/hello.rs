@@ -109,6 +109,7 @@ pub struct HelloParser {
     /// The incomplete line.
     line: Vec<u8>,
     stage: Stage,
+    refused: Option<HelloError>,
 }
 
 #[derive(Clone, Debug)]
@@ -116,24 +117,23 @@ enum Stage {
     Version,
     Target(ProtocolVersion),
     Sender(ProtocolVersion, String),
-    Refused(HelloError),
 }
 
 impl HelloParser {
     /// A parser for hellos of at most `limit` bytes in total; use `tune.bufsize`, which is also what senders keep to.
     pub const fn new(limit: usize) -> Self {
-        Self { limit, taken: 0, line: Vec::new(), stage: Stage::Version }
+        Self { limit, taken: 0, line: Vec::new(), stage: Stage::Version, refused: None }
     }
 
     /// Takes the next bytes of the stream; `is_local_name` says whether line 2 names this side.
     ///
     /// After [`HelloProgress::Complete`] the parser is as new; after a refusal it repeats the refusal.
     pub fn feed(&mut self, input: &[u8], mut is_local_name: impl FnMut(&str) -> bool) -> HelloProgress {
+        if let Some(error) = &self.refused {
+            return HelloProgress::Refused(error.clone());
+        }
         let mut consumed = 0;
         loop {
-            if let Stage::Refused(error) = &self.stage {
-                return HelloProgress::Refused(error.clone());
-            }
             let rest = &input[consumed..];
             let end = rest.iter().position(|&byte| byte == b'\n');
             let part = &rest[..end.unwrap_or(rest.len())];
@@ -158,7 +158,7 @@ impl HelloParser {
 
     fn refuse(&mut self, error: HelloError) -> HelloProgress {
         self.line = Vec::new();
-        self.stage = Stage::Refused(error.clone());
+        self.refused = Some(error.clone());
         HelloProgress::Refused(error)
     }
 
@@ -175,7 +175,6 @@ impl HelloParser {
                 self.stage = Stage::Sender(version, target.to_owned());
             }
             Stage::Sender(version, target) => return parse_sender(line, version, target).map(Some),
-            Stage::Refused(error) => return Err(error),
         }
         Ok(None)
     }

@@ -322,6 +322,16 @@ mod tests {
         assert_eq!(decoder.offset(), 2);
     }
 
+    #[test]
+    fn payloads_are_as_long_as_the_default_buffer() {
+        for (length, fits) in [(DEFAULT_MAX_PAYLOAD, true), (DEFAULT_MAX_PAYLOAD + 1, false)] {
+            let mut input = vec![10, 0x87];
+            crate::varint::encode(length as u64, &mut input);
+            input.resize(input.len() + length, 0);
+            assert_eq!(Decoder::default().decode(&input).is_ok(), fits, "{length} bytes");
+        }
+    }
+
     proptest! {
         /// Messages of random payloads, behind a definition so that updates are looked into.
         #[test]

@@ -218,4 +218,17 @@ mod tests {
         assert_eq!(error.kind, DecodeErrorKind::VarintTooLong { field: "expire" });
         assert_eq!(error.to_string(), "at byte 3: the expire is a varint of more than 10 bytes");
     }
+
+    /// Numbers of the next message must not pass for those of this one.
+    #[test]
+    fn a_quick_reader_that_went_beyond_the_payload_is_not_followed() {
+        let window = [1, 0xf0, 0, 0, 0, 0, 0, 0, 0, 0];
+        for (length, within) in [(2, false), (3, true)] {
+            let mut reader = Reader::within(&window, length, 50);
+            let mut quick = reader.quick();
+            assert_eq!((quick.varint(), quick.varint_u32()), (Some(1), Some(240)));
+            assert_eq!(reader.accept(&quick).is_some(), within);
+            assert_eq!(reader.offset(), if within { 53 } else { 50 });
+        }
+    }
 }

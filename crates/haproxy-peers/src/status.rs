@@ -212,4 +212,19 @@ mod tests {
         assert_eq!(parser.feed(&[b'\n', 0, 0]), StatusProgress::Complete(Status::Accepted, 1));
         assert_eq!(parser.feed(b"2000"), StatusProgress::TooLong);
     }
+
+    #[test]
+    fn statuses_say_what_they_mean() {
+        for (code, text) in [
+            (200, "200 (accepted)"),
+            (300, "300 (try again later)"),
+            (501, "501 (protocol error)"),
+            (502, "502 (the protocol version is not supported)"),
+            (503, "503 (the peer has another name than the one it was called by)"),
+            (504, "504 (the peer does not know this one by its name)"),
+            (777, "unknown status 777"),
+        ] {
+            assert_eq!(Status::from_code(code).to_string(), text);
+        }
+    }
 }

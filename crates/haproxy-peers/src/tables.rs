@@ -216,23 +216,27 @@ impl TableSet {
         let dynamic = self.dynamic.ok_or(CreateError::NotConfigured)?;
         let local = self.local_definition(definition, dynamic.size)?;
         // First without keeping others from reading: somebody may define such tables all day.
-        self.find_room(&self.tables.read(), &dynamic, &local)?;
-        let mut list = self.tables.write();
-        if let Some(there) = list.iter().find(|shared| shared.definition().name == local.name) {
-            return Ok(Arc::clone(there));
+        if let Some(there) = self.find_room(&self.tables.read(), &dynamic, &local)? {
+            return Ok(there);
         }
-        self.find_room(&list, &dynamic, &local)?;
+        let mut list = self.tables.write();
+        if let Some(there) = self.find_room(&list, &dynamic, &local)? {
+            return Ok(there);
+        }
         let seed = self.seed.wrapping_add(list.len() as u64);
         Ok(self.push(&mut list, Arc::new(Table::new(local, seed)), None))
     }
 
-    /// Whether one more table fits the limits.
+    /// The table when another session has just made it; `None` when it is not there and fits the limits.
     fn find_room(
         &self,
         list: &[Arc<SharedTable>],
         dynamic: &DynamicTables,
         wanted: &TableDefinition,
-    ) -> Result<(), CreateError> {
+    ) -> Result<Option<Arc<SharedTable>>, CreateError> {
+        if let Some(there) = list.iter().find(|shared| shared.definition().name == wanted.name) {
+            return Ok(Some(Arc::clone(there)));
+        }
         let made = list.get(self.configured..).unwrap_or_default();
         let taken: u64 = made.iter().map(|shared| dynamic.bytes_of(shared.definition())).sum();
         let (needed, left) = (dynamic.bytes_of(wanted), dynamic.max_bytes.saturating_sub(taken));
@@ -241,7 +245,7 @@ impl TableSet {
         } else if dynamic.max_bytes != 0 && needed > left {
             CreateError::Memory { needed, left }
         } else {
-            return Ok(());
+            return Ok(None);
         };
         self.refused.fetch_add(1, Ordering::Relaxed);
         Err(error)
@@ -270,5 +274,46 @@ impl TableSet {
             return Err(CreateError::NoTail);
         }
         Ok(definition.to_table(name, size)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stick_table::KeyType;
+
+    fn table(name: &str) -> TableDefinition {
+        TableDefinition::new(name, KeyType::Ip, 100).with_expire(Some(1_000))
+    }
+
+    #[test]
+    fn a_table_is_found_by_its_local_and_its_network_name() {
+        let tables = ["t", "p/u"].map(|name| (Table::new(table(name), 1).into(), None));
+        let set = TableSet::new("p", tables, None, None, 1);
+        let ids = |found: Option<Arc<SharedTable>>| found.map(|shared| shared.id());
+        assert_eq!(
+            ["t", "p/u", "/u", "u"].map(|name| ids(set.by_local_name(name))),
+            [Some(1), Some(2), None, None]
+        );
+        assert_eq!(
+            ["t", "p/u", "/u", "u"].map(|name| ids(set.by_network_name(name.as_bytes()))),
+            [Some(1), None, Some(2), None]
+        );
+        assert!(!set.is_empty());
+        assert!(TableSet::new("p", [], None, None, 1).is_empty());
+    }
+
+    /// Each looked for the table before one of them made it.
+    #[test]
+    fn two_peers_that_define_a_table_at_once_share_it_also_in_the_last_place() {
+        let dynamic = DynamicTables { size: 100, max_tables: 1, max_bytes: 0, max_server_key: 10 };
+        let set = TableSet::new("p", [], None, Some(dynamic), 1);
+        let definition = Definition::from_table(7, &table("t"));
+        let first = set.create(&definition).unwrap();
+        let second = set.create(&definition).unwrap();
+        assert!(Arc::ptr_eq(&first, &second));
+        assert_eq!(set.create(&Definition::from_table(8, &table("u"))).err(), Some(CreateError::TooMany(1)));
+        let usage = set.dynamic_usage();
+        assert_eq!((set.len(), usage.tables, usage.refused), (1, 1, 1));
     }
 }

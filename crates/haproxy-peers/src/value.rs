@@ -219,6 +219,24 @@ mod tests {
         assert_eq!(error, DecodeError::truncated(12, "conn_rate"));
     }
 
+    #[test]
+    fn values_are_shown_as_they_were_sent() {
+        let frequency = WireFrequency { age: 1_500, current: 2, previous: 9 };
+        let new = |text: &'static [u8]| WireValue::Dictionary(DictionaryItem::New(5, text.into()));
+        for (value, text) in [
+            (WireValue::Signed(-7), "-7"),
+            (WireValue::Unsigned(u32::MAX), "4294967295"),
+            (WireValue::Unsigned64(u64::MAX), "18446744073709551615"),
+            (WireValue::Frequency(frequency), "2+9@1500ms"),
+            (WireValue::Dictionary(DictionaryItem::None), "-"),
+            (WireValue::Dictionary(DictionaryItem::Known(5)), "#5"),
+            (new(b"srv1"), "#5:srv1"),
+            (new(b"a\n\x1b[31m\xff"), "#5:a\\n\\x1b[31m\\xff"),
+        ] {
+            assert_eq!(value.to_string(), text);
+        }
+    }
+
     proptest! {
         #[test]
         fn values_come_back_and_are_skipped_as_wide_as_they_are(

@@ -411,4 +411,55 @@ mod tests {
         assert_eq!(string(2), Some(Some(Value::Dictionary(None))));
         assert_eq!(string(3), None);
     }
+
+    #[test]
+    fn a_long_key_is_taken_back_with_its_change() {
+        let definition = TableDefinition::new("t", KeyType::String { max_len: 200 }, 100)
+            .with_column("gpc0".parse().unwrap())
+            .unwrap();
+        let table = Table::new(definition, 1);
+        let mut batch = Batch::new(&table);
+        batch.set_columns(std::iter::once(0..1));
+        let keys = ["a", "b", "c"].map(|letter| letter.repeat(100));
+        batch.push(keys[0].as_bytes(), Lifetime::Restart)[0] = 1;
+        batch.pop();
+        assert!(batch.is_empty());
+        batch.push(keys[1].as_bytes(), Lifetime::Restart)[0] = 2;
+        batch.push(keys[0].as_bytes(), Lifetime::Restart)[0] = 3;
+        batch.pop();
+        batch.push(keys[2].as_bytes(), Lifetime::Restart)[0] = 4;
+        assert_eq!(table.apply(&mut batch, Origin::peer(1), Precedence::Newest, 0).created, 2);
+        let value = |key: &str| table.get(key.as_bytes(), 0, |entry| entry.words()[0]);
+        assert_eq!(keys.each_ref().map(|key| value(key)), [None, Some(2), Some(4)]);
+        batch.pop();
+        assert!(batch.is_empty(), "there is nothing to take back");
+    }
+
+    #[test]
+    fn after_many_small_batches_the_memory_of_a_large_one_is_given_back() {
+        let table = table();
+        let mut batch = Batch::new(&table);
+        let gpc0 = table.layout().offset(DataType::Gpc0, 0).unwrap();
+        batch.set_columns(std::iter::once(gpc0..gpc0 + 1));
+        let mut apply = |count: u32, value| {
+            for key in 0..count {
+                batch.push(&(key % 50).to_be_bytes(), Lifetime::Restart)[gpc0] = value;
+            }
+            table.apply(&mut batch, Origin::peer(1), Precedence::Newest, 0);
+            batch.memory()
+        };
+        let large = apply(5_000, 1);
+        for round in 1..MANY_SMALL_BATCHES {
+            assert_eq!(apply(2, round), large, "what is needed again soon is kept");
+        }
+        // A large one in between: it is needed after all.
+        assert_eq!(apply(5_000, 1), large);
+        for round in 1..MANY_SMALL_BATCHES {
+            assert_eq!(apply(2, round), large);
+        }
+        assert_eq!(apply(2, 8), 0);
+        assert_eq!(entry(&table, 0), Some((8, 10_000)));
+        assert!(apply(2, 9) > 0, "its columns are still set");
+        assert_eq!(entry(&table, 0), Some((9, 10_000)));
+    }
 }

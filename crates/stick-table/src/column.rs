@@ -26,6 +26,10 @@ pub enum ColumnError {
     Unclosed,
     #[error("{0} takes no argument")]
     UnexpectedArgument(DataType),
+    #[error("{0} is no array: it takes no number of elements")]
+    UnexpectedCount(DataType),
+    #[error("{0} is no rate: it takes no period")]
+    UnexpectedPeriod(DataType),
     #[error("{0} needs a period, such as {0}(10s)")]
     MissingPeriod(DataType),
     #[error("{0} needs a number of elements, such as {0}(4)")]
@@ -60,9 +64,9 @@ impl Column {
     ) -> Result<Self, ColumnError> {
         let (count, period) = match (data_type.is_array(), data_type.has_period(), count, period) {
             (false, false, None, None) => (1, 0),
-            (false, false, _, _) | (false, true, Some(_), _) | (true, false, _, Some(_)) => {
-                return Err(ColumnError::UnexpectedArgument(data_type));
-            }
+            (false, false, _, _) => return Err(ColumnError::UnexpectedArgument(data_type)),
+            (false, true, Some(_), _) => return Err(ColumnError::UnexpectedCount(data_type)),
+            (true, false, _, Some(_)) => return Err(ColumnError::UnexpectedPeriod(data_type)),
             (false, true, None, Some(period)) => (1, period),
             (false, true, None, None) => return Err(ColumnError::MissingPeriod(data_type)),
             (true, false, Some(count), None) => (count, 0),
@@ -175,6 +179,45 @@ mod tests {
             ("gpc_rate(2)", "gpc_rate needs a number of elements and a period, such as gpc_rate(2,10s)"),
         ] {
             assert_eq!(word.parse::<Column>().unwrap_err().to_string(), message, "{word}");
+        }
+    }
+
+    #[test]
+    fn the_arguments_are_those_that_the_type_takes() {
+        let rate = Column::new(DataType::ConnRate, None, Some(10_000)).unwrap();
+        assert_eq!((rate.count(), rate.period(), rate.words()), (1, 10_000, 3));
+        let rates = Column::new(DataType::GpcRate, Some(2), Some(10_000)).unwrap();
+        assert_eq!((rates.count(), rates.period(), rates.words()), (2, 10_000, 6));
+        for (data_type, count, period, message) in [
+            (DataType::Gpc0, Some(1), None, "gpc0 takes no argument"),
+            (DataType::Gpc0, None, Some(10), "gpc0 takes no argument"),
+            (DataType::ConnRate, Some(1), Some(10), "conn_rate is no array: it takes no number of elements"),
+            (DataType::ConnRate, Some(1), None, "conn_rate is no array: it takes no number of elements"),
+            (DataType::Gpt, Some(4), Some(10), "gpt is no rate: it takes no period"),
+            (DataType::Gpt, None, Some(10), "gpt is no rate: it takes no period"),
+            (
+                DataType::GpcRate,
+                Some(2),
+                None,
+                "gpc_rate needs a number of elements and a period, such as gpc_rate(2,10s)",
+            ),
+            (
+                DataType::GpcRate,
+                None,
+                Some(10),
+                "gpc_rate needs a number of elements and a period, such as gpc_rate(2,10s)",
+            ),
+        ] {
+            assert_eq!(Column::new(data_type, count, period).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn a_plain_column_is_of_a_type_without_arguments() {
+        for data_type in DataType::ALL {
+            let plain = Column::plain(data_type);
+            assert_eq!(plain.is_ok(), !data_type.is_array() && !data_type.has_period(), "{data_type}");
+            assert!(plain.is_err() || plain == data_type.name().parse());
         }
     }
 }

@@ -190,4 +190,16 @@ mod tests {
             assert_eq!(data_type.has_period(), data_type.name().ends_with("_rate"), "{data_type}");
         }
     }
+
+    #[test]
+    fn byte_rates_are_the_rates_of_what_counts_bytes() {
+        let counts_bytes = |name: &str| {
+            let counter =
+                name.strip_suffix("_rate").and_then(|name| DataType::from_name(&format!("{name}_cnt")));
+            counter.is_some_and(|counter| counter.storage() == Storage::Unsigned64)
+        };
+        for data_type in DataType::ALL {
+            assert_eq!(data_type.is_byte_rate(), counts_bytes(data_type.name()), "{data_type}");
+        }
+    }
 }

@@ -116,3 +116,37 @@ mod switch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `LessonNeverEnds` is `lesson-never-ends`.
+    #[test]
+    fn each_is_called_as_it_is_written() {
+        for defect in Defect::ALL {
+            let mut name = String::new();
+            for letter in format!("{defect:?}").chars() {
+                if letter.is_uppercase() && !name.is_empty() {
+                    name.push('-');
+                }
+                name.push(letter.to_ascii_lowercase());
+            }
+            assert_eq!(defect.name(), name);
+        }
+    }
+
+    /// Tests of the whole workspace are built with defects, as those of the simulator need them.
+    #[test]
+    fn none_is_on_but_the_one_switched_on_where_there_are_any() {
+        let there = cfg!(feature = "defects");
+        for defect in Defect::ALL {
+            assert!(!defect.is_on());
+            assert_eq!(Defect::switch(Some(defect)), there);
+            for other in Defect::ALL {
+                assert_eq!(other.is_on(), there && other == defect);
+            }
+            assert_eq!(Defect::switch(None), there);
+        }
+    }
+}

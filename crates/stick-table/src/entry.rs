@@ -136,25 +136,19 @@ impl<'a> EntryMut<'a> {
             return false;
         }
         let layout = &self.common.layout;
-        if let Value::Dictionary(string) = value {
-            let id = string.as_ref().map_or(0, |string| self.shard.dictionary.acquire(string));
-            let old = std::mem::replace(&mut self.shard.data_mut(layout, self.row)[offset], id);
-            self.shard.dictionary.release(old);
-            return true;
-        }
-        let words = &mut self.shard.data_mut(layout, self.row)[offset..];
-        match *value {
-            Value::Signed(number) => words[0] = number.cast_unsigned(),
-            Value::Unsigned(number) => words[0] = number,
-            Value::Unsigned64(number) => {
-                words[0] = number as u32;
-                words[1] = (number >> 32) as u32;
+        let words: &[u32] = match value {
+            Value::Signed(number) => &[number.cast_unsigned()],
+            Value::Unsigned(number) => &[*number],
+            Value::Unsigned64(number) => &[*number as u32, (number >> 32) as u32],
+            Value::Frequency(counter) => &[counter.tick, counter.current, counter.previous],
+            Value::Dictionary(string) => {
+                let id = string.as_ref().map_or(0, |string| self.shard.dictionary.acquire(string));
+                let old = self.shard.data(layout, self.row)[offset];
+                self.shard.dictionary.release(old);
+                &[id]
             }
-            Value::Frequency(counter) => {
-                words[..3].copy_from_slice(&[counter.tick, counter.current, counter.previous]);
-            }
-            Value::Dictionary(_) => {}
-        }
+        };
+        self.shard.data_mut(layout, self.row)[offset..][..words.len()].copy_from_slice(words);
         true
     }
 
@@ -182,5 +176,144 @@ impl<'a> EntryMut<'a> {
     pub fn count_down(&mut self, data_type: DataType, element: u32, n: u32) -> bool {
         let Some(Value::Unsigned(number)) = self.value(data_type, element) else { return false };
         self.set(data_type, element, &Value::Unsigned(number.saturating_sub(n)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{KeyType, Lifetime, Table, TableDefinition};
+
+    const KEY: [u8; 4] = [10, 0, 0, 1];
+    const NOW: Millis = 1_000_000;
+
+    fn table(columns: &[&str]) -> Table {
+        let mut definition = TableDefinition::new("t", KeyType::Ip, 100).with_expire(Some(1_000));
+        definition.brates_factor = 10;
+        for column in columns {
+            definition.add_column(column.parse().unwrap()).unwrap();
+        }
+        Table::new(definition, 1)
+    }
+
+    fn change<R>(table: &Table, now: Millis, change: impl FnOnce(&mut EntryMut<'_>) -> R) -> R {
+        table.update(&KEY, Origin::LOCAL, Lifetime::Restart, now, change).unwrap()
+    }
+
+    fn value(table: &Table, data_type: DataType, element: u32) -> Option<Value> {
+        table.get(&KEY, NOW, |entry| entry.value(data_type, element)).unwrap()
+    }
+
+    #[test]
+    fn elements_of_each_storage_are_stored_apart() {
+        let table = table(&["server_id", "gpt(3)", "bytes_in_cnt", "conn_rate(10s)", "server_key"]);
+        let values = [
+            (DataType::ServerId, 0, Value::Signed(-5)),
+            (DataType::Gpt, 0, Value::Unsigned(u32::MAX)),
+            (DataType::Gpt, 2, Value::Unsigned(7)),
+            (DataType::BytesInCnt, 0, Value::Unsigned64(0x0123_4567_89ab_cdef)),
+            (DataType::ConnRate, 0, Value::Frequency(FrequencyCounter { tick: 2, current: 3, previous: 4 })),
+            (DataType::ServerKey, 0, Value::Dictionary(Some("srv1".into()))),
+        ];
+        change(&table, NOW, |entry| {
+            for (data_type, element, value) in &values {
+                assert!(entry.set(*data_type, *element, value));
+            }
+            for (data_type, element, value) in &values {
+                assert_eq!(entry.value(*data_type, *element).as_ref(), Some(value));
+            }
+        });
+        for (data_type, element, stored) in values {
+            assert_eq!(value(&table, data_type, element), Some(stored), "{data_type}");
+        }
+        assert_eq!(value(&table, DataType::Gpt, 1), Some(Value::Unsigned(0)));
+    }
+
+    #[test]
+    fn what_does_not_fit_the_table_is_not_stored() {
+        let table = table(&["gpt(2)", "server_key"]);
+        change(&table, NOW, |entry| {
+            for (data_type, element, value) in [
+                (DataType::Gpc0, 0, Value::Unsigned(1)),
+                (DataType::Gpt, 2, Value::Unsigned(1)),
+                (DataType::Gpt, 0, Value::Signed(1)),
+                (DataType::Gpt, 0, Value::Unsigned64(1)),
+                (DataType::ServerKey, 0, Value::Unsigned(1)),
+            ] {
+                assert!(!entry.set(data_type, element, &value), "{data_type} {element} {value:?}");
+            }
+        });
+        assert_eq!(value(&table, DataType::Gpt, 0), Some(Value::Unsigned(0)));
+        assert_eq!(value(&table, DataType::Gpt, 2), None);
+        assert_eq!(value(&table, DataType::ServerKey, 0), Some(Value::Dictionary(None)));
+    }
+
+    /// stick-tables §3.2.
+    #[test]
+    fn counters_wrap_and_stop_at_0() {
+        let table = table(&["gpc0", "conn_cur", "bytes_in_cnt", "server_id", "server_key"]);
+        change(&table, NOW, |entry| {
+            entry.set(DataType::Gpc0, 0, &Value::Unsigned(u32::MAX));
+            entry.set(DataType::BytesInCnt, 0, &Value::Unsigned64(u64::MAX));
+            for data_type in [DataType::Gpc0, DataType::BytesInCnt, DataType::ConnCur] {
+                assert!(entry.count(data_type, 0, 3), "{data_type}");
+            }
+            assert!(entry.count_down(DataType::ConnCur, 0, 2));
+        });
+        assert_eq!(value(&table, DataType::Gpc0, 0), Some(Value::Unsigned(2)));
+        assert_eq!(value(&table, DataType::BytesInCnt, 0), Some(Value::Unsigned64(2)));
+        assert_eq!(value(&table, DataType::ConnCur, 0), Some(Value::Unsigned(1)));
+        change(&table, NOW, |entry| {
+            assert!(entry.count_down(DataType::ConnCur, 0, 5));
+            for data_type in [DataType::ServerId, DataType::ServerKey, DataType::Gpc1] {
+                assert!(!entry.count(data_type, 0, 1), "{data_type} is no counter here");
+            }
+            for data_type in [DataType::BytesInCnt, DataType::ServerId, DataType::Gpc1] {
+                assert!(!entry.count_down(data_type, 0, 1), "{data_type} is not counted down");
+            }
+        });
+        assert_eq!(value(&table, DataType::ConnCur, 0), Some(Value::Unsigned(0)));
+    }
+
+    /// stick-tables §3.3, §4: with a factor of 10, 21 bytes are 3.
+    #[test]
+    fn rates_rotate_and_those_of_bytes_are_divided() {
+        let table = table(&["http_req_rate(10s)", "bytes_out_rate(10s)"]);
+        for _ in 0..2 {
+            change(&table, NOW, |entry| {
+                assert!(entry.count(DataType::HttpReqRate, 0, 21));
+                assert!(entry.count(DataType::BytesOutRate, 0, 21));
+            });
+        }
+        let rate = |data_type, now| match value(&table, data_type, 0) {
+            Some(Value::Frequency(counter)) => counter.read(10_000, now),
+            other => panic!("{other:?}"),
+        };
+        let now = NOW as u32;
+        assert_eq!((rate(DataType::HttpReqRate, now), rate(DataType::BytesOutRate, now)), (42, 6));
+        let later = now + 15_000;
+        assert_eq!((rate(DataType::HttpReqRate, later), rate(DataType::BytesOutRate, later)), (21, 3));
+    }
+
+    #[test]
+    fn a_handle_leads_to_the_entry_while_it_lives() {
+        // Several shards.
+        let table = table(&["gpc0"]);
+        for number in 0..50 {
+            table.update(&[10, 0, 0, number], Origin::LOCAL, Lifetime::Restart, NOW, |_| ()).unwrap();
+        }
+        let mut handles = std::collections::HashSet::new();
+        for number in 0..50 {
+            let handle = table.get(&[10, 0, 0, number], NOW, |entry| entry.handle()).unwrap();
+            assert_eq!(table.key_of_handle(handle, NOW).unwrap(), [10, 0, 0, number]);
+            assert!(handles.insert(handle) && handle != 0);
+        }
+        let handle = table.get(&KEY, NOW, |entry| entry.handle()).unwrap();
+        assert_eq!(table.key_of_handle(handle, NOW + 1_000), None, "it is over");
+        assert!(table.remove(&KEY, NOW));
+        assert_eq!(table.key_of_handle(handle, NOW), None, "it is gone");
+        for nothing in [0, 1, u64::from(u32::MAX), 1 << 32 | 99, 9_999 << 32, u64::MAX] {
+            assert_eq!(table.key_of_handle(nothing, NOW), None, "{nothing:#x}");
+        }
     }
 }

@@ -176,4 +176,10 @@ mod tests {
             }
         }
     }
+
+    /// HAProxy does not define it; here it must not divide by it.
+    #[test]
+    fn a_period_of_0_reads_as_0() {
+        assert_eq!(FrequencyCounter::set(20, 1_000).read(0, 1_000), 0);
+    }
 }

@@ -148,9 +148,6 @@ impl Index {
 
     /// Takes a row out.
     pub(crate) fn remove(&mut self, hash: u64, row: u32) {
-        if self.buckets == 0 {
-            return;
-        }
         let slot = Self::tag(hash) | row;
         let home = self.home(hash);
         let mut number = home;

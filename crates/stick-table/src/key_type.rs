@@ -222,15 +222,30 @@ mod tests {
             assert_eq!(parsed, bytes, "{word}");
             assert_eq!(key_type.text(&parsed).to_string(), text);
         }
-        assert_eq!(KeyType::Ip.parse("2001:db8::1"), Err(KeyError::Ip));
-        assert_eq!(KeyType::Integer.parse("0x10"), Err(KeyError::Integer));
-        assert_eq!(KeyType::Binary { len: 3 }.parse("abc"), Err(KeyError::Binary));
+    }
+
+    #[test]
+    fn words_that_are_no_keys_are_refused() {
+        let binary = KeyType::Binary { len: 3 };
+        for (key_type, word, error) in [
+            (KeyType::Integer, "0x10", KeyError::Integer),
+            (KeyType::Integer, "", KeyError::Integer),
+            (KeyType::Ip, "2001:db8::1", KeyError::Ip),
+            (KeyType::Ip, "10.0.0.256", KeyError::Ip),
+            (KeyType::Ipv6, "10.0.0", KeyError::Ipv6),
+            (KeyType::Ipv6, "::g", KeyError::Ipv6),
+            (binary, "abc", KeyError::Binary),
+            (binary, "ag", KeyError::Binary),
+        ] {
+            assert_eq!(key_type.parse(word), Err(error), "{word:?}");
+        }
     }
 
     #[test]
     fn strings_are_escaped_and_end_at_a_nul() {
         let string = KeyType::String { max_len: 20 };
         assert_eq!(string.text(b"a b=c\\d\t\x01\xff~").to_string(), r"a\ b\=c\\d\t\x01\xFF~");
+        assert_eq!(string.text(b"1\n2\r\x1b[0m").to_string(), r"1\n2\r\e[0m", "no line ends, no colours");
         assert_eq!(string.canonical(b"ab\0cd").unwrap().as_ref(), b"ab");
     }
 
@@ -238,5 +253,18 @@ mod tests {
     fn numbers_of_a_wrong_length_are_no_keys() {
         assert_eq!(KeyType::Ip.canonical(&[1, 2, 3]), None);
         assert_eq!(KeyType::Ipv6.canonical(&[0; 4]), None);
+    }
+
+    /// Instead of a text that looks like another key, or a panic.
+    #[test]
+    fn numbers_of_a_wrong_length_have_no_text() {
+        use fmt::Write;
+        for (key_type, key) in
+            [(KeyType::Integer, &[1; 3][..]), (KeyType::Ip, &[1; 5]), (KeyType::Ipv6, &[1; 4])]
+        {
+            let mut text = String::new();
+            assert_eq!(write!(text, "{}", key_type.text(key)), Err(fmt::Error));
+            assert_eq!(text, "");
+        }
     }
 }

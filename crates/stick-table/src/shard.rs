@@ -360,3 +360,36 @@ fn hash_of(common: &Common, long_keys: &LongKeys, row: &[u32]) -> u64 {
         SoughtKey::Long(long_keys.get(words[0]))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{KeyType, TableDefinition};
+
+    /// Shards fill unevenly; a table has so many that none comes near this.
+    #[test]
+    fn a_shard_refuses_more_rows_than_its_index_can_tell_apart() {
+        let definition = TableDefinition::new("t", KeyType::Integer, MAX_ROWS + 10);
+        let common = Common::new(definition, 1);
+        let mut shard = Shard::new(&common, MAX_ROWS);
+        let touch =
+            Touch { origin: Origin::LOCAL, of_lesson: false, lifetime: Lifetime::Restart, now: 1_000 };
+        let add = |shard: &mut Shard, number: u32| {
+            let key = [number];
+            let key = SoughtKey::Words(&key);
+            let row = shard.insert(&common, common.hash(key), key, (&mut 0, 1), 1_000)?;
+            shard.touch(&common, row, &touch);
+            Some(row)
+        };
+        for number in 0..MAX_ROWS {
+            assert_eq!(add(&mut shard, number), Some(number));
+        }
+        assert_eq!(add(&mut shard, MAX_ROWS), None);
+        assert_eq!(common.used(), MAX_ROWS, "the place it had is free again");
+        shard.free(&common, 7);
+        assert_eq!(add(&mut shard, MAX_ROWS), Some(7));
+        let key = [MAX_ROWS - 1];
+        let key = SoughtKey::Words(&key);
+        assert_eq!(shard.find(&common, common.hash(key), key), Some(MAX_ROWS - 1));
+    }
+}

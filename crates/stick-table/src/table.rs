@@ -435,3 +435,135 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DataType, KeyType, Value};
+    use std::sync::mpsc;
+    use std::time::{Duration, Instant};
+
+    const NOW: Millis = 1_000;
+
+    fn table(key_type: KeyType, size: u32) -> Table {
+        let definition = TableDefinition::new("t", key_type, size).with_expire(Some(10_000));
+        Table::new(definition.with_column("gpc0".parse().unwrap()).unwrap(), 1)
+    }
+
+    fn set(table: &Table, number: u32, value: u32, now: Millis) {
+        let set = table.update(&number.to_be_bytes(), Origin::LOCAL, Lifetime::Restart, now, |entry| {
+            entry.set(DataType::Gpc0, 0, &Value::Unsigned(value))
+        });
+        assert_eq!(set, Ok(true));
+    }
+
+    #[test]
+    fn entries_that_match_are_removed_in_all_shards() {
+        let table = table(KeyType::Integer, 500);
+        assert!(table.shards.len() > 1 && table.is_empty());
+        for number in 0..300 {
+            set(&table, number, number % 3, NOW + u64::from(number));
+        }
+        assert_eq!(table.remove_where(NOW + 300, |entry| entry.words()[0] == 1), 100);
+        table.validate();
+        for number in 0..300_u32 {
+            let there = table.get(&number.to_be_bytes(), NOW + 300, |_| ()).is_some();
+            assert_eq!(there, number % 3 != 1, "{number}");
+        }
+        let mut seen = 0;
+        let later = NOW + 10_200;
+        table.remove_where(later, |entry| {
+            seen += 1;
+            assert!(entry.remaining().unwrap() > 0);
+            false
+        });
+        assert_eq!(seen, 66, "what is over is not shown");
+        assert_eq!(table.remove_where(later, |_| true), 66);
+        assert_eq!(table.len(), 134, "what is over is left to the sweep");
+        table.sweep(10_000, later);
+        assert!(table.is_empty());
+    }
+
+    /// More rows of a shard than are looked at in one hold of its lock.
+    #[test]
+    fn entries_that_match_are_removed_in_a_large_shard() {
+        let count = 2 * ROWS_PER_HOLD * MAX_SHARDS as u32;
+        let table = table(KeyType::Integer, count);
+        for number in 0..count {
+            set(&table, number, number % 2, NOW);
+        }
+        assert!(table.rows() >= count);
+        assert_eq!(table.remove_where(NOW, |entry| entry.words()[0] == 1), count / 2);
+        assert_eq!(table.len(), count / 2);
+    }
+
+    #[test]
+    fn a_key_that_is_too_long_is_not_there() {
+        for max_len in [5, 200] {
+            let table = table(KeyType::String { max_len }, 10);
+            let key = vec![b'a'; max_len as usize];
+            table.update(&key, Origin::LOCAL, Lifetime::Restart, NOW, |_| ()).unwrap();
+            let longer = [&key[..], b"a"].concat();
+            assert!(table.get(&longer, NOW, |_| ()).is_none() && !table.remove(&longer, NOW));
+            assert!(table.get(&key, NOW, |_| ()).is_some() && table.remove(&key, NOW));
+            assert!(!table.remove(&key, NOW));
+        }
+    }
+
+    /// Rows stay, so the time of a sweep is that of the most entries there ever were.
+    #[test]
+    fn rows_grow_with_the_entries_and_are_used_again() {
+        let table = table(KeyType::Integer, 1_000);
+        assert_eq!(table.rows(), 0);
+        (0..500).for_each(|number| set(&table, number, 1, NOW));
+        let rows = table.rows();
+        assert!((500..=2_000).contains(&rows), "{rows}");
+        assert_eq!(table.remove_where(NOW, |_| true), 500);
+        assert!(table.is_empty());
+        (0..500).for_each(|number| set(&table, number, 1, NOW));
+        assert_eq!(table.rows(), rows);
+    }
+
+    /// In a table of more shards than a batch keeps in mind.
+    #[test]
+    fn a_batch_waits_for_shards_that_are_busy() {
+        let table = table(KeyType::Integer, 65 * MAX_ENTRIES_PER_SHARD);
+        assert_eq!(table.shards.len(), 128);
+        let shard = |number: &u32| table.with_key(&number.to_be_bytes(), |shard, _, _| shard);
+        let free = (0..).find(|number| shard(number) == 1).unwrap();
+        let early = (0..).find(|number| shard(number) == 60).unwrap();
+        let late = (0..).find(|number| shard(number) == 100).unwrap();
+        for busy in [early, late] {
+            let (let_go, wait) = mpsc::channel();
+            std::thread::scope(|scope| {
+                let (locked, is_locked) = mpsc::channel();
+                let table = &table;
+                scope.spawn(move || {
+                    table.update(&busy.to_be_bytes(), Origin::LOCAL, Lifetime::Restart, NOW, |_| {
+                        locked.send(()).unwrap();
+                        wait.recv().unwrap();
+                    })
+                });
+                is_locked.recv().unwrap();
+                let applied = scope.spawn(move || {
+                    let mut batch = Batch::new(table);
+                    batch.set_columns(std::iter::once(0..1));
+                    batch.push(&busy.to_be_bytes(), Lifetime::Restart)[0] = busy + 1;
+                    batch.push(&free.to_be_bytes(), Lifetime::Restart)[0] = busy + 2;
+                    table.apply(&mut batch, Origin::peer(1), Precedence::Newest, NOW)
+                });
+                let value = |number: u32| table.get(&number.to_be_bytes(), NOW, |entry| entry.words()[0]);
+                let deadline = Instant::now() + Duration::from_secs(30);
+                while value(free) != Some(busy + 2) {
+                    assert!(Instant::now() < deadline, "the shard that is free is not changed first");
+                    std::thread::yield_now();
+                }
+                assert!(!applied.is_finished());
+                let_go.send(()).unwrap();
+                let applied = applied.join().unwrap();
+                assert_eq!(applied.created + applied.updated, 2);
+                assert_eq!(value(busy), Some(busy + 1));
+            });
+        }
+    }
+}

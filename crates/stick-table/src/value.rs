@@ -42,3 +42,27 @@ impl Value {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Column, DataType, KeyType, Lifetime, Origin, Table, TableDefinition};
+
+    /// One type of each storage.
+    #[test]
+    fn a_new_entry_has_zeros() {
+        let columns = ["server_id", "gpc0", "bytes_in_cnt", "conn_rate(10s)", "server_key"];
+        let definition =
+            columns.iter().fold(TableDefinition::new("t", KeyType::Ip, 10), |definition, column| {
+                definition.with_column(column.parse().unwrap()).unwrap()
+            });
+        let types: Vec<DataType> = definition.columns().iter().map(Column::data_type).collect();
+        let table = Table::new(definition, 1);
+        table.update(&[10, 0, 0, 1], Origin::LOCAL, Lifetime::Restart, 1_000, |_| ()).unwrap();
+        for data_type in types {
+            let value = table.get(&[10, 0, 0, 1], 1_000, |entry| entry.value(data_type, 0)).flatten();
+            assert_eq!(value, Some(Value::zero(data_type.storage())), "{data_type}");
+            assert_eq!(value.map(|value| value.storage()), Some(data_type.storage()));
+        }
+    }
+}

@@ -66,3 +66,40 @@ impl fmt::Display for SessionEvent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The log has them, and `show peers` the last one.
+    #[test]
+    fn events_are_told_in_words() {
+        let table = || "t".to_owned();
+        for (event, text) in [
+            (SessionEvent::LessonRequested, "the peer asked for a lesson"),
+            (SessionEvent::LessonLearned { complete: true }, "the lesson is finished"),
+            (
+                SessionEvent::LessonLearned { complete: false },
+                "the lesson ended as partial: the peer is not up to date itself",
+            ),
+            (SessionEvent::LessonAbandoned, "the peer does not teach: given up waiting for its lesson"),
+            (SessionEvent::LessonTaught, "the peer confirmed its lesson"),
+            (SessionEvent::TableCreated { table: table() }, "table t was made from the peer's definition"),
+            (
+                SessionEvent::TableIgnored { table: table(), reason: "no room".into() },
+                "updates of table t are ignored: no room",
+            ),
+            (
+                SessionEvent::TableDiffers { table: table(), differences: "expire".into() },
+                "table t is defined differently by the peer: expire",
+            ),
+            (SessionEvent::PeerReportsError { size_limit: false }, "the peer reports a protocol error"),
+            (
+                SessionEvent::PeerReportsError { size_limit: true },
+                "the peer reports a message over its size limit (its tune.bufsize)",
+            ),
+        ] {
+            assert_eq!(event.to_string(), text);
+        }
+    }
+}

@@ -101,19 +101,18 @@ impl Plan {
             let field = step.data_type.name();
             let (mut offset, stored) = step.place.unwrap_or((0, 0));
             for element in 0..step.count {
-                if step.storage == Storage::Dictionary {
-                    if step.may_be_absent && reader.is_empty() {
-                        break;
-                    }
-                    let text = dictionary.decode(reader)?;
-                    string = if step.place.is_some() { text } else { None };
-                    continue;
-                }
-                if element >= stored {
-                    skip_value(step.storage, reader, field)?;
-                    continue;
-                }
                 match step.storage {
+                    Storage::Dictionary => {
+                        if step.may_be_absent && reader.is_empty() {
+                            break;
+                        }
+                        let text = dictionary.decode(reader)?;
+                        string = if step.place.is_some() { text } else { None };
+                    }
+                    storage if element >= stored => {
+                        skip_value(storage, reader, field)?;
+                        continue;
+                    }
                     Storage::Signed => words[offset] = decode_signed(reader, field)?.cast_unsigned(),
                     Storage::Unsigned => words[offset] = decode_unsigned(reader, field)?,
                     Storage::Unsigned64 => {
@@ -127,7 +126,6 @@ impl Plan {
                         words[offset + 1] = counter.current;
                         words[offset + 2] = counter.previous;
                     }
-                    Storage::Dictionary => {}
                 }
                 offset += step.storage.words();
             }

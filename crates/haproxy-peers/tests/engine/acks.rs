@@ -168,3 +168,48 @@ fn nothing_is_lost_when_connections_break() {
     world.run(6_000);
     assert_eq!(world.sessions(0).next().unwrap().sent().live_updates, 0, "after {pushed}, all acknowledged");
 }
+
+/// peers-protocol §8.1: ids wrap, also those that are acknowledged.
+#[test]
+fn sent_ids_wrap_at_2_to_the_32() {
+    let mut world = World::new(1);
+    let setup = Setup::new("n").peer("h").table(counters("t")).update_ids_after(u32::MAX - 2);
+    let node = world.add(setup);
+    let mut peer = Script::call(&mut world, node, "h", "2.1");
+    peer.control(&mut world, Control::ResyncFinished);
+    peer.heard(&mut world);
+    for number in 1..=4 {
+        set(&world, node, number, 7);
+        world.run(2);
+    }
+    let ids = [u32::MAX - 1, u32::MAX, 0, 1];
+    let expected: Vec<_> = (1..=4).zip(ids).map(|(number, id)| format!("t {id} {number} 7 srv7")).collect();
+    assert_eq!(peer.news(&mut world), expected);
+    peer.ack(&mut world, 1, 0);
+    assert_eq!(world.sessions(node).next().unwrap().view().tables[0].last_acked, 0);
+    // Each session counts anew.
+    assert_eq!(reconnect(&mut world, node, peer), [format!("t {} 4 7 srv7", u32::MAX - 1)]);
+}
+
+/// A peer that takes everything and acknowledges nothing.
+#[test]
+fn what_waits_for_an_acknowledgement_is_bounded() {
+    let (mut world, node, mut peer) = connected();
+    let held = |world: &World| {
+        let session = world.sessions(node).next().unwrap();
+        assert_eq!(session.memory(), session.memory_within_bounds());
+        session.memory()
+    };
+    assert_eq!(held(&world), 0);
+    let mut after = Vec::new();
+    for number in 1..=300 {
+        set(&world, node, number, 1);
+        world.run(2);
+        after.push(held(&world));
+    }
+    assert!(after[0] > 0 && after[10] > after[0]);
+    assert_eq!(after[299], after[99], "more are merged");
+    assert_eq!(after.iter().max(), after.last());
+    peer.ack(&mut world, 1, 300);
+    assert!(held(&world) <= after[299]);
+}

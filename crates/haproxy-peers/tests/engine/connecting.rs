@@ -1,6 +1,6 @@
 //! Who connects when, and to whom the answer is no (peers-protocol §2, §3).
 
-use haproxy_peers::PeerKind;
+use haproxy_peers::{Control, PeerKind, SessionEvent, Status};
 
 use crate::support::{Script, Setup, World, counters};
 
@@ -129,7 +129,9 @@ fn peers_that_are_not_configured_may_join_within_the_limit() {
     assert_eq!(third.take(&mut world), b"504\n");
     first.close(&mut world);
     world.run(10);
+    assert_eq!(world.nodes[node].section.dynamic_peers(), 2, "one of them is away");
     Script::call(&mut world, node, "z", "2.1");
+    assert_eq!(world.nodes[node].section.dynamic_peers(), 2);
     let view = world.nodes[node].section.view(world.now);
     let names: Vec<_> = view.peers.iter().map(|peer| (peer.name.as_str(), peer.kind)).collect();
     assert_eq!(names, [("n", PeerKind::Local), ("z", PeerKind::Dynamic), ("y", PeerKind::Dynamic)]);
@@ -165,6 +167,8 @@ fn the_view_tells_what_happened() {
     let session = world.sessions(node).next().unwrap().view();
     assert_eq!((session.learning, session.teaching, session.tables.len()), (true, false, 1));
     assert_eq!((session.tables[0].name.as_str(), session.tables[0].local_id), ("t", 1));
+    let section = &world.nodes[node].section;
+    assert_eq!((section.name(), section.tables().len(), section.dynamic_peers()), ("p", 1, 0));
 }
 
 /// A peer may send the same malformed message again in each session.
@@ -182,4 +186,35 @@ fn sessions_that_end_malformed_are_followed_by_attempts_with_back_off() {
         assert!(peer.is_closed(&world));
     }
     assert_eq!(pauses, [0, 5, 10, 20], "in s");
+}
+
+/// A driver that reports what happened to an attempt once more, or what was on its way when it was replaced.
+#[test]
+fn what_is_reported_of_an_attempt_after_its_end_changes_nothing() {
+    let mut world = World::new(1);
+    world.scripted.push("h");
+    let node = node(&mut world);
+    let first = Script::answer(&mut world, 100, "200");
+    let now = world.nodes[node].clock(world.now);
+    let section = &mut world.nodes[node].section;
+    let id = section.view(now).peers[1].session.unwrap();
+    assert!(section.handle_status(now, id, Status::Accepted).is_none());
+    assert!(section.handle_status(now, id, Status::TryLater).is_none());
+    section.connect_failed(now, id, "too late".into());
+    let peer = &section.view(now).peers[1];
+    assert_eq!((peer.session, peer.established, peer.counters.sessions), (Some(id), true, 1));
+    assert_eq!((peer.last_status.word(), peer.last_reason.as_deref()), ("ESTA", None));
+    // Another session takes its place.
+    let mut second = Script::call(&mut world, node, "h", "2.1");
+    let now = world.nodes[node].clock(world.now);
+    let section = &mut world.nodes[node].section;
+    section.handle_event(now, id, &SessionEvent::LessonLearned { complete: true });
+    assert!(!section.is_up_to_date(), "the lesson was that of a session that is no more");
+    assert!(section.handle_status(now, id, Status::Accepted).is_none());
+    section.connect_failed(now, id, "too late".into());
+    world.run(10);
+    assert!(first.is_closed(&world) && !second.is_closed(&world));
+    assert_eq!(second.news(&mut world), ["request"]);
+    second.control(&mut world, Control::ResyncFinished);
+    assert!(world.nodes[node].section.is_up_to_date());
 }

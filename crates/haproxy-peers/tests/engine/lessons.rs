@@ -173,10 +173,13 @@ fn a_predecessor_is_waited_for_5_s_and_then_a_remote_peer_for_5_s() {
     let node = world.add(Setup::new("n").peer("h").table(counters("t")).expects_predecessor());
     let start = world.now;
     let mut peer = Script::call(&mut world, node, "h", "2.1");
+    let flags = |world: &World| world.nodes[node].section.view(world.now).flags & 7;
     world.run(4_900);
     assert!(peer.news(&mut world).is_empty(), "the local phase");
+    assert_eq!(flags(&world), 0);
     world.run(200);
     assert_eq!(peer.news(&mut world), ["request"]);
+    assert_eq!(flags(&world), 1 | 4, "the remote phase, assigned");
     peer.close(&mut world);
     world.run(10);
     assert!(matches!(
@@ -432,4 +435,28 @@ fn a_lesson_that_does_not_come_is_given_up() {
     assert_eq!(peer.news(&mut world), ["request"]);
     peer.control(&mut world, Control::ResyncFinished);
     assert!(world.nodes[node].section.is_up_to_date());
+}
+
+/// A process that did not expect one asks a remote peer, and hears of the end of that lesson while another is running.
+#[test]
+fn a_predecessor_that_comes_unexpected_goes_before_the_peer_that_was_asked() {
+    for complete in [true, false] {
+        let mut world = World::new(1);
+        let node = world.add(Setup::new("n").peer("h").peer("i").table(counters("t")));
+        let mut remote = Script::call(&mut world, node, "h", "2.1");
+        assert_eq!(remote.news(&mut world), ["request"]);
+        let mut other = Script::call(&mut world, node, "i", "2.1");
+        let mut old = Script::call(&mut world, node, "n", "2.1");
+        remote.control(&mut world, Control::ResyncFinished);
+        assert_eq!(remote.news(&mut world), ["confirm"]);
+        assert!(!world.nodes[node].section.is_up_to_date(), "the predecessor still teaches");
+        assert_eq!(other.news(&mut world), [""; 0], "one lesson at a time");
+        let end = if complete { Control::ResyncFinished } else { Control::ResyncPartial };
+        old.control(&mut world, end);
+        assert_eq!(world.nodes[node].section.is_up_to_date(), complete);
+        let asked: &[&str] = if complete { &[] } else { &["request"] };
+        assert_eq!(other.news(&mut world), asked, "complete: {complete}");
+        world.run(10_000);
+        assert_eq!(remote.news(&mut world), [""; 0], "its lesson counts");
+    }
 }

@@ -5,7 +5,9 @@ use haproxy_peers::{
     TableSet,
 };
 
-use crate::support::{Script, Setup, World, counters, gpc0, learn, set};
+use stick_table::{Lifetime, Origin};
+
+use crate::support::{Script, Setup, World, counters, gpc0, key, learn, set};
 
 fn one_node(seed: u64) -> (World, usize) {
     let mut world = World::new(seed);
@@ -162,7 +164,7 @@ fn session() -> Session {
         tables: TableSet::new("p", [], None, None, 1).into(),
         version: ProtocolVersion::V2_1,
         role: Role::Remote,
-        origin: stick_table::Origin::peer(1),
+        origin: Origin::peer(1),
         shard: 0,
         up_to_date: std::sync::Arc::default(),
         limits: Limits::default(),
@@ -237,4 +239,40 @@ fn an_error_is_repeated() {
     let error = malformed.handle_input(0, &[0xff]).unwrap_err();
     assert_eq!(malformed.handle_timeout(90_000), Err(error));
     assert_eq!(malformed.handle_input(90_000, &[0, 4]), Err(error));
+}
+
+/// The table that has much to push does not keep the others waiting.
+#[test]
+fn no_table_starves_where_the_socket_takes_little() {
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("h").table(counters("t")).table(counters("u")));
+    for number in 0..1_000 {
+        set(&world, node, number, 1);
+    }
+    let rare = world.nodes[node].table(1);
+    let now = world.nodes[node].clock(world.now);
+    rare.update(&key(7), Origin::LOCAL, Lifetime::Restart, now, |_| ()).unwrap();
+    world.chunk = 1;
+    let mut peer = Script::call(&mut world, node, "h", "2.1");
+    let mut lines = peer.news(&mut world);
+    lines.retain(|line| line != "request");
+    assert_eq!(lines.len(), 1_001);
+    let place = lines.iter().position(|line| line.starts_with("u ")).unwrap();
+    assert!(place <= 2 * 128, "after {place} others");
+}
+
+/// A peer may send half a message, and fall silent.
+#[test]
+fn an_incomplete_message_is_held_and_bounded() {
+    let mut session = session();
+    assert_eq!(session.memory(), 0);
+    let message = crate::support::with_payload(10, 0x80, &[0; 10_000]);
+    session.handle_input(0, &message[..6_000]).unwrap();
+    assert_eq!((session.memory(), session.memory_within_bounds()), (6_000, 6_000));
+    session.handle_input(0, &message[6_000..]).unwrap();
+    assert_eq!(session.memory(), 0);
+    // Its length says that it will not fit: nothing of it is kept.
+    let error = session.handle_input(0, &[10, 0x80, 0xff, 0xff, 0x7f]).unwrap_err();
+    assert!(matches!(error, SessionError::Malformed(_)));
+    assert_eq!(session.memory(), 0);
 }

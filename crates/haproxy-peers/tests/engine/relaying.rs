@@ -1,8 +1,14 @@
 //! Sections that pass live updates on, and relays that meet.
 
-use haproxy_peers::Control;
+use std::sync::Arc;
 
-use crate::support::{Script, Setup, World, counters, gpc0, set};
+use haproxy_peers::{
+    Control, Definition, Limits, Padding, ProtocolVersion, Relays, Resume, Role, Session, SessionSetup,
+    TableSet,
+};
+use stick_table::{Origin, Table};
+
+use crate::support::{Script, Setup, World, control, counters, gpc0, set, update};
 
 /// A peer connects, is asked for a lesson perhaps, and defines its table; then it has heard everything.
 fn join(world: &mut World, node: usize, name: &str, version: &str) -> Script {
@@ -375,5 +381,37 @@ fn two_relays_with_the_same_nodes_send_an_update_once_on_each_way() {
             assert!((20..=most).contains(&lines.len()), "{lines:?}");
         }
         assert_calm(&mut world);
+    }
+}
+
+/// The driver polls the other sessions when there is news.
+#[test]
+fn updates_that_came_are_news_once_and_for_relays_only() {
+    for relays in [true, false] {
+        let table: Arc<Table> = Table::new(counters("t"), 1).into();
+        let setup = SessionSetup {
+            tables: TableSet::new("p", [(table, None)], None, None, 1).into(),
+            version: ProtocolVersion::V2_1,
+            role: Role::Remote,
+            origin: Origin::peer(1),
+            shard: 0,
+            up_to_date: Arc::default(),
+            limits: Limits::default(),
+            resume: Resume::default(),
+            relays: Relays::new(relays),
+        };
+        let mut session = Session::new(setup, 0);
+        assert!(!session.take_news());
+        let mut bytes = Vec::new();
+        Definition::from_table(1, &counters("t")).encode(Padding::None, &mut bytes);
+        session.handle_input(0, &bytes).unwrap();
+        assert!(!session.take_news(), "a definition is none");
+        for id in 1..3 {
+            session.handle_input(0, &update(Some(id), None, 1, 5)).unwrap();
+            assert_eq!(session.take_news(), relays);
+            assert!(!session.take_news());
+        }
+        session.handle_input(0, &control(Control::Heartbeat)).unwrap();
+        assert!(!session.take_news());
     }
 }

@@ -67,6 +67,10 @@ fn a_table_in_disagreement_is_reported_once() {
     );
     let reason = world.nodes[0].section.view(world.now).peers[1].last_reason.clone();
     assert_eq!(reason.as_ref(), texts.last());
+    let mismatched = |world: &World| world.sessions(0).next().unwrap().mismatched_tables();
+    assert_eq!(mismatched(&world), 2);
+    peer.define(&mut world, 2, &counters("u"));
+    assert_eq!(mismatched(&world), 1);
 }
 
 /// peers-protocol §7.6: HAProxy defines a table each time it changes to another.
@@ -363,6 +367,13 @@ fn updates_survive_a_second_definition_in_the_same_read() {
         let all = values(&world, place, DataType::Gpc0, 0, &[0, 1, 2, 3]);
         assert_eq!(all, vec![Some(Value::Unsigned(9)); 4], "table {place}");
     }
+    // One that says something else of the table.
+    let mut bytes = crate::support::update(Some(9), None, 7, 3);
+    let longer = table("u", KeyType::Integer, 90_000, &["gpc0", "server_key"]);
+    Definition::from_table(2, &longer).encode(Padding::None, &mut bytes);
+    bytes.extend(crate::support::update(Some(10), None, 8, 4));
+    peer.say(&mut world, &bytes);
+    assert_eq!(values(&world, 1, DataType::Gpc0, 0, &[7, 8]), [3, 4].map(|it| Some(Value::Unsigned(it))));
 }
 
 /// peers-protocol §7.3: a table is known by the id of its newest definition only.
@@ -448,5 +459,89 @@ fn long_keys_without_any_value_are_pushed_and_taught() {
         let other = &world.nodes[other];
         let learned = other.table(0).get(&long, other.clock(world.now), |_| ());
         assert_eq!(learned, Some(()), "a key of {len} bytes");
+    }
+}
+
+/// More than 32 bits, in messages that are made the quick way and those that are not, pushed and taught.
+#[test]
+fn counters_of_64_bits_are_shared_whole() {
+    for columns in [&["bytes_in_cnt", "bytes_out_cnt"][..], &["bytes_in_cnt", "bytes_out_cnt", "server_key"]]
+    {
+        let definition = || integers("t", columns);
+        let mut world = World::new(1);
+        for (name, peer) in [("a", "b"), ("b", "a")] {
+            world.add(Setup::new(name).peer(peer).peer("c").table(definition()));
+            world.run(20);
+        }
+        let numbers = [(1, u64::MAX, 0), (2, 1 << 32 | 7, 0xffff_ffff_0000_0000), (3, 239, 240)];
+        for (number, bytes_in, bytes_out) in numbers {
+            let set = world.nodes[0].table(0).update(
+                &key(number),
+                Origin::LOCAL,
+                Lifetime::Restart,
+                world.nodes[0].clock(world.now),
+                |entry| {
+                    entry.set(DataType::BytesInCnt, 0, &Value::Unsigned64(bytes_in))
+                        && entry.set(DataType::BytesOutCnt, 0, &Value::Unsigned64(bytes_out))
+                },
+            );
+            assert_eq!(set, Ok(true));
+        }
+        world.run(5_000);
+        let learner = world.add(Setup::new("c").peer("a").peer("b").table(definition()));
+        world.run(5_000);
+        for node in [1, learner] {
+            let node = &world.nodes[node];
+            for (number, bytes_in, bytes_out) in numbers {
+                let get = |data_type| {
+                    node.table(0).get(&key(number), node.clock(world.now), |entry| entry.value(data_type, 0))
+                };
+                let stored = [DataType::BytesInCnt, DataType::BytesOutCnt].map(get).map(Option::flatten);
+                let expected = [bytes_in, bytes_out].map(|it| Some(Value::Unsigned64(it)));
+                assert_eq!(stored, expected, "{} of {}, {columns:?}", number, node.name);
+            }
+        }
+    }
+}
+
+/// So many at once that the fixed buffer they are put together in is full several times.
+#[test]
+fn many_long_messages_are_pushed_and_taught() {
+    const COUNT: u32 = 300;
+    let definition =
+        || table("t", KeyType::String { max_len: 60 }, 60_000, &["gpc0", "gpc1", "gpt0", "http_req_cnt"]);
+    let name = |number: u32| format!("{number:0>60}");
+    let mut world = World::new(1);
+    for (name, peer) in [("a", "b"), ("b", "a")] {
+        world.add(Setup::new(name).peer(peer).peer("c").table(definition()));
+        world.run(20);
+    }
+    let now = world.nodes[0].clock(world.now);
+    for number in 0..COUNT {
+        let set = world.nodes[0].table(0).update(
+            name(number).as_bytes(),
+            Origin::LOCAL,
+            Lifetime::Restart,
+            now,
+            |entry| {
+                entry.set(DataType::Gpc0, 0, &Value::Unsigned(u32::MAX - number))
+                    && entry.set(DataType::HttpReqCnt, 0, &Value::Unsigned(number))
+            },
+        );
+        assert_eq!(set, Ok(true));
+    }
+    world.run(5_000);
+    let learner = world.add(Setup::new("c").peer("a").peer("b").table(definition()));
+    world.run(5_000);
+    for node in [1, learner] {
+        let node = &world.nodes[node];
+        assert_eq!(node.table(0).len(), COUNT, "{}", node.name);
+        for number in 0..COUNT {
+            let words = node.table(0).get(name(number).as_bytes(), node.clock(world.now), |entry| {
+                [DataType::Gpc0, DataType::HttpReqCnt].map(|it| entry.value(it, 0).unwrap())
+            });
+            let expected = [u32::MAX - number, number].map(Value::Unsigned);
+            assert_eq!(words, Some(expected), "{number} of {}", node.name);
+        }
     }
 }

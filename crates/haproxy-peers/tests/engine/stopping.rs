@@ -209,3 +209,62 @@ fn a_successor_s_session_is_closed_once() {
     let actions: Vec<_> = std::iter::from_fn(|| section.poll_action()).collect();
     assert_eq!(actions, [Action::Close { session: id, reason: "the successor has everything" }]);
 }
+
+#[test]
+fn a_second_stop_does_not_start_the_search_again() {
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("h").table(counters("t")));
+    stop(&mut world, node);
+    world.run(4_000);
+    stop(&mut world, node);
+    world.run(900);
+    assert_eq!(progress(&world, node), StopProgress::Teaching);
+    world.run(200);
+    assert_eq!(progress(&world, node), StopProgress::Alone);
+    // Nor does a driver that looks at the clock for ever.
+    let hellos = world.nodes[node].hellos.len();
+    let later = world.nodes[node].clock(world.now) + 60_000;
+    world.nodes[node].section.handle_timeout(later);
+    assert!(world.nodes[node].section.poll_action().is_none());
+    assert_eq!((progress(&world, node), world.nodes[node].hellos.len()), (StopProgress::Alone, hellos));
+}
+
+/// A successor that takes the lesson and breaks off is one that cannot be taught.
+#[test]
+fn a_successor_that_breaks_its_lesson_off_three_times_is_given_up() {
+    let mut world = World::new(1);
+    world.scripted.push("n");
+    let node = world.add(Setup::new("n").peer("h").table(counters("t")));
+    learn(&world, node, 1, 1, 50_000);
+    stop(&mut world, node);
+    for round in 0..3 {
+        assert_eq!(progress(&world, node), StopProgress::Teaching, "round {round}");
+        let mut successor = Script::answer(&mut world, 600, "200");
+        // Longer than the search takes: it is suspended while a lesson runs.
+        for _ in 0..2 {
+            world.run(3_000);
+            successor.control(&mut world, Control::Heartbeat);
+        }
+        let now = world.nodes[node].clock(world.now);
+        world.nodes[node].section.handle_timeout(now);
+        assert!(!successor.is_closed(&world), "round {round}");
+        assert_eq!(successor.news(&mut world).last().unwrap(), "partial");
+        successor.close(&mut world);
+        world.run(10);
+    }
+    assert_eq!(progress(&world, node), StopProgress::Alone);
+    assert!(Script::incoming(&mut world, 10_000).is_none());
+}
+
+#[test]
+fn a_probe_under_way_is_closed() {
+    let mut world = World::new(1);
+    world.scripted.push("h");
+    let node = world.add(Setup::new("n").peer("h").table(counters("t")));
+    Script::incoming(&mut world, 100).unwrap().close(&mut world);
+    let peer = Script::call(&mut world, node, "h", "2.0");
+    let probe = Script::incoming(&mut world, 5_100).unwrap();
+    stop(&mut world, node);
+    world.run(10);
+    assert!(probe.is_closed(&world) && peer.is_closed(&world));
+}

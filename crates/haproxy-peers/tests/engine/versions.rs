@@ -103,3 +103,74 @@ fn a_probe_that_is_refused_for_another_reason_does_not_downgrade() {
         assert_eq!(last_version(&world, node), next, "after {status}");
     }
 }
+
+/// The peer is in a session at 2.0, and has sent a heartbeat.
+fn at_2_0() -> (World, usize, Script) {
+    let (mut world, _) = world();
+    let node = start(&mut world);
+    Script::incoming(&mut world, 100).unwrap().close(&mut world);
+    let mut peer = Script::call(&mut world, node, "h", "2.0");
+    peer.control(&mut world, Control::Heartbeat);
+    (world, node, peer)
+}
+
+/// Lets time pass in which the peer shows that it lives.
+fn live(world: &mut World, peer: &mut Script, seconds: u64) {
+    for _ in 0..seconds {
+        world.run(1_000);
+        peer.control(world, Control::Heartbeat);
+    }
+}
+
+#[test]
+fn a_probe_that_reaches_nobody_is_repeated_every_5_s() {
+    let (mut world, node, mut peer) = at_2_0();
+    world.refusing = true;
+    let known = world.nodes[node].hellos.len();
+    live(&mut world, &mut peer, 16);
+    assert_eq!(world.nodes[node].hellos.len() - known, 3);
+    assert!(world.nodes[node].hellos[known..].iter().all(|hello| hello.starts_with("HAProxyS 2.1\n")));
+    assert!(!peer.is_closed(&world), "the session goes on meanwhile");
+    assert_eq!(world.nodes[node].section.view(world.now).peers[1].last_reason, None);
+    world.refusing = false;
+    Script::answer(&mut world, 5_100, "200");
+    assert!(peer.is_closed(&world));
+    assert_eq!(world.sessions(node).next().unwrap().version(), ProtocolVersion::V2_1);
+}
+
+/// As an attempt of this side gives way, see `connecting::an_inbound_session_replaces_an_attempt`.
+#[test]
+fn a_probe_gives_way_to_a_new_session_of_the_peer() {
+    let (mut world, node, peer) = at_2_0();
+    let mut probe = Script::incoming(&mut world, 5_100).unwrap();
+    let new = Script::call(&mut world, node, "h", "2.0");
+    world.run(10);
+    assert!(probe.is_closed(&world) && peer.is_closed(&world) && !new.is_closed(&world));
+    probe.say(&mut world, b"200\n");
+    assert!(!new.is_closed(&world), "it comes too late");
+    assert_eq!(world.sessions(node).count(), 1);
+}
+
+/// The time for a probe may come when the session that it was planned for has ended.
+#[test]
+fn there_is_no_probe_beside_an_attempt() {
+    let (mut world, node, mut peer) = at_2_0();
+    live(&mut world, &mut peer, 2);
+    peer.close(&mut world);
+    let attempt = Script::incoming(&mut world, 2_100).unwrap();
+    let known = world.nodes[node].hellos.len();
+    world.run(10_000);
+    assert_eq!(world.nodes[node].hellos.len(), known);
+    assert!(!attempt.is_closed(&world));
+}
+
+/// Nobody knows its address.
+#[test]
+fn a_member_that_is_not_configured_is_not_probed() {
+    let mut world = World::new(1);
+    world.scripted.push("x");
+    let node = world.add(Setup::new("n").dynamic_peers(1).table(counters("t")));
+    let mut peer = Script::call(&mut world, node, "x", "2.0");
+    live(&mut world, &mut peer, 70);
+    assert!(world.nodes[node].hellos.is_empty() && !peer.is_closed(&world));
+}

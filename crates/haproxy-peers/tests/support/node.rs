@@ -56,6 +56,7 @@ pub(crate) struct Setup {
     relay: bool,
     expects_predecessor: bool,
     limits: Limits,
+    update_ids_after: u32,
 }
 
 impl Setup {
@@ -70,6 +71,7 @@ impl Setup {
             relay: false,
             expects_predecessor: false,
             limits: Limits::default(),
+            update_ids_after: 0,
         }
     }
 
@@ -122,8 +124,14 @@ impl Setup {
         self
     }
 
+    pub(crate) fn update_ids_after(mut self, id: u32) -> Self {
+        self.update_ids_after = id;
+        self
+    }
+
     pub(super) fn start(self, skew: Millis, now: Millis) -> Node {
-        let tables = Arc::new(TableSet::new("p", self.tables, self.shards, self.dynamic, 3));
+        let tables = TableSet::new("p", self.tables, self.shards, self.dynamic, 3);
+        let tables = Arc::new(tables.with_update_ids_after(self.update_ids_after));
         let config = SectionConfig {
             name: "p".into(),
             local_name: self.name.clone(),

@@ -122,3 +122,67 @@ fn soonest(common: &Common, sample: &[u32], now: Millis) -> ([u32; PURGED_OF_SAM
     let found = best.iter().filter(|&&it| it != u64::MAX).count();
     (best.map(|it| it as u32), found)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{KeyType, Lifetime, Millis, Origin, Table, TableDefinition, TableFull};
+
+    const SIZE: u32 = 20;
+
+    /// A table that is full, of entries touched one after the other from second 1 on.
+    fn full(expire: Option<u32>, no_purge: bool) -> Table {
+        let mut definition = TableDefinition::new("t", KeyType::Integer, SIZE).with_expire(expire);
+        definition.no_purge = no_purge;
+        let table = Table::new(definition, 1);
+        for number in 0..SIZE {
+            assert_eq!(touch(&table, number, u64::from(number + 1) * 1_000), Ok(()));
+        }
+        table
+    }
+
+    fn touch(table: &Table, number: u32, now: Millis) -> Result<(), TableFull> {
+        table.update(&number.to_be_bytes(), Origin::LOCAL, Lifetime::Restart, now, |_| ())
+    }
+
+    fn is_there(table: &Table, number: u32, now: Millis) -> bool {
+        table.get(&number.to_be_bytes(), now, |_| ()).is_some()
+    }
+
+    /// stick-tables §5.4.
+    #[test]
+    fn without_an_expiry_the_entry_that_was_touched_first_is_purged() {
+        let table = full(None, false);
+        touch(&table, 0, 50_000).unwrap();
+        for (round, gone) in [1, 2, 3].into_iter().enumerate() {
+            let (new, now) = (100 + round as u32, 60_000 + round as u64);
+            assert!(is_there(&table, gone, now));
+            touch(&table, new, now).unwrap();
+            assert!(!is_there(&table, gone, now) && is_there(&table, new, now), "{gone}");
+            assert_eq!(table.len(), SIZE);
+        }
+        assert!(is_there(&table, 0, 70_000), "it was touched again");
+    }
+
+    #[test]
+    fn without_an_expiry_a_full_table_with_nopurge_refuses_for_ever() {
+        let table = full(None, true);
+        let now = 40 * 86_400_000;
+        assert_eq!(touch(&table, 100, now), Err(TableFull));
+        assert_eq!(touch(&table, 0, now), Ok(()), "what is there is changed");
+        assert_eq!(table.sweep(1_000, now), 0, "nothing is ever over");
+        assert_eq!(touch(&table, 100, now), Err(TableFull));
+        assert!(table.remove(&5_u32.to_be_bytes(), now));
+        assert_eq!(touch(&table, 100, now), Ok(()));
+        assert_eq!(table.len(), SIZE);
+    }
+
+    #[test]
+    fn with_nopurge_what_is_over_makes_room() {
+        let table = full(Some(100_000), true);
+        assert_eq!(touch(&table, 100, 100_900), Err(TableFull));
+        assert_eq!(touch(&table, 100, 101_000), Ok(()), "the first one is over");
+        assert_eq!(touch(&table, 101, 101_500), Err(TableFull));
+        assert_eq!(table.sweep(1_000, 103_000), 2);
+        assert_eq!(table.len(), SIZE - 2);
+    }
+}

@@ -339,7 +339,9 @@ fn column_fault(span: Span, error: &ColumnError) -> Diagnostic {
             let known: Vec<_> = DataType::ALL.into_iter().map(DataType::name).collect();
             suggest(fault.label("not a data type"), name, &known)
         }
-        ColumnError::UnexpectedArgument(data_type) => {
+        ColumnError::UnexpectedArgument(data_type)
+        | ColumnError::UnexpectedCount(data_type)
+        | ColumnError::UnexpectedPeriod(data_type) => {
             fault.label("an argument is not allowed here").help(format!("write `{data_type}`"))
         }
         ColumnError::Period(_, unit) => fault.label(unit_help(*unit)),
