@@ -55,6 +55,9 @@ const MAX_CHANGES: usize = 8192;
 /// Most words of the rows of a full batch.
 const MAX_WORDS: usize = 1 << 17;
 
+/// Bytes of the lists of a batch when they are at their smallest, which may be more than twice what they need.
+const SMALLEST_LISTS: usize = 1_024;
+
 struct Change {
     hash: u64,
     lifetime: Lifetime,
@@ -231,6 +234,16 @@ impl Batch {
         let strings = size_of::<Arc<str>>() * self.strings.capacity();
         let keys = self.long_keys.capacity() + size_of::<usize>() * self.long_key_ends.capacity();
         words + strings + keys + size_of::<Change>() * self.changes.capacity()
+    }
+
+    /// Most bytes that [`memory`](Self::memory) says of a batch that is applied whenever it [`is_full`](Self::is_full): lists
+    /// grow to twice what they need at most.
+    pub fn memory_bound(&self) -> usize {
+        let key = self.common.definition.key_type.max_bytes();
+        let long_key = if self.key_words == 0 { key + size_of::<usize>() } else { 0 };
+        let string = self.common.layout.dictionary_offset().map_or(0, |_| size_of::<Arc<str>>());
+        let row = 4 * self.stride + 4 + long_key + string;
+        2 * (self.limit * (row + size_of::<Change>()) + 4 * self.starts.len()) + SMALLEST_LISTS
     }
 
     /// Gives the memory of an empty batch back; the columns stay.
