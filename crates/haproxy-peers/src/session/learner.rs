@@ -333,7 +333,8 @@ impl Learner {
         let lifetime = match remaining {
             Some(0) if binding.endless => Lifetime::Restart,
             Some(ms) => Lifetime::Exactly(ms),
-            None if repeats => Lifetime::Keep,
+            // A lesson that told no lifetimes gave the entry a whole one, or left it to somebody else's: nothing to keep.
+            None if repeats && !untimed => Lifetime::Keep,
             None => Lifetime::Restart,
         };
         let precedence = match (lesson, repeats) {
