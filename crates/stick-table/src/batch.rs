@@ -404,6 +404,29 @@ mod tests {
         assert_eq!(entry(&table, 0), Some((1, 10_000)));
     }
 
+    /// A bound that holds, and is not much more than what is needed.
+    #[test]
+    fn a_full_batch_is_within_its_bound() {
+        let long = TableDefinition::new("l", KeyType::String { max_len: 200 }, 100);
+        let long = Table::new(long.with_column("gpc0".parse().unwrap()).unwrap(), 1);
+        let server: Arc<str> = "srv1".into();
+        for (table, key) in [(table(), 4), (long, 200)] {
+            let mut batch = Batch::new(&table);
+            assert!(batch.memory() == 0);
+            let words = table.layout().data_words();
+            batch.set_columns(std::iter::once(0..words));
+            while !batch.is_full() {
+                let mut bytes = vec![1; key];
+                bytes[..4].copy_from_slice(&(batch.len() as u32 | 1 << 24).to_be_bytes());
+                batch.push(&bytes, Lifetime::Restart);
+                batch.set_string(&server);
+            }
+            table.apply(&mut batch, Origin::peer(1), Precedence::Newest, 0);
+            let (held, bound) = (batch.memory(), batch.memory_bound());
+            assert!(held <= bound && held * 5 > bound, "{held} {bound}");
+        }
+    }
+
     #[test]
     fn a_string_is_set_kept_and_taken_back() {
         let table = table();
