@@ -334,7 +334,7 @@ impl Learner {
             Some(0) if binding.endless => Lifetime::Restart,
             Some(ms) => Lifetime::Exactly(ms),
             // A lesson that told no lifetimes gave the entry a whole one, or left it to somebody else's: nothing to keep.
-            None if repeats && !untimed => Lifetime::Keep,
+            None if repeats && (!untimed || Defect::StaleRepetitions.is_on()) => Lifetime::Keep,
             None => Lifetime::Restart,
         };
         let precedence = match (lesson, repeats) {
