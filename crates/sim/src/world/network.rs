@@ -227,8 +227,13 @@ impl World {
                     let keeps_own = !stage.slots[reader].haproxy;
                     let left = match stage.read(reader, carried.key) {
                         Some(reading) => (reading.gpc0 == carried.value).then_some(reading.remaining_ms),
-                        // A HAProxy holds what is over when it comes, and may tell it (peers-protocol §8.3).
-                        None => (!keeps_own && carried.may_be_over()).then_some(Some(0)),
+                        // What is over for its sender is over here (peers-protocol §8.3). A HAProxy holds it, and may tell
+                        // it; with a stickd that ends the same value only.
+                        None => {
+                            let before = stage.truth.last_held(reader, carried.key).map(|held| held.value);
+                            let ends = !keeps_own || before == Some(carried.value);
+                            (ends && carried.may_be_over()).then_some(Some(0))
+                        }
                     };
                     if let Some(left) = left {
                         let process = stage.slots[reader].process.as_ref();
