@@ -300,12 +300,14 @@ impl Truth {
         // What may be a repetition, by its id, keeps the life that a lesson told, also when it is of a later write.
         let before = self.last_held(slot, carried.key).filter(|_| carried.repeats).map(|held| held.lower);
         let lower = before.map_or(lower, |before| lower.min(before));
+        let may_be_full = plan.tables[carried.key.0].may_be_full();
         let own = keeps_own && self.version(carried.value).is_some_and(|version| version.slot == slot);
         let list = self.held.entry((slot, carried.key)).or_default();
         let known = list.iter().position(|held| held.value == carried.value).map(|place| list.remove(place));
         list.push(match known {
-            // What somebody tells back to the one who wrote it, while it is there, has no effect.
-            Some(held) if own && (held.lower, held.lower) == (end_now, held.upper) => held,
+            // What somebody tells back to the one who wrote it, while it is there, has no effect. In a full table it may have
+            // gone and come again.
+            Some(held) if own && !may_be_full && (held.lower, held.lower) == (end_now, held.upper) => held,
             // Whether this one counted or the one before is not known.
             Some(held) => Held {
                 value: held.value,
