@@ -181,6 +181,17 @@ impl ReceiveDictionary {
         &self.slots
     }
 
+    /// Bytes of the strings kept.
+    pub fn memory(&self) -> usize {
+        self.slots.iter().flatten().map(|text| text.len()).sum()
+    }
+
+    /// The same, of each string no more than it may be: a byte that is not text takes four.
+    pub fn memory_within_bounds(&self) -> usize {
+        let most = self.max_kept.min(self.max_string).saturating_mul(4);
+        self.slots.iter().take(DICTIONARY_SLOTS).flatten().map(|text| text.len().min(most)).sum()
+    }
+
     /// Longest string accepted, in bytes.
     pub const fn max_string(&self) -> usize {
         self.max_string

@@ -55,9 +55,9 @@ pub struct Haproxy {
 impl Haproxy {
     /// A process that starts at `now`.
     pub fn new(config: HaproxyConfig, now: Millis) -> Self {
-        let count = config.tables.len();
-        let remote = config.peers.iter().map(|name| Peer::new(name.clone(), false, count));
-        let peers = remote.chain([Peer::new(config.name.clone(), true, count)]).collect();
+        let tables = &config.tables;
+        let remote = config.peers.iter().map(|name| Peer::new(name.clone(), false, tables));
+        let peers = remote.chain([Peer::new(config.name.clone(), true, tables)]).collect();
         let mut process = Self {
             tables: config.tables.iter().cloned().map(Table::new).collect(),
             peers,
@@ -294,5 +294,9 @@ impl Process for Haproxy {
 
     fn restarts_lifetimes(&self) -> bool {
         true
+    }
+
+    fn clamps_lifetimes(&self) -> bool {
+        self.config.quirks.clamps_lifetimes
     }
 }

@@ -91,4 +91,8 @@ pub trait Process {
     fn restarts_lifetimes(&self) -> bool {
         false
     }
+    /// Whether a lifetime that a message tells counts up to the table's own at most.
+    fn clamps_lifetimes(&self) -> bool {
+        true
+    }
 }

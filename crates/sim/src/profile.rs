@@ -39,6 +39,7 @@ const MIXED: Faults = Faults {
     full_tables: 120,
     tight_logs: 200,
     old_nodes: 100,
+    haproxies: 80,
     wrap: 300,
     drift_ppm: 2_000,
     flood: 4,

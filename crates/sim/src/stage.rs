@@ -30,14 +30,26 @@ pub(crate) struct Slot {
     pub(crate) haproxy: bool,
     /// Whether it speaks 2.0 only.
     pub(crate) old: bool,
+    /// When it began, in the world's time.
+    pub(crate) begun: Millis,
     /// When it looked at its clock last, in the world's time.
     pub(crate) fired: Option<Millis>,
+    /// When it wants to look at its clock next, by that clock.
+    pub(crate) timeout: Option<Millis>,
 }
 
 impl Slot {
     /// Whether it takes part, and does not only hand over.
     pub(crate) fn serves(&self) -> bool {
         self.process.is_some() && self.listens
+    }
+
+    /// A name for the process in messages; `number` is its own.
+    pub(crate) fn name(&self, plan: &Plan, number: SlotId) -> String {
+        match plan.sections {
+            1 => format!("{}#{number}", node_name(self.node)),
+            _ => format!("{}.{}#{number}", node_name(self.node), self.section),
+        }
     }
 }
 
@@ -158,13 +170,22 @@ impl Stage {
         ends.into_iter().flatten().any(|ms| version.written + Millis::from(ms) <= self.now + MARGIN_MS)
     }
 
+    /// Whether a process began after the last write of a key, by a HAProxy.
+    pub(crate) fn is_late(&self, slot: SlotId, key: Key) -> bool {
+        let begun = self.slots[slot].begun;
+        self.truth.last(key).is_some_and(|last| self.slots[last.slot].haproxy && last.written < begun)
+    }
+
+    /// Whether an update tells what its sender wrote itself before another node wrote.
+    pub(crate) fn is_second_writer(&self, sender: SlotId, carried: &Carried) -> bool {
+        let wrote = self.truth.version(carried.value).is_some_and(|version| version.slot == sender);
+        let last = self.truth.last(carried.key);
+        wrote && last.is_some_and(|last| self.slots[last.slot].node != self.slots[sender].node)
+    }
+
     /// A name for a process in messages.
     pub(crate) fn name(&self, slot: SlotId) -> String {
-        let Slot { node, section, .. } = self.slots[slot];
-        match self.plan.sections {
-            1 => format!("{}#{slot}", node_name(node)),
-            _ => format!("{}.{section}#{slot}", node_name(node)),
-        }
+        self.slots[slot].name(&self.plan, slot)
     }
 }
 

@@ -85,6 +85,23 @@ pub(crate) struct Sender {
     pub(crate) old: bool,
 }
 
+/// Who hears an update, and what it makes of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hearer {
+    /// The process.
+    pub(crate) slot: SlotId,
+    /// Its node.
+    pub(crate) node: usize,
+    /// Its clock.
+    pub(crate) clock: Millis,
+    /// Whether it takes nothing from a lesson that it wrote itself.
+    pub(crate) keeps_own: bool,
+    /// Whether a lifetime that is told counts up to its own table's at most (peers-protocol §8.3).
+    pub(crate) clamps: bool,
+    /// Whether it began after the last write of the key, by a HAProxy.
+    pub(crate) is_late: bool,
+}
+
 /// The writes, and what follows from them.
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
@@ -93,6 +110,8 @@ pub(crate) struct Truth {
     held: BTreeMap<(SlotId, Key), Vec<Held>>,
     /// Keys whose last write may be lost: the least value that everybody has at least; 0 when it may be gone.
     floors: BTreeMap<Key, u32>,
+    /// The same of single processes, which took an older write for the newest one: see [`Truth::mislead`].
+    misled: BTreeMap<(SlotId, Key), u32>,
     /// Changes of each table that each process made or was told.
     changes: BTreeMap<(SlotId, usize), u32>,
     /// Values written so far.
@@ -134,6 +153,51 @@ impl Truth {
     /// The least value that everybody holds of a key whose last write may be lost; `None` when it cannot be.
     pub(crate) fn floor(&self, key: Key) -> Option<u32> {
         self.floors.get(&key).copied()
+    }
+
+    /// The least value that a process holds of a key, if it may be another one than the last; `None` when it may not.
+    pub(crate) fn floor_of(&self, slot: SlotId, key: Key) -> Option<u32> {
+        [self.floor(key), self.misled.get(&(slot, key)).copied()].into_iter().flatten().min()
+    }
+
+    /// A process takes an update from another one, and holds it now. Whether that is the last write nobody tells (the last
+    /// message wins, peers-protocol §8.3), so it may be an older one:
+    ///
+    /// - when it is what its sender wrote itself, cut off from another node that wrote since: the key has two writers that do
+    ///   not know of each other;
+    /// - when its hearer is a HAProxy, which also takes what a lesson tells;
+    /// - when its hearer began after the last write and hears of that by a lesson only: a HAProxy does not push again what the
+    ///   process before acknowledged, and of two lessons nobody knows which is newer, so the first one counts;
+    /// - when its sender holds it for one of these reasons.
+    pub(crate) fn mislead(
+        &mut self,
+        (sender, sends_own): (SlotId, bool),
+        hearer: &Hearer,
+        carried: &Carried,
+    ) {
+        let Carried { key, value, .. } = *carried;
+        let slot = hearer.slot;
+        if self.last.get(&key).is_none_or(|last| *last <= value) {
+            self.misled.remove(&(slot, key));
+            return;
+        }
+        let goes_back = self.last_held(slot, key).is_some_and(|held| held.value > value);
+        let was_misled = self.misled.get(&(sender, key)).is_some_and(|floor| *floor <= value);
+        let may_be = if goes_back { sends_own || !hearer.keeps_own } else { hearer.is_late };
+        if was_misled || may_be {
+            let floor = self.misled.entry((slot, key)).or_insert(value);
+            *floor = value.min(*floor);
+        }
+    }
+
+    /// A HAProxy begins. Nobody tells it again what the process before it was told; it learns that from one peer, which may
+    /// know less, or from nobody, when none answers in time (peers-protocol §2.3, §12.3, §13.1).
+    pub(crate) fn begins_anew(&mut self, slot: SlotId, before: &[SlotId]) {
+        for (&key, &value) in &self.last {
+            if before.iter().any(|before| self.held(*before, key, value).is_some()) {
+                self.misled.insert((slot, key), 0);
+            }
+        }
     }
 
     /// The last write of a key may be lost, and everybody holds `floor` or something later.
@@ -185,9 +249,18 @@ impl Truth {
         self.versions.push(Version { value, key, written: now, slot, counter });
         self.last.insert(key, value);
         self.floors.remove(&key);
+        self.misled.retain(|(_, other), _| *other != key);
         let end = expire.map(|ms| clock + Millis::from(ms));
         let held = Held { value, upper: end, lower: end, ahead };
         self.held.entry((slot, key)).or_default().push(held);
+    }
+
+    /// What a write counted is not known: a HAProxy had perhaps not freed the entry that was over, and counted on
+    /// (peers-protocol §8.3).
+    pub(crate) fn counts_unknown(&mut self, value: u32) {
+        if let Some(version) = self.versions.last_mut().filter(|version| version.value == value) {
+            version.counter = None;
+        }
     }
 
     /// What an update means, when it is said; `None` when its sender never held that.
@@ -210,35 +283,31 @@ impl Truth {
         })
     }
 
-    /// An update was heard by a process, on whose clock it is `clock`, and which holds its value now, with `left` of its
-    /// life. `keeps_own` says that it takes nothing from a lesson that it wrote itself.
-    pub(crate) fn hear(
-        &mut self,
-        plan: &Plan,
-        (slot, node, clock): (SlotId, usize, Millis),
-        carried: &Carried,
-        left: Option<u32>,
-        keeps_own: bool,
-    ) {
+    /// An update was heard by a process, which holds its value now, with `left` of its life.
+    pub(crate) fn hear(&mut self, plan: &Plan, hearer: &Hearer, carried: &Carried, left: Option<u32>) {
+        let Hearer { slot, node, clock, keeps_own, clamps, .. } = *hearer;
         *self.changes.entry((slot, carried.key.0)).or_default() += 1;
         let end_now = left.map(|left| clock + Millis::from(left));
         let expire = plan.tables[carried.key.0].expire[node].map(Millis::from);
         let ahead = (carried.writer.0 - clock as i64, carried.writer.1 - clock as i64 + 1);
         let end = |left: Option<Millis>| {
             let expire = expire?;
-            Some(clock + left.map_or(expire, |left| left.min(expire)))
+            let told = |left: Millis| if clamps { left.min(expire) } else { left };
+            Some(clock + left.map_or(expire, told))
         };
         let upper = if carried.restarts { end(None) } else { end(carried.upper) };
         let lower = if carried.timed { end(carried.lower) } else { end(None) };
         // What may be a repetition, by its id, keeps the life that a lesson told, also when it is of a later write.
         let before = self.last_held(slot, carried.key).filter(|_| carried.repeats).map(|held| held.lower);
         let lower = before.map_or(lower, |before| lower.min(before));
+        let may_be_full = plan.tables[carried.key.0].may_be_full();
         let own = keeps_own && self.version(carried.value).is_some_and(|version| version.slot == slot);
         let list = self.held.entry((slot, carried.key)).or_default();
         let known = list.iter().position(|held| held.value == carried.value).map(|place| list.remove(place));
         list.push(match known {
-            // What somebody tells back to the one who wrote it, while it is there, has no effect.
-            Some(held) if own && (held.lower, held.lower) == (end_now, held.upper) => held,
+            // What somebody tells back to the one who wrote it, while it is there, has no effect. In a full table it may have
+            // gone and come again.
+            Some(held) if own && !may_be_full && (held.lower, held.lower) == (end_now, held.upper) => held,
             // Whether this one counted or the one before is not known.
             Some(held) => Held {
                 value: held.value,
@@ -248,6 +317,13 @@ impl Truth {
             },
             None => Held { value: carried.value, upper, lower, ahead },
         });
+    }
+}
+
+impl Carried {
+    /// Whether the entry may have been over when this was put into words: HAProxy tells what it has not freed.
+    pub(crate) fn may_be_over(&self) -> bool {
+        self.timed && self.lower.is_some_and(|left| left <= 1)
     }
 }
 

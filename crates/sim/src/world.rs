@@ -16,7 +16,7 @@ use crate::trace::{Trace, Violation};
 use crate::truth::{SlotId, Truth};
 
 /// Everything is looked at this often, in ms.
-const LOOK_MS: u64 = 500;
+const LOOK_MS: u64 = 1_000;
 /// More rounds at one moment mean that somebody asks to be called again and again.
 const MAX_ROUNDS: usize = 100_000;
 /// Violations that are told; more say nothing new.
@@ -180,7 +180,7 @@ impl World {
     /// When a process is to look at its clock: not twice in a millisecond.
     fn timeout(&self, slot: SlotId) -> Option<Millis> {
         let it = &self.stage.slots[slot];
-        let shown = it.process.as_ref()?.timeout()?;
+        let shown = it.timeout?;
         let at = self.stage.clocks[it.node].world_time(shown);
         Some(at.max(it.fired.map_or(0, |fired| fired + 1)))
     }

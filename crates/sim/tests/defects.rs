@@ -4,7 +4,7 @@ use stick_table::defect::Defect;
 use stickd_sim::{Profile, run_seed};
 
 /// A defect, the invariant that it is for, the profile under which that finds it, and within how many seeds.
-const CASES: [(Defect, &str, &str, u64); 14] = [
+const CASES: [(Defect, &str, &str, u64); 15] = [
     (Defect::LessonWithoutLifetimes, "lifetimes", "restarts", 20),
     (Defect::LiveWithoutLifetimes, "lifetimes", "links", 20),
     (Defect::DeadEntriesReturn, "lifetimes", "links", 100),
@@ -17,6 +17,7 @@ const CASES: [(Defect, &str, &str, u64); 14] = [
     (Defect::LessonNeverEnds, "lessons", "calm", 20),
     (Defect::LessonWithoutLearned, "lessons", "restarts", 20),
     (Defect::LessonOverwrites, "convergence", "restarts", 200),
+    (Defect::StaleRepetitions, "lifetimes", "mixed", 400),
     (Defect::FrequencyRestarts, "frequency", "restarts", 20),
     (Defect::DowngradeSticks, "downgrade", "versions", 100),
 ];

@@ -1,7 +1,7 @@
 //! What seeds found, as the steps that were left of them.
 
 use stick_table::defect::Defect;
-use stickd_sim::{Line, NodePlan, Plan, Step, TablePlan, Violation, What, World};
+use stickd_sim::{Line, NodePlan, Plan, Release, Step, TablePlan, Violation, What, World};
 
 /// Three nodes, one table of six keys, of which node n has key n and key n + 3; a network of 5 ms.
 fn plan(steps: &[(u64, What)]) -> Plan {
@@ -67,6 +67,25 @@ fn the_successor_of_a_process_that_learned_nothing_asks_the_others() {
         (62_000, What::Compare),
     ]);
     mended(&plan, Defect::PredecessorGaveUp);
+}
+
+/// Seed 733 of profile `mixed`: a node at 2.0 learned an old value from one peer, and then the new one from the HAProxy that
+/// wrote it, by what that repeats after its lesson. The entry kept the lifetime of the old value, and ended early.
+#[test]
+fn what_repeats_a_lesson_at_2_0_has_a_lifetime_of_its_own() {
+    let write = What::Write { table: 0, key: 1, requests: 0 };
+    let mut plan = plan(&[
+        (2_400, What::Partition { nodes: (0, 1), ms: 9_000 }),
+        (2_500, write),
+        (11_600, write),
+        (12_000, What::Calm),
+        (47_000, What::Compare),
+    ]);
+    plan.nodes[0].old = true;
+    plan.nodes[1].haproxy = Some(Release::V2_4);
+    assert_eq!(violations(&plan, None), []);
+    let without = violations(&plan, Some(Defect::StaleRepetitions));
+    assert!(without.iter().any(|violation| violation.invariant == "lifetimes"), "{without:?}");
 }
 
 /// Nothing fails, and it would without the mend.

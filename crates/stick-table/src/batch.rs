@@ -55,6 +55,9 @@ const MAX_CHANGES: usize = 8192;
 /// Most words of the rows of a full batch.
 const MAX_WORDS: usize = 1 << 17;
 
+/// Bytes of the lists of a batch when they are at their smallest, which may be more than twice what they need.
+const SMALLEST_LISTS: usize = 1_024;
+
 struct Change {
     hash: u64,
     lifetime: Lifetime,
@@ -233,6 +236,16 @@ impl Batch {
         words + strings + keys + size_of::<Change>() * self.changes.capacity()
     }
 
+    /// Most bytes that [`memory`](Self::memory) says of a batch that is applied whenever it [`is_full`](Self::is_full): lists
+    /// grow to twice what they need at most.
+    pub fn memory_bound(&self) -> usize {
+        let key = self.common.definition.key_type.max_bytes();
+        let long_key = if self.key_words == 0 { key + size_of::<usize>() } else { 0 };
+        let string = self.common.layout.dictionary_offset().map_or(0, |_| size_of::<Arc<str>>());
+        let row = 4 * self.stride + 4 + long_key + string;
+        2 * (self.limit * (row + size_of::<Change>()) + 4 * self.starts.len()) + SMALLEST_LISTS
+    }
+
     /// Gives the memory of an empty batch back; the columns stay.
     pub fn give_back(&mut self) {
         if self.is_empty() {
@@ -389,6 +402,29 @@ mod tests {
         }
         assert_eq!(table.len(), 50);
         assert_eq!(entry(&table, 0), Some((1, 10_000)));
+    }
+
+    /// A bound that holds, and is not much more than what is needed.
+    #[test]
+    fn a_full_batch_is_within_its_bound() {
+        let long = TableDefinition::new("l", KeyType::String { max_len: 200 }, 100);
+        let long = Table::new(long.with_column("gpc0".parse().unwrap()).unwrap(), 1);
+        let server: Arc<str> = "srv1".into();
+        for (table, key) in [(table(), 4), (long, 200)] {
+            let mut batch = Batch::new(&table);
+            assert!(batch.memory() == 0);
+            let words = table.layout().data_words();
+            batch.set_columns(std::iter::once(0..words));
+            while !batch.is_full() {
+                let mut bytes = vec![1; key];
+                bytes[..4].copy_from_slice(&(batch.len() as u32 | 1 << 24).to_be_bytes());
+                batch.push(&bytes, Lifetime::Restart);
+                batch.set_string(&server);
+            }
+            table.apply(&mut batch, Origin::peer(1), Precedence::Newest, 0);
+            let (held, bound) = (batch.memory(), batch.memory_bound());
+            assert!(held <= bound && held * 5 > bound, "{held} {bound}");
+        }
     }
 
     #[test]

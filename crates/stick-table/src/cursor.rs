@@ -24,6 +24,18 @@ pub enum Follow {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Position(pub(crate) Vec<u64>);
 
+impl Position {
+    /// Bytes it takes: some for each shard.
+    pub fn memory(&self) -> usize {
+        size_of::<Self>() + size_of::<u64>() * self.0.capacity()
+    }
+
+    /// Most bytes that a position of the same table takes, as lists grow by doubling, from four.
+    pub fn memory_bound(&self) -> usize {
+        size_of::<Self>() + size_of::<u64>() * (2 * self.0.len()).max(4)
+    }
+}
+
 impl Clone for Position {
     fn clone(&self) -> Self {
         Self(self.0.clone())

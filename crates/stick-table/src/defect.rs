@@ -30,6 +30,8 @@ pub enum Defect {
     LessonWithoutLearned,
     /// A lesson overwrites what came live.
     LessonOverwrites,
+    /// What repeats a lesson that told no lifetimes keeps the lifetime of what it overwrites.
+    StaleRepetitions,
     /// The age of a frequency counter is not told.
     FrequencyRestarts,
     /// A peer that refused 2.1 once is never asked again.
@@ -38,7 +40,7 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::LessonWithoutLifetimes,
         Self::LiveWithoutLifetimes,
         Self::DeadEntriesReturn,
@@ -51,6 +53,7 @@ impl Defect {
         Self::LessonNeverEnds,
         Self::LessonWithoutLearned,
         Self::LessonOverwrites,
+        Self::StaleRepetitions,
         Self::FrequencyRestarts,
         Self::DowngradeSticks,
     ];
@@ -70,6 +73,7 @@ impl Defect {
             Self::LessonNeverEnds => "lesson-never-ends",
             Self::LessonWithoutLearned => "lesson-without-learned",
             Self::LessonOverwrites => "lesson-overwrites",
+            Self::StaleRepetitions => "stale-repetitions",
             Self::FrequencyRestarts => "frequency-restarts",
             Self::DowngradeSticks => "downgrade-sticks",
         }

@@ -122,8 +122,17 @@ impl Binding {
         self.batch.is_full() || self.copy.as_ref().is_some_and(|(_, batch)| batch.is_full())
     }
 
-    fn batches(&mut self) -> impl Iterator<Item = &mut Batch> {
+    fn batches(&self) -> impl Iterator<Item = &Batch> {
+        std::iter::once(&self.batch).chain(self.copy.as_ref().map(|(_, batch)| batch))
+    }
+
+    fn batches_mut(&mut self) -> impl Iterator<Item = &mut Batch> {
         std::iter::once(&mut self.batch).chain(self.copy.as_mut().map(|(_, batch)| batch))
+    }
+
+    /// Bytes held for changes.
+    fn memory(&self) -> usize {
+        self.batches().map(Batch::memory).sum()
     }
 
     fn apply(&mut self, origin: Origin, now: Millis) -> Applied {
@@ -324,7 +333,8 @@ impl Learner {
         let lifetime = match remaining {
             Some(0) if binding.endless => Lifetime::Restart,
             Some(ms) => Lifetime::Exactly(ms),
-            None if repeats => Lifetime::Keep,
+            // A lesson that told no lifetimes gave the entry a whole one, or left it to somebody else's: nothing to keep.
+            None if repeats && (!untimed || Defect::StaleRepetitions.is_on()) => Lifetime::Keep,
             None => Lifetime::Restart,
         };
         let precedence = match (lesson, repeats) {
@@ -354,14 +364,28 @@ impl Learner {
                 self.received.refused_updates += binding.apply(self.origin, now).refused;
             }
             if self.current != Some(place) {
-                idle += binding.batches().map(|batch| batch.memory()).sum::<usize>();
+                idle += binding.memory();
             }
         }
         if idle > MAX_IDLE_BATCHES {
             let current = self.current;
             let others = self.bindings.iter_mut().enumerate().filter(|(place, _)| current != Some(*place));
-            others.flat_map(|(_, binding)| binding.batches()).for_each(Batch::give_back);
+            others.flat_map(|(_, binding)| binding.batches_mut()).for_each(Batch::give_back);
         }
+    }
+
+    /// Bytes held for changes of tables and for strings.
+    pub(crate) fn memory(&self) -> usize {
+        self.bindings.iter().map(Binding::memory).sum::<usize>() + self.dictionary.memory()
+    }
+
+    /// The same, of each part no more than it may be.
+    pub(crate) fn memory_within_bounds(&self) -> usize {
+        let current = self.current.and_then(|place| self.bindings.get(place));
+        let held = current.map_or(0, Binding::memory);
+        let bound = current.map_or(0, |binding| binding.batches().map(Batch::memory_bound).sum());
+        let idle = self.bindings.iter().map(Binding::memory).sum::<usize>() - held;
+        held.min(bound) + idle.min(MAX_IDLE_BATCHES) + self.dictionary.memory_within_bounds()
     }
 
     /// The next acknowledgement that is due, for a table from place `from` on, and that place.

@@ -15,10 +15,6 @@ use crate::{Ack, Control, Definition, Padding, SendDictionary, SharedTable, Tabl
 
 /// Batches of live updates that wait for an acknowledgement, for each table; more are merged.
 const MAX_IN_FLIGHT: usize = 64;
-/// Memory for one of them.
-const BATCH_BYTES: usize = size_of::<(u32, Position)>();
-/// Most memory for those of one table: there is no spare position while one is taken.
-pub(crate) const MAX_IN_FLIGHT_BYTES: usize = (MAX_IN_FLIGHT + 1) * BATCH_BYTES;
 /// Entries encoded in one hold of a shard's lock.
 const ENTRIES_PER_HOLD: usize = 128;
 /// Holds in one call that gave nothing to teach: where most entries are of no use to the peer, others have their turn too.
@@ -114,7 +110,13 @@ impl SendTable {
 
     /// Bytes held for batches that wait for an acknowledgement.
     pub(crate) fn memory(&self) -> usize {
-        (self.in_flight.len() + self.spare.len()) * BATCH_BYTES
+        let in_flight = self.in_flight.iter().map(|(_, position)| position.memory());
+        in_flight.chain(self.spare.iter().map(Position::memory)).sum()
+    }
+
+    /// The same, as much as it may be: there is no spare position while one is taken.
+    pub(crate) fn memory_within_bounds(&self) -> usize {
+        self.memory().min((MAX_IN_FLIGHT + 1) * self.acked.memory_bound())
     }
 
     fn is_due(&self) -> bool {

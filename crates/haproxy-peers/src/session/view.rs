@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Session;
 use super::learner::{Binding, Learning};
-use super::teacher::MAX_IN_FLIGHT_BYTES;
+use super::teacher::SendTable;
 use super::{MAX_EVENTS, SessionEvent};
 use crate::{Agreement, ProtocolVersion};
 
@@ -62,21 +62,23 @@ impl Session {
         self.learner.bindings.iter().filter(differs).count()
     }
 
-    /// Bytes this session holds until something else happens: an incomplete message, batches that wait for their
-    /// acknowledgement, events that nobody took.
+    /// Bytes this session holds until something else happens: an incomplete message, changes of tables and the room for
+    /// them, strings, batches that wait for their acknowledgement, events that nobody took.
     pub fn memory(&self) -> usize {
-        let in_flight: usize = self.teacher.tables.iter().map(super::teacher::SendTable::memory).sum();
-        self.partial.len() + in_flight + self.events.len() * size_of::<SessionEvent>()
+        let in_flight: usize = self.teacher.tables.iter().map(SendTable::memory).sum();
+        let events = self.events.len() * size_of::<SessionEvent>();
+        self.partial.capacity() + self.learner.memory() + in_flight + events
     }
 
     /// The same, of each part no more than it may be, whatever the peer does: less than [`memory`](Self::memory) says that a
     /// bound does not hold.
     pub fn memory_within_bounds(&self) -> usize {
-        let tables = self.teacher.tables.iter();
-        let in_flight: usize = tables.map(|table| table.memory().min(MAX_IN_FLIGHT_BYTES)).sum();
+        let in_flight: usize = self.teacher.tables.iter().map(SendTable::memory_within_bounds).sum();
         // Ends of lessons are noted in any case: one each.
         let events = self.events.len().min(MAX_EVENTS + 2) * size_of::<SessionEvent>();
-        self.partial.len().min(self.buffer_size + MAX_HEADER) + in_flight + events
+        // As much again may be copied to complete a message, and the room grows by doubling.
+        let partial = self.partial.capacity().min(4 * (self.buffer_size + MAX_HEADER));
+        partial + self.learner.memory_within_bounds() + in_flight + events
     }
 
     /// The session at this moment.

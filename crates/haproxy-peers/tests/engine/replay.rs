@@ -100,3 +100,24 @@ fn a_replay_overwrites_what_another_peer_taught_but_not_what_it_pushed_live() {
     second.update(&mut world, None, None, 2, 7);
     assert_eq!([1, 2].map(|number| gpc0(&world, node, number).unwrap().0), [7, 8]);
 }
+
+/// At 2.0 lessons tell no lifetimes, so there is none to keep: not that of an older value that another peer's lesson told
+/// earlier.
+#[test]
+fn a_replay_at_2_0_has_a_lifetime_of_its_own() {
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("h").peer("i").table(counters("t")));
+    let mut first = Script::call(&mut world, node, "h", "2.0");
+    first.define(&mut world, 1, &counters("t"));
+    first.update(&mut world, Some(1), None, 1, 5);
+    first.control(&mut world, Control::ResyncFinished);
+    world.run(4_000);
+    let mut second = Script::call(&mut world, node, "i", "2.0");
+    second.define(&mut world, 1, &counters("t"));
+    second.update(&mut world, Some(1), None, 1, 6);
+    assert_eq!(gpc0(&world, node, 1).unwrap().0, 5, "a lesson does not overwrite another's");
+    second.control(&mut world, Control::ResyncFinished);
+    second.update(&mut world, Some(1), None, 1, 6);
+    assert_eq!(gpc0(&world, node, 1).unwrap().0, 6);
+    assert!(left(&world, node, 1) > 59_900, "{}", left(&world, node, 1));
+}

@@ -30,8 +30,10 @@ pub struct HaproxyTable {
     pub expire_ms: Option<u32>,
     /// Period of `http_req_rate` in ms, at least 1.
     pub rate_period_ms: u32,
-    /// Where the update counter starts: 0, except for tests of what happens when it wraps.
+    /// Where the update counter starts: 0, except for tests of what happens when ids wrap.
     pub first_update: u32,
+    /// What all peers have acknowledged by then; the same, unless the peers are to be far behind.
+    pub first_acked: u32,
 }
 
 impl HaproxyTable {
@@ -43,6 +45,7 @@ impl HaproxyTable {
             expire_ms: Some(60_000),
             rate_period_ms: 10_000,
             first_update: 0,
+            first_acked: 0,
         }
     }
 }

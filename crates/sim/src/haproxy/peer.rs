@@ -3,6 +3,7 @@
 use haproxy_peers::{Definition, LastStatus, Status};
 use stick_table::Millis;
 
+use super::HaproxyTable;
 use super::release::{HALF, Quirks};
 use super::table::Table;
 use crate::Link;
@@ -76,7 +77,8 @@ pub(super) struct Shared {
 }
 
 impl Peer {
-    pub(super) fn new(name: String, is_local: bool, tables: usize) -> Self {
+    /// A peer without a session (§12.3).
+    pub(super) fn new(name: String, is_local: bool, tables: &[HaproxyTable]) -> Self {
         Self {
             name,
             is_local,
@@ -85,7 +87,7 @@ impl Peer {
             link: None,
             session: None,
             downgraded: false,
-            tables: (0..tables).map(|_| Shared::default()).collect(),
+            tables: tables.iter().map(|table| Shared::new(table.first_acked)).collect(),
         }
     }
 
@@ -168,6 +170,10 @@ impl Session {
 }
 
 impl Shared {
+    fn new(update: u32) -> Self {
+        Self { update, last_pushed: update, teaching_origin: update, ..Self::default() }
+    }
+
     /// Whether a local change was not pushed yet (§12.4).
     pub(super) fn lags(&self, table: &Table, quirks: &Quirks) -> bool {
         let distance = self.last_pushed.wrapping_sub(table.local_update()).cast_signed();

@@ -107,12 +107,12 @@ impl Acknowledgements {
             let holds = stage.read(version.slot, key).is_some_and(|reading| {
                 reading.gpc0 == value && reading.remaining_ms.is_none_or(|left| left > 3_000)
             });
-            if !there || !holds || stage.truth.floor(key).is_some() {
+            if !there || !holds {
                 continue;
             }
             for slot in stage.all_serving(stage.plan.tables[key.0].section) {
                 let node = stage.slots[slot].node;
-                if stage.may_be_over(version, slot) {
+                if stage.may_be_over(version, slot) || stage.truth.floor_of(slot, key).is_some() {
                     continue;
                 }
                 if slot != version.slot && stage.is_told(node, key) && !self.told.contains(&(slot, value)) {

@@ -38,13 +38,15 @@ impl Invariant for Convergence {
 
 fn check(stage: &Stage, version: &Version, slot: SlotId, say: &mut dyn FnMut(String)) {
     let key = version.key;
-    let (who, holds) = (stage.name(slot), stage.read(slot, key));
-    let floor = stage.truth.floor(key);
     if stage.plan.tables[key.0].may_be_full() {
         return;
     }
+    let (who, holds) = (stage.name(slot), stage.read(slot, key));
+    let floor = stage.truth.floor_of(slot, key);
     match holds {
         Some(reading) if reading.gpc0 == version.value => {}
+        // It was over where it was written before it could be told, and an older one lives longer here.
+        Some(_) if !was_held(stage, version, slot) && stage.may_be_over(version, version.slot) => {}
         Some(reading) => {
             let least = floor.unwrap_or(version.value);
             if reading.gpc0 < least {
@@ -60,9 +62,10 @@ fn check(stage: &Stage, version: &Version, slot: SlotId, say: &mut dyn FnMut(Str
         None if floor.is_some() || stage.may_be_over(version, slot) => {}
         None if !stage.is_told(stage.slots[slot].node, key) => {}
         None => {
-            let over = stage.truth.held(slot, key, version.value).is_some();
             // Whoever had it may have lost it to its end, which is for another checker to judge.
-            if !over && let Some(left) = longest(stage, version) {
+            if !was_held(stage, version, slot)
+                && let Some(left) = longest(stage, version)
+            {
                 let value = version.value;
                 say(format!(
                     "{who} never held {value}, written for key {key:?} at {} ms by {}, where it has {left} ms left",
@@ -72,6 +75,10 @@ fn check(stage: &Stage, version: &Version, slot: SlotId, say: &mut dyn FnMut(Str
             }
         }
     }
+}
+
+fn was_held(stage: &Stage, version: &Version, slot: SlotId) -> bool {
+    stage.truth.held(slot, version.key, version.value).is_some()
 }
 
 /// What is left of a write where it was made; `None` when that is little, or unknown.

@@ -23,7 +23,7 @@ impl Invariant for Frequency {
         if !matches!(seen, Seen::Looked | Seen::Compared) {
             return;
         }
-        for slot in 0..stage.slots.len() {
+        for slot in (0..stage.slots.len()).filter(|&slot| stage.slots[slot].process.is_some()) {
             for table in stage.plan.tables_of(stage.slots[slot].section) {
                 for key in 0..stage.plan.tables[table].keys {
                     self.check(stage, slot, (table, key), say);

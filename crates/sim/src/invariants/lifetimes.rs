@@ -42,11 +42,11 @@ impl Invariant for Lifetimes {
 
 impl Lifetimes {
     fn check(&mut self, stage: &Stage, slot: SlotId, key: Key, say: &mut dyn FnMut(String)) {
-        let (who, clock) = (stage.name(slot), stage.clock(slot));
+        let clock = stage.clock(slot);
         let wrong = match stage.read(slot, key) {
             Some(reading) => {
                 let Some(held) = stage.truth.held(slot, key, reading.gpc0) else {
-                    let value = reading.gpc0;
+                    let (who, value) = (stage.name(slot), reading.gpc0);
                     return self.tell(
                         slot,
                         key,
@@ -77,6 +77,7 @@ impl Lifetimes {
                 format!("not at all; of {} it must have {left} left", held.value)
             }
         };
+        let who = stage.name(slot);
         self.tell(slot, key, say, format!("the entry of key {key:?} at {who} lives {wrong}"));
     }
 

@@ -4,9 +4,9 @@ use haproxy_peers::ProtocolVersion;
 
 use super::World;
 use crate::pipe::{Arrival, Pipe};
-use crate::stage::{Connection, End, Seen, node_name, table_of_name};
+use crate::stage::{Connection, End, Seen, Stage, node_name, table_of_name};
 use crate::tap::{Noted, Said, Tap};
-use crate::truth::{Carried, Sender, SlotId};
+use crate::truth::{Carried, Hearer, Sender, SlotId};
 use crate::{Link, Want};
 
 impl World {
@@ -33,7 +33,9 @@ impl World {
         self.carry_out(slot);
         self.stage.connections.retain(|connection| connection.ends.iter().any(|end| end.open));
         self.see(&Seen::Acted(slot));
-        let it = &self.stage.slots[slot];
+        let it = &mut self.stage.slots[slot];
+        // Whatever is done with a process, it is served after that.
+        it.timeout = it.process.as_ref().and_then(|process| process.timeout());
         if !it.listens && it.process.as_ref().is_some_and(|process| process.has_stopped()) {
             self.end_process(slot, false);
         }
@@ -87,8 +89,9 @@ impl World {
         let ends = [End { slot, link, open: true }, End { slot: target, link: far, open: true }];
         let pipes = [pipe(0), pipe(1)];
         self.stage.connections.push(Connection { id, ends, pipes, taps, version: None, established: false });
-        let (from, to) = (self.stage.name(slot), self.stage.name(target));
-        self.stage.trace.note(self.stage.now, id, || format!("{from} connects to {to} ({id})"));
+        let Self { stage: Stage { slots, plan, trace, now, .. }, .. } = self;
+        let name = |slot: SlotId| slots[slot].name(plan, slot);
+        trace.note(*now, id, || format!("{} connects to {} ({id})", name(slot), name(target)));
         let clock = self.stage.clock(target);
         if let Some(process) = &mut self.stage.slots[target].process {
             process.accepted(clock, far);
@@ -152,8 +155,10 @@ impl World {
         }
         let connection = &self.stage.connections[at];
         let (from, to) = (connection.ends[side].slot, connection.ends[1 - side].slot);
-        let (id, from, to) = (connection.id, self.stage.name(from), self.stage.name(to));
-        self.stage.trace.note(self.stage.now, id, || format!("{from} to {to} ({id}): {:?}", noted.said));
+        let id = connection.id;
+        let Self { stage: Stage { slots, plan, trace, now, .. }, .. } = self;
+        let name = |slot: SlotId| slots[slot].name(plan, slot);
+        trace.note(*now, id, || format!("{} to {} ({id}): {:?}", name(from), name(to), noted.said));
     }
 
     /// One end closes: it hears nothing more, and the other end hears of it after what was sent.
@@ -164,8 +169,8 @@ impl World {
         connection.pipes[side].finish(now);
         connection.pipes[1 - side].mute();
         let (id, slot) = (connection.id, connection.ends[side].slot);
-        let who = self.stage.name(slot);
-        self.stage.trace.note(now, id, || format!("{who} closes ({id})"));
+        let Self { stage: Stage { slots, plan, trace, .. }, .. } = self;
+        trace.note(now, id, || format!("{} closes ({id})", slots[slot].name(plan, slot)));
     }
 
     /// Hands over what has arrived.
@@ -203,7 +208,7 @@ impl World {
     /// Notes what a process has heard, after it did.
     fn hear(&mut self, at: usize, side: usize, bytes: usize) {
         let heard = self.stage.connections[at].taps[side].hear(bytes);
-        let reader = self.stage.connections[at].ends[1 - side].slot;
+        let [sender, reader] = [side, 1 - side].map(|side| self.stage.connections[at].ends[side].slot);
         let (node, clock) = (self.stage.slots[reader].node, self.stage.clock(reader));
         for (noted, carried) in heard {
             match (&noted.said, &carried) {
@@ -218,17 +223,26 @@ impl World {
                     self.fail(format!("{who} is told that it said something malformed"));
                 }
                 (Said::Update(_), Some(carried)) => {
-                    let holds = self.stage.read(reader, carried.key);
-                    if let Some(reading) = holds.filter(|reading| reading.gpc0 == carried.value) {
-                        let stage = &mut self.stage;
-                        let left = reading.remaining_ms;
-                        let keeps_own = !stage.slots[reader].haproxy;
-                        let before = stage.truth.last_held(reader, carried.key).map_or(0, |held| held.value);
-                        if !keeps_own && before > carried.value {
-                            // With a HAProxy the last message wins, also one of a lesson that is older than what it has.
-                            stage.truth.may_be_lost(carried.key, carried.value);
+                    let stage = &mut self.stage;
+                    let keeps_own = !stage.slots[reader].haproxy;
+                    let left = match stage.read(reader, carried.key) {
+                        Some(reading) => (reading.gpc0 == carried.value).then_some(reading.remaining_ms),
+                        // What is over for its sender is over here (peers-protocol §8.3). A HAProxy holds it, and may tell
+                        // it; with a stickd that ends the same value only.
+                        None => {
+                            let before = stage.truth.last_held(reader, carried.key).map(|held| held.value);
+                            let ends = !keeps_own || before == Some(carried.value);
+                            (ends && carried.may_be_over()).then_some(Some(0))
                         }
-                        stage.truth.hear(&stage.plan, (reader, node, clock), carried, left, keeps_own);
+                    };
+                    if let Some(left) = left {
+                        let process = stage.slots[reader].process.as_ref();
+                        let clamps = process.is_none_or(|process| process.clamps_lifetimes());
+                        let is_late = stage.is_late(reader, carried.key);
+                        let hearer = Hearer { slot: reader, node, clock, keeps_own, clamps, is_late };
+                        let sends_own = stage.is_second_writer(sender, carried);
+                        stage.truth.mislead((sender, sends_own), &hearer, carried);
+                        stage.truth.hear(&stage.plan, &hearer, carried, left);
                     }
                 }
                 _ => {}

@@ -71,7 +71,12 @@ impl World {
         let Some(process) = &mut self.stage.slots[slot].process else { return };
         if process.write(clock, write) {
             let now = self.stage.now;
-            self.stage.truth.write((slot, clock), (key, value), (requests, expire), before, now);
+            let stage = &mut self.stage;
+            let was_over = before.is_none() && stage.truth.last_held(slot, key).is_some();
+            stage.truth.write((slot, clock), (key, value), (requests, expire), before, now);
+            if was_over && stage.slots[slot].haproxy {
+                stage.truth.counts_unknown(value);
+            }
         }
         self.dirty.insert(slot);
     }
@@ -135,6 +140,7 @@ impl World {
     /// A process is gone; its machine says so, unless `quietly`.
     pub(super) fn end_process(&mut self, slot: SlotId, quietly: bool) {
         self.stage.slots[slot].process = None;
+        self.stage.slots[slot].timeout = None;
         self.stage.slots[slot].listens = false;
         for at in 0..self.stage.connections.len() {
             for side in 0..2 {
@@ -221,8 +227,15 @@ impl World {
                 listens: true,
                 haproxy: release.is_some(),
                 old: self.old[node],
+                begun: self.stage.now,
                 fired: None,
+                timeout: None,
             });
+            if release.is_some() {
+                let is_before = |other: &SlotId| self.stage.slots[*other].node == node;
+                let before: Vec<_> = (0..slot).filter(is_before).collect();
+                self.stage.truth.begins_anew(slot, &before);
+            }
             let who = self.stage.name(slot);
             self.stage.trace.note(self.stage.now, slot as u64, || format!("{who} starts"));
             self.dirty.insert(slot);
@@ -243,6 +256,7 @@ impl World {
             expire_ms: plan.tables[table].expire[node],
             rate_period_ms: PERIOD_MS,
             first_update: plan.nodes[node].ids_after,
+            first_acked: plan.nodes[node].ids_after,
         });
         let others = (0..plan.nodes.len()).filter(|&other| other != node);
         let config = HaproxyConfig {
@@ -299,6 +313,10 @@ impl World {
     fn move_key(&mut self, key: Key, node: usize) {
         let section = self.stage.plan.tables[key.0].section;
         let Some(value) = self.stage.truth.last(key).map(|version| version.value) else { return };
+        if !self.stage.is_told(self.owners[key.0][key.1 as usize], key) {
+            // Of another shard: it would not hear of what is written elsewhere, and keep its own.
+            return;
+        }
         let agreed = self.stage.all_serving(section).all(|slot| {
             let holds = self.stage.read(slot, key).map(|reading| reading.gpc0);
             holds == Some(value)
