@@ -5,7 +5,7 @@ pub(crate) fn cuts(bytes: &[u8]) -> [Vec<&[u8]>; 4] {
     let seed = bytes
         .iter()
         .fold(bytes.len() as u64 | 1, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-    [vec![bytes], bytes.chunks(1).collect(), random(bytes, seed, 7), random(bytes, !seed, 200)]
+    [vec![bytes], bytes.chunks(1).collect(), random(bytes, seed, 7), random(bytes, !seed, 600)]
 }
 
 /// Pieces of 1 to `longest` bytes.

@@ -78,6 +78,7 @@ pub fn status(data: &[u8]) {
         }
         if let Outcome::Complete(status, taken) = whole {
             assert!(taken <= limit && data[taken - 1] == b'\n');
+            assert_eq!(status.code(), code(&data[..taken - 1]));
             assert_eq!(Status::from_code(status.code()), status);
             assert!(status.to_string().contains(&status.code().to_string()));
             let mut line = Vec::new();
@@ -98,4 +99,13 @@ fn parse_status(pieces: &[&[u8]], limit: usize) -> Outcome<Status> {
         }
     }
     Outcome::Incomplete
+}
+
+/// The number that a status line begins with, 0 without one, the highest there is when it is over 32 bits.
+fn code(line: &[u8]) -> u32 {
+    let line = line.trim_ascii_start();
+    let line = line.strip_prefix(b"+").unwrap_or(line);
+    let digits: String =
+        line.iter().take_while(|byte| byte.is_ascii_digit()).map(|&byte| char::from(byte)).collect();
+    if digits.is_empty() { 0 } else { digits.parse().unwrap_or(u32::MAX) }
 }

@@ -192,6 +192,9 @@ const RELEASES: [Release; 6] =
 /// After a calm has begun everybody holds the same within this time, in ms: a back-off of 5 s, two lessons of which the first
 /// was partial (6 s between them), one after the other from each peer.
 const COMPARE_MS: u64 = 35_000;
+/// The same among nodes of which one refuses 2.1. When a process that was taught dies silently, its session is given up after
+/// a minute; the next one's hello of 2.1 is refused without a look at that, so nothing replaces it earlier.
+const COMPARE_OLD_MS: u64 = 60_000 + COMPARE_MS;
 /// A refusal of 2.1 is believed for a minute, and found to be wrong within another pause.
 const COMPARE_VERSIONS_MS: u64 = 130_000;
 
@@ -247,7 +250,7 @@ impl Plan {
             let versions = steps.iter().any(|step| matches!(step.what, What::Version { .. }));
             self.steps.extend(steps);
             self.steps.push(Step { at: end, what: What::Calm });
-            at = end + COMPARE_MS;
+            at = end + if self.nodes.iter().any(|node| node.old) { COMPARE_OLD_MS } else { COMPARE_MS };
             self.steps.push(Step { at, what: What::Compare });
             if versions {
                 at = end + COMPARE_VERSIONS_MS;

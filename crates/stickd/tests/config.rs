@@ -53,6 +53,28 @@ fn broken_configurations_are_explained() {
     compare("tests/config/broken", false);
 }
 
+/// Each of many messages is short, however many names there are that might be meant.
+#[test]
+fn wrong_references_do_not_list_every_name() {
+    let tables = (0..500).map(|n| format!("  table t{n} type ip size 1k write-to p/gone{n}\n"));
+    let sections = (0..500).map(|n| format!("peers p{n}\n  peer node1 :{}\n", n + 20_000));
+    let proxies = (0..500).map(|n| format!("backend b{n}\n  stick-table type ip size 1k peers gone{n}\n"));
+    let text: String = ["peers p\n  peer node1 :10000\n".to_owned()]
+        .into_iter()
+        .chain(tables)
+        .chain(sections)
+        .chain(proxies)
+        .collect();
+    let found = Config::parse_text("many.cfg", &text, &options()).unwrap_err();
+    assert_eq!(found.iter().count(), 1_000);
+    let shown = found.render(false);
+    assert!(
+        shown.contains("declared peers sections: p, p0, p1, ") && shown.contains(" and 481 more"),
+        "{shown}"
+    );
+    assert!(shown.len() < 500_000, "{} bytes", shown.len());
+}
+
 #[test]
 fn the_example_loads_without_warnings() {
     let path = PathBuf::from("../../examples/stickd.cfg");

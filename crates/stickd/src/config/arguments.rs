@@ -27,15 +27,17 @@ impl Word {
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) items: Vec<Diagnostic>,
+    errors: usize,
 }
 
 impl Report {
     pub(super) fn push(&mut self, diagnostic: Diagnostic) {
+        self.errors += usize::from(diagnostic.severity() == Severity::Error);
         self.items.push(diagnostic);
     }
 
     pub(super) fn errors(&self) -> usize {
-        self.items.iter().filter(|item| item.severity() == Severity::Error).count()
+        self.errors
     }
 
     /// An unknown word: suggests the known one that may be meant, and lists what is allowed.

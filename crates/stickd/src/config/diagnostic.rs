@@ -8,6 +8,9 @@ use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snip
 
 use super::source::{Source, Sources, Span};
 
+/// Errors, and warnings, that are kept of one line: each shows the whole line, which may be long.
+const MOST_OF_A_LINE: usize = 20;
+
 /// How much a diagnostic matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -162,13 +165,28 @@ impl<'a> Line<'a> {
 pub struct Diagnostics {
     sources: Sources,
     items: Vec<Diagnostic>,
+    /// Diagnostics that were one too many for their line.
+    left_out: usize,
 }
 
 impl Diagnostics {
-    /// Puts diagnostics in the order of their places.
+    /// Puts diagnostics in the order of their places, and keeps the first ones of each line.
     pub(crate) fn new(sources: Sources, mut items: Vec<Diagnostic>) -> Self {
         items.sort_by_key(|item| (item.span, item.severity));
-        Self { sources, items }
+        let count = items.len();
+        let (mut line, mut of_line) = (None, [0; 2]);
+        items.retain(|item| {
+            let Some(span) = item.span else { return true };
+            let here = sources.get(span).map(|source| (span.source(), source.line_of(span).1));
+            if line != here {
+                (line, of_line) = (here, [0; 2]);
+            }
+            let number = &mut of_line[usize::from(item.severity == Severity::Error)];
+            *number += 1;
+            *number <= MOST_OF_A_LINE
+        });
+        let left_out = count - items.len();
+        Self { sources, items, left_out }
     }
 
     /// The diagnostics in the order of their places; those without a place come first.
@@ -211,8 +229,10 @@ impl Diagnostics {
             1 => Some(format!("1 {word}")),
             _ => Some(format!("{number} {word}s")),
         };
+        let left_out =
+            (self.left_out > 0).then(|| format!("{} more in the same lines are not shown", self.left_out));
         let counts: Vec<_> =
-            [count(errors, "error"), count(warnings, "warning")].into_iter().flatten().collect();
+            [count(errors, "error"), count(warnings, "warning"), left_out].into_iter().flatten().collect();
         counts.join(", ")
     }
 }
@@ -290,6 +310,23 @@ error: unknown keyword \"tabel\"
         assert_eq!(all.to_string(), expected);
         assert!(all.has_errors());
         assert!(all.render(true).contains("\u{1b}["));
+    }
+
+    #[test]
+    fn a_line_full_of_faults_shows_the_first_ones() {
+        let mut sources = Sources::default();
+        let number = sources.add("a.cfg", format!("{}\nx\n", "x ".repeat(1_000)), false);
+        let places = (0..1_000).map(|word| 2 * word).chain([2_001]);
+        let warnings = places.map(|at| Diagnostic::warning(Span::new(number, at, at + 1), "w"));
+        let error = Diagnostic::error(Span::new(number, 1_998, 1_999), "the last word");
+        let all = Diagnostics::new(sources, warnings.chain([error]).collect());
+        assert!(all.has_errors());
+        assert_eq!(all.iter().count(), MOST_OF_A_LINE + 2, "with the error, and the second line's");
+        let text = all.render(false);
+        assert!(
+            text.ends_with("\n1 error, 21 warnings, 980 more in the same lines are not shown\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -53,13 +53,8 @@ pub(super) struct Bases {
 }
 
 impl GlobalDraft {
-    /// Reads one line; `variable` looks a variable up.
-    pub(super) fn line(
-        &mut self,
-        arguments: Arguments<'_>,
-        variable: &dyn Fn(&str) -> Option<String>,
-        report: &mut Report,
-    ) {
+    /// Reads one line; `is_set` says whether the variable that it names has a value already, if it is `presetenv`.
+    pub(super) fn line(&mut self, arguments: Arguments<'_>, is_set: bool, report: &mut Report) {
         let keyword = arguments.keyword();
         match keyword.text.as_str() {
             "localpeer" => self.local_peer(arguments, report),
@@ -108,7 +103,7 @@ impl GlobalDraft {
             }
             "ca-base" => base(arguments, &mut self.bases.ca, report),
             "crt-base" => base(arguments, &mut self.bases.crt, report),
-            "setenv" | "presetenv" => self.set_variable(arguments, variable, report),
+            "setenv" | "presetenv" => self.set_variable(arguments, is_set, report),
             _ => unknown(keyword, report),
         }
     }
@@ -129,12 +124,7 @@ impl GlobalDraft {
         }
     }
 
-    fn set_variable(
-        &mut self,
-        mut arguments: Arguments<'_>,
-        variable: &dyn Fn(&str) -> Option<String>,
-        report: &mut Report,
-    ) {
+    fn set_variable(&mut self, mut arguments: Arguments<'_>, is_set: bool, report: &mut Report) {
         let keyword = arguments.keyword();
         let Some(name) = arguments.value(keyword, "a name and a value", "setenv NAME value", report) else {
             return;
@@ -143,7 +133,7 @@ impl GlobalDraft {
         if !arguments.end("setenv NAME value", report) {
             return;
         }
-        if keyword.text == "setenv" || variable(&name.text).is_none() {
+        if keyword.text == "setenv" || !is_set {
             self.variables.insert(name.text.clone(), value.text.clone());
         }
     }
@@ -230,8 +220,8 @@ mod tests {
         let (mut global, mut report) = (GlobalDraft::default(), Report::default());
         for line in lines {
             let words = words(line);
-            let variable = |name: &str| (name == "SET").then(String::new);
-            global.line(Arguments::new(&words).unwrap(), &variable, &mut report);
+            let is_set = words.get(1).is_some_and(|name| name.text == "SET");
+            global.line(Arguments::new(&words).unwrap(), is_set, &mut report);
         }
         (global, report)
     }

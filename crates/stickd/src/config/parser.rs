@@ -215,12 +215,9 @@ impl Parser<'_> {
     }
 
     fn global_line(&mut self, arguments: Arguments<'_>) {
-        let mut global = std::mem::take(&mut self.global);
-        let mut report = std::mem::take(&mut self.report);
-        let set = global.variables.clone();
-        global.line(arguments, &|name| set.get(name).cloned().or_else(|| self.variable(name)), &mut report);
-        self.global = global;
-        self.report = report;
+        let is_set = arguments.keyword().text == "presetenv"
+            && arguments.peek().is_some_and(|name| self.variable(&name.text).is_some());
+        self.global.line(arguments, is_set, &mut self.report);
     }
 
     /// Begins a section.

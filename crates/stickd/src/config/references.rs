@@ -1,6 +1,6 @@
 //! Names that lead from one declaration to another: `peers` and `write-to`, and names that must be unique.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::arguments::{Report, Word, listed};
 use super::diagnostic::{Diagnostic, closest};
@@ -9,6 +9,11 @@ use super::peers::PeersDraft;
 use super::proxy::ProxyDraft;
 use super::source::Span;
 use super::table::TableDraft;
+
+/// Names that a message lists, and among which it looks for the one that may be meant, at most: there may be as many messages
+/// as names.
+const MOST_LISTED: usize = 20;
+const MOST_COMPARED: usize = 200;
 
 /// Reports tables that share a name and references that lead nowhere.
 pub(super) fn check(sections: &[PeersDraft], proxies: &[ProxyDraft], report: &mut Report) {
@@ -27,10 +32,11 @@ pub(super) fn check(sections: &[PeersDraft], proxies: &[ProxyDraft], report: &mu
             names.insert(full_name, word.span);
         }
     }
+    let known: BTreeSet<_> = sections.iter().map(|section| section.name.text.as_str()).collect();
     let tables: Vec<_> = tables(sections, proxies).collect();
     for table in &tables {
         if let Some(section) = &table.peers {
-            check_section(section, sections, report);
+            check_section(section, &known, report);
         }
         if let Some(target) = &table.write_to {
             check_target(table, target, &tables, &names, report);
@@ -71,13 +77,11 @@ fn tables<'d>(sections: &'d [PeersDraft], proxies: &'d [ProxyDraft]) -> impl Ite
     of_sections.chain(proxies.iter().filter_map(|proxy| proxy.table.as_ref()))
 }
 
-fn check_section(name: &Word, sections: &[PeersDraft], report: &mut Report) {
-    if sections.iter().any(|section| section.name.text == name.text) {
+fn check_section(name: &Word, known: &BTreeSet<&str>, report: &mut Report) {
+    if known.contains(name.text.as_str()) {
         return;
     }
-    let mut known: Vec<_> = sections.iter().map(|section| section.name.text.as_str()).collect();
-    known.sort_unstable();
-    known.dedup();
+    let known: Vec<_> = known.iter().copied().collect();
     let error = Diagnostic::error(name.span, format!("there is no peers section \"{}\"", name.text))
         .label("not declared");
     report.push(names_help(error, &name.text, &known, "peers sections"));
@@ -149,9 +153,15 @@ fn check_target_is_not_relayed(
 }
 
 fn names_help(error: Diagnostic, name: &str, known: &[&str], what: &str) -> Diagnostic {
-    let error = match closest(name, known.iter().copied()) {
+    let error = match closest(name, known.iter().take(MOST_COMPARED).copied()) {
         Some(meant) => error.help(format!("did you mean \"{meant}\"?")),
         None => error,
     };
-    error.help(format!("declared {what}: {}", listed(known)))
+    let names = match known.get(..MOST_LISTED) {
+        Some(first) if known.len() > first.len() => {
+            format!("{} and {} more", first.join(", "), known.len() - first.len())
+        }
+        _ => listed(known),
+    };
+    error.help(format!("declared {what}: {names}"))
 }
