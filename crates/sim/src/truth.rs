@@ -68,6 +68,8 @@ pub(crate) struct Carried {
     timed: bool,
     /// Whether its sender tells again, without lifetimes, what a lesson told (peers-protocol §13.2).
     repeats: bool,
+    /// Whether its sender was misled when it said so; it may know better by the time this is heard.
+    by_misled: bool,
 }
 
 /// How the sender of an update puts it.
@@ -169,22 +171,16 @@ impl Truth {
     /// - when its hearer began after the last write and hears of that by a lesson only: a HAProxy does not push again what the
     ///   process before acknowledged, and of two lessons nobody knows which is newer, so the first one counts;
     /// - when its sender holds it for one of these reasons.
-    pub(crate) fn mislead(
-        &mut self,
-        (sender, sends_own): (SlotId, bool),
-        hearer: &Hearer,
-        carried: &Carried,
-    ) {
-        let Carried { key, value, .. } = *carried;
+    pub(crate) fn mislead(&mut self, sends_own: bool, hearer: &Hearer, carried: &Carried) {
+        let Carried { key, value, by_misled, .. } = *carried;
         let slot = hearer.slot;
         if self.last.get(&key).is_none_or(|last| *last <= value) {
             self.misled.remove(&(slot, key));
             return;
         }
         let goes_back = self.last_held(slot, key).is_some_and(|held| held.value > value);
-        let was_misled = self.misled.get(&(sender, key)).is_some_and(|floor| *floor <= value);
         let may_be = if goes_back { sends_own || !hearer.keeps_own } else { hearer.is_late };
-        if was_misled || may_be {
+        if by_misled || may_be {
             let floor = self.misled.entry((slot, key)).or_insert(value);
             *floor = value.min(*floor);
         }
@@ -280,6 +276,7 @@ impl Truth {
             restarts: !update.timed && (fresh || sender.untimed || expire.is_none()),
             timed: update.timed,
             repeats: !update.timed && sender.untimed && !sender.old,
+            by_misled: self.misled.get(&(sender.slot, key)).is_some_and(|floor| *floor <= update.value),
         })
     }
 

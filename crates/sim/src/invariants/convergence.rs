@@ -6,6 +6,7 @@
 
 use stick_table::Millis;
 
+use crate::process::Reading;
 use crate::stage::{Invariant, MARGIN_MS, Seen, Stage};
 use crate::tap::Said;
 use crate::truth::{SlotId, Version};
@@ -45,8 +46,10 @@ fn check(stage: &Stage, version: &Version, slot: SlotId, say: &mut dyn FnMut(Str
     let floor = stage.truth.floor_of(slot, key);
     match holds {
         Some(reading) if reading.gpc0 == version.value => {}
-        // It was over where it was written before it could be told, and an older one lives longer here.
-        Some(_) if !was_held(stage, version, slot) && stage.may_be_over(version, version.slot) => {}
+        // It was over where it was written before all could be told, and an older one lives longer: here, or where it was never
+        // told, and came from there when the last one had ended here too.
+        Some(reading)
+            if stage.may_be_over(version, version.slot) && is_left(stage, version, slot, &reading) => {}
         Some(reading) => {
             let least = floor.unwrap_or(version.value);
             if reading.gpc0 < least {
@@ -61,6 +64,7 @@ fn check(stage: &Stage, version: &Version, slot: SlotId, say: &mut dyn FnMut(Str
         // In a session of 2.0 the lifetime may have begun again elsewhere.
         None if floor.is_some() || stage.may_be_over(version, slot) => {}
         None if !stage.is_told(stage.slots[slot].node, key) => {}
+        None if came_too_late(stage, version, slot) => {}
         None => {
             // Whoever had it may have lost it to its end, which is for another checker to judge.
             if !was_held(stage, version, slot)
@@ -75,6 +79,22 @@ fn check(stage: &Stage, version: &Version, slot: SlotId, say: &mut dyn FnMut(Str
             }
         }
     }
+}
+
+/// Whether a process holds an older write because it never heard of the last one, or has it from one that never did.
+fn is_left(stage: &Stage, version: &Version, slot: SlotId, reading: &Reading) -> bool {
+    let never_heard = |slot: SlotId| !was_held(stage, version, slot);
+    let section = stage.plan.tables[version.key.0].section;
+    let mut others = stage.all_serving(section);
+    let same = |other: SlotId| stage.read(other, version.key).is_some_and(|held| held.gpc0 == reading.gpc0);
+    never_heard(slot) || others.any(|other| other != slot && never_heard(other) && same(other))
+}
+
+/// Whether a HAProxy began after the write, whose process is gone. Who else knows it does not push it, and the one lesson that a
+/// HAProxy asks for may have come from a process that did not know it yet (peers-protocol §12.3, §13.1).
+fn came_too_late(stage: &Stage, version: &Version, slot: SlotId) -> bool {
+    let process = &stage.slots[slot];
+    process.haproxy && process.begun > version.written && !stage.slots[version.slot].serves()
 }
 
 fn was_held(stage: &Stage, version: &Version, slot: SlotId) -> bool {

@@ -241,7 +241,7 @@ impl World {
                         let is_late = stage.is_late(reader, carried.key);
                         let hearer = Hearer { slot: reader, node, clock, keeps_own, clamps, is_late };
                         let sends_own = stage.is_second_writer(sender, carried);
-                        stage.truth.mislead((sender, sends_own), &hearer, carried);
+                        stage.truth.mislead(sends_own, &hearer, carried);
                         stage.truth.hear(&stage.plan, &hearer, carried, left);
                     }
                 }
