@@ -2,6 +2,8 @@
 
 mod apply;
 pub(crate) use apply::GROUP;
+mod change_ref;
+pub use change_ref::ChangeRef;
 
 use std::ops::{AddAssign, Range};
 use std::sync::Arc;
@@ -110,7 +112,10 @@ pub struct Batch {
 impl Batch {
     /// An empty batch for a table; it can be applied to that table only.
     pub fn new(table: &Table) -> Self {
-        let common = Arc::clone(table.common());
+        Self::by(Arc::clone(table.common()))
+    }
+
+    pub(crate) fn by(common: Arc<Common>) -> Self {
         let key_words = if common.layout.key_is_inline() { common.layout.key_words() } else { 0 };
         let stride = key_words + common.layout.data_words();
         Self {

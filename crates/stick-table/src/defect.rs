@@ -36,11 +36,33 @@ pub enum Defect {
     FrequencyRestarts,
     /// A peer that refused 2.1 once is never asked again.
     DowngradeSticks,
+    /// A hub counts what a node tells in its next session beside what it told before.
+    SessionsAddUp,
+    /// A hub forgets a node with its session.
+    ForgetsAtOnce,
+    /// A hub never forgets a node.
+    NeverForgets,
+    /// A hub does not ask a node that it had forgotten for what it has.
+    ForgottenForGood,
+    /// A hub takes what comes back of its own results.
+    ResultsAreInput,
+    /// A hub does not teach a node its own values.
+    OwnValuesNotTaught,
+    /// A hub teaches a node its own values without what is left of their lives.
+    OwnValuesLiveAnew,
+    /// A hub teaches own values before the sums.
+    OwnValuesFirst,
+    /// A hub tells sums before it knows what its nodes have.
+    TellsAtOnce,
+    /// A sum lives as long as if all of it were new.
+    SumsLiveAnew,
+    /// A hub that has rates of several nodes never looks at their sum again.
+    RatesStay,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 26] = [
         Self::LessonWithoutLifetimes,
         Self::LiveWithoutLifetimes,
         Self::DeadEntriesReturn,
@@ -56,6 +78,17 @@ impl Defect {
         Self::StaleRepetitions,
         Self::FrequencyRestarts,
         Self::DowngradeSticks,
+        Self::SessionsAddUp,
+        Self::ForgetsAtOnce,
+        Self::NeverForgets,
+        Self::ForgottenForGood,
+        Self::ResultsAreInput,
+        Self::OwnValuesNotTaught,
+        Self::OwnValuesLiveAnew,
+        Self::OwnValuesFirst,
+        Self::TellsAtOnce,
+        Self::SumsLiveAnew,
+        Self::RatesStay,
     ];
 
     /// The name for a command line.
@@ -76,6 +109,17 @@ impl Defect {
             Self::StaleRepetitions => "stale-repetitions",
             Self::FrequencyRestarts => "frequency-restarts",
             Self::DowngradeSticks => "downgrade-sticks",
+            Self::SessionsAddUp => "sessions-add-up",
+            Self::ForgetsAtOnce => "forgets-at-once",
+            Self::NeverForgets => "never-forgets",
+            Self::ForgottenForGood => "forgotten-for-good",
+            Self::ResultsAreInput => "results-are-input",
+            Self::OwnValuesNotTaught => "own-values-not-taught",
+            Self::OwnValuesLiveAnew => "own-values-live-anew",
+            Self::OwnValuesFirst => "own-values-first",
+            Self::TellsAtOnce => "tells-at-once",
+            Self::SumsLiveAnew => "sums-live-anew",
+            Self::RatesStay => "rates-stay",
         }
     }
 }

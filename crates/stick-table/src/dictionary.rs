@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Reference-counted strings with small numbers; 0 stands for "unset". Holds no more strings than there are entries.
-#[derive(Default)]
-pub(crate) struct Dictionary {
+/// Reference-counted strings with small numbers; 0 stands for "unset". Holds no more strings than are referred to.
+#[derive(Debug, Default)]
+pub struct Dictionary {
     ids: HashMap<Arc<str>, u32>,
     strings: Vec<Option<(Arc<str>, u32)>>,
     free: Vec<u32>,
@@ -13,7 +13,7 @@ pub(crate) struct Dictionary {
 
 impl Dictionary {
     /// The id of a string, with one reference more.
-    pub(crate) fn acquire(&mut self, string: &Arc<str>) -> u32 {
+    pub fn acquire(&mut self, string: &Arc<str>) -> u32 {
         if let Some(&id) = self.ids.get(string) {
             if let Some((_, references)) = &mut self.strings[id as usize - 1] {
                 *references += 1;
@@ -30,7 +30,7 @@ impl Dictionary {
     }
 
     /// Gives one reference back; the last one forgets the string.
-    pub(crate) fn release(&mut self, id: u32) {
+    pub fn release(&mut self, id: u32) {
         let Some(slot) = (id as usize).checked_sub(1).and_then(|index| self.strings.get_mut(index)) else {
             return;
         };
@@ -44,9 +44,18 @@ impl Dictionary {
     }
 
     /// The string of an id; `None` for 0.
-    pub(crate) fn get(&self, id: u32) -> Option<&Arc<str>> {
+    pub fn get(&self, id: u32) -> Option<&Arc<str>> {
         let index = (id as usize).checked_sub(1)?;
         self.strings.get(index)?.as_ref().map(|(string, _)| string)
+    }
+
+    /// Bytes of memory for the strings' places, and for the strings themselves.
+    pub fn bytes(&self) -> usize {
+        let strings = self.strings.iter().flatten().map(|(string, _)| string.len()).sum::<usize>();
+        strings
+            + self.ids.capacity() * (size_of::<(Arc<str>, u32)>() + 1)
+            + self.strings.capacity() * size_of::<Option<(Arc<str>, u32)>>()
+            + self.free.capacity() * size_of::<u32>()
     }
 
     #[cfg(test)]

@@ -136,20 +136,29 @@ impl<'a> EntryMut<'a> {
             return false;
         }
         let layout = &self.common.layout;
-        let words: &[u32] = match value {
-            Value::Signed(number) => &[number.cast_unsigned()],
-            Value::Unsigned(number) => &[*number],
-            Value::Unsigned64(number) => &[*number as u32, (number >> 32) as u32],
-            Value::Frequency(counter) => &[counter.tick, counter.current, counter.previous],
-            Value::Dictionary(string) => {
-                let id = string.as_ref().map_or(0, |string| self.shard.dictionary.acquire(string));
-                let old = self.shard.data(layout, self.row)[offset];
-                self.shard.dictionary.release(old);
-                &[id]
-            }
+        let text = if let Value::Dictionary(string) = value {
+            let id = string.as_ref().map_or(0, |string| self.shard.dictionary.acquire(string));
+            self.shard.dictionary.release(self.shard.data(layout, self.row)[offset]);
+            Some(id)
+        } else {
+            None
         };
-        self.shard.data_mut(layout, self.row)[offset..][..words.len()].copy_from_slice(words);
+        let words = &mut self.shard.data_mut(layout, self.row)[offset..][..data_type.storage().words()];
+        match text {
+            Some(id) => words[0] = id,
+            None => value.write(words),
+        }
         true
+    }
+
+    /// Sets all elements to nothing: numbers and rates to 0, no `server_key`.
+    pub fn reset(&mut self) {
+        let layout = &self.common.layout;
+        if let Some(offset) = layout.dictionary_offset() {
+            let string = self.shard.data(layout, self.row)[offset];
+            self.shard.dictionary.release(string);
+        }
+        self.shard.data_mut(layout, self.row).fill(0);
     }
 
     /// Counts `n` events: counters wrap as HAProxy's do, rates rotate by their period (stick-tables §3.2, §4). `false`

@@ -29,6 +29,9 @@ pub use frequency::FrequencyCounter;
 mod value;
 pub use value::Value;
 
+mod dictionary;
+pub use dictionary::Dictionary;
+
 mod table;
 pub use table::{Table, TableFull};
 
@@ -36,7 +39,10 @@ mod entry;
 pub use entry::{EntryMut, EntryRef};
 
 mod batch;
-pub use batch::{Applied, Batch, Precedence};
+pub use batch::{Applied, Batch, ChangeRef, Precedence};
+
+mod schema;
+pub use schema::Schema;
 
 mod cursor;
 pub use cursor::{Cursor, Follow, Position, Walk};
@@ -56,7 +62,6 @@ pub mod defect;
 mod change_log;
 mod chunks;
 mod common;
-mod dictionary;
 mod index;
 mod long_keys;
 mod pages;

@@ -7,7 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::batch::{Applied, Batch, GROUP, Precedence};
 use crate::change_log::Tails;
 use crate::common::Common;
-use crate::cursor::{Cursor, Follow, Position, ShardCursor, Walk};
+use crate::cursor::{Cursor, Follow, Position, ShardCursor};
 use crate::entry::{EntryMut, EntryRef, split_handle};
 use crate::layout::Layout;
 use crate::lifetime::Lifetime;
@@ -22,10 +22,6 @@ const MAX_SHARDS: usize = 64;
 const MAX_ENTRIES_PER_SHARD: u32 = 1 << 21;
 /// Tables get one shard for each so many entries, so that small ones purge exactly. Small in tests, to have shards.
 const ENTRIES_PER_SHARD: u32 = if cfg!(test) { 32 } else { 1 << 16 };
-/// Rows looked at in one hold of a shard's lock by walks and sweeps: about 10 µs.
-const ROWS_PER_HOLD: u32 = 4096;
-/// Rows looked at in one call of a read or a walk. Small in tests, so that calls end early.
-const ROWS_PER_CALL: u32 = if cfg!(test) { 20 } else { 4 * ROWS_PER_HOLD };
 
 /// The table is full, and nothing was purged: with `nopurge` only what is over would be, and some of that waits for the next
 /// [sweep](Table::sweep).
@@ -48,6 +44,9 @@ pub struct Table {
     /// The shard the next sweep goes on with.
     sweep_turn: Mutex<usize>,
 }
+
+mod all;
+use all::{ROWS_PER_CALL, ROWS_PER_HOLD};
 
 impl Table {
     /// An empty table. `seed` makes the places of keys unpredictable: pass a random number where keys come from outside.
@@ -193,31 +192,6 @@ impl Table {
             shard.free(&self.common, row);
             live
         })
-    }
-
-    /// Removes the entries for which `matches` holds; returns how many.
-    pub fn remove_where(&self, now: Millis, mut matches: impl FnMut(EntryRef<'_>) -> bool) -> u32 {
-        let mut removed = 0;
-        for (number, shard) in self.shards.iter().enumerate() {
-            let mut from = 0;
-            loop {
-                let mut shard = shard.lock();
-                let end = shard.row_count().min(from + ROWS_PER_HOLD);
-                for row in from..end {
-                    if shard.is_live(&self.common, row, now)
-                        && matches(EntryRef::new(&self.common, &shard, number, row, now))
-                    {
-                        shard.free(&self.common, row);
-                        removed += 1;
-                    }
-                }
-                from = end;
-                if from >= shard.row_count() {
-                    break;
-                }
-            }
-        }
-        removed
     }
 
     /// Applies the changes of a batch in their order (per key) and empties it.
@@ -370,61 +344,6 @@ impl Table {
     /// Changes that a cursor has not visited yet, at most: an entry that changed twice since counts twice. Takes no lock.
     pub fn backlog(&self, cursor: &Cursor) -> u64 {
         self.tails.iter().zip(&cursor.shards).map(|(tails, at)| at.backlog(tails, cursor.follow)).sum()
-    }
-
-    /// Visits up to `limit` entries in storage order from `walk` on, and moves it; `false` when the walk is at its end.
-    /// Start with `Walk::default()`.
-    ///
-    /// Looks at about 16,000 rows at most, so that a call takes a fraction of a millisecond; it may visit fewer entries
-    /// than `limit` for that.
-    pub fn walk(
-        &self,
-        walk: &mut Walk,
-        limit: usize,
-        now: Millis,
-        mut visit: impl FnMut(EntryRef<'_>),
-    ) -> bool {
-        let (mut count, mut left) = (0, ROWS_PER_CALL);
-        while let Some(shard) = self.shards.get(walk.shard) {
-            let shard = shard.lock();
-            let start = walk.row;
-            let end = shard.row_count().min(start.saturating_add(ROWS_PER_HOLD.min(left)));
-            while walk.row < end && count < limit {
-                if shard.is_live(&self.common, walk.row, now) {
-                    visit(EntryRef::new(&self.common, &shard, walk.shard, walk.row, now));
-                    count += 1;
-                }
-                walk.row += 1;
-            }
-            left -= walk.row - start;
-            if walk.row >= shard.row_count() {
-                *walk = Walk { shard: walk.shard + 1, row: 0 };
-            }
-            if count >= limit || left == 0 {
-                return walk.shard < self.shards.len();
-            }
-        }
-        false
-    }
-
-    /// Frees the entries that are over among about `rows` rows, going round; returns how many were freed. Call it so
-    /// that the whole table is visited at least every few seconds.
-    pub fn sweep(&self, rows: u32, now: Millis) -> u32 {
-        let mut turn = self.sweep_turn.lock();
-        let mut left = rows;
-        let mut freed = 0;
-        // Each step is one slice of one shard; shards without rows take a step too, so that the loop ends.
-        for _ in 0..rows.div_ceil(ROWS_PER_HOLD) as usize + self.shards.len() {
-            if left == 0 {
-                break;
-            }
-            let mut shard = self.shards[*turn].lock();
-            let slice = left.min(ROWS_PER_HOLD).min(shard.row_count());
-            freed += shard.sweep(&self.common, slice, now);
-            left -= slice;
-            *turn = (*turn + 1) % self.shards.len();
-        }
-        freed
     }
 
     /// Panics unless the inner structures agree. For tests.

@@ -41,6 +41,19 @@ impl Value {
             Self::Dictionary(_) => Storage::Dictionary,
         }
     }
+
+    /// Writes it into the data words of an element, of which its [storage](Storage::words) says how many there are; words
+    /// that are missing are left out. The word of a text is 0: it refers to a dictionary.
+    pub fn write(&self, words: &mut [u32]) {
+        let (all, count) = match self {
+            Self::Signed(number) => ([number.cast_unsigned(), 0, 0], 1),
+            Self::Unsigned(number) => ([*number, 0, 0], 1),
+            Self::Unsigned64(number) => ([*number as u32, (number >> 32) as u32, 0], 2),
+            Self::Frequency(counter) => ([counter.tick, counter.current, counter.previous], 3),
+            Self::Dictionary(_) => ([0; 3], 1),
+        };
+        words.iter_mut().zip(&all[..count]).for_each(|(word, value)| *word = *value);
+    }
 }
 
 #[cfg(test)]

@@ -55,8 +55,9 @@ struct Run {
 }
 
 impl Batch {
-    /// Orders the changes by their shards, of which there are `shards`, and keeps their order within each.
-    pub(crate) fn order_by_shard(&mut self, shards: usize, shard_of: impl Fn(u64) -> usize) {
+    /// Orders the changes by their shards, of which there are `shards`, and keeps their order within each. A hash's shard
+    /// must be less than `shards`.
+    pub fn order_by_shard(&mut self, shards: usize, shard_of: impl Fn(u64) -> usize) {
         // Counts, then where each shard's changes begin, then, as they are put there, where they end.
         self.starts.clear();
         self.starts.resize(shards, 0);
@@ -239,7 +240,13 @@ impl Batch {
         if self.key_words > 0 {
             return SoughtKey::Words(words);
         }
+        SoughtKey::Long(self.long_key(index))
+    }
+
+    /// The key of a change of a table whose keys do not stand in the rows.
+    #[inline]
+    pub(crate) fn long_key(&self, index: usize) -> &[u8] {
         let start = index.checked_sub(1).map_or(0, |before| self.long_key_ends[before]);
-        SoughtKey::Long(&self.long_keys[start..self.long_key_ends[index]])
+        &self.long_keys[start..self.long_key_ends[index]]
     }
 }

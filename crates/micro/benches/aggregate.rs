@@ -1,0 +1,139 @@
+//! The sums over all nodes: one update of a key that so many nodes know, in batches of 512.
+
+use std::sync::Arc;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use stick_aggregate::{Aggregate, Rules, Told};
+use stick_table::{Batch, KeyType, Lifetime, Origin, Storage, Table, TableDefinition};
+
+/// Keys: more than the processor's caches hold.
+const KEYS: u32 = 100_000;
+/// Changes of a batch, as many as a session gathers.
+const BATCH: u32 = 512;
+const START: u64 = 1_000_000_007;
+/// Time from batch to batch: as if 256,000 updates came each second, so that periods end meanwhile.
+const PACE: u64 = 2;
+const PERIOD: u32 = 10_000;
+
+const RATE: &[&str] = &["http_req_rate(10s)"];
+const COUNTERS: &[&str] = &["gpc(4)"];
+const WIDE: &[&str] = &[
+    "conn_cnt",
+    "conn_cur",
+    "conn_rate(10s)",
+    "http_req_cnt",
+    "http_req_rate(10s)",
+    "bytes_out_cnt",
+    "bytes_out_rate(10s)",
+    "gpc0",
+];
+
+fn definition(name: &str, columns: &[&str]) -> TableDefinition {
+    let empty = TableDefinition::new(name, KeyType::Ip, KEYS).with_expire(Some(3_600_000));
+    let with = |table: TableDefinition, column: &&str| table.with_column(column.parse().expect("a column"));
+    columns.iter().try_fold(empty, with).expect("each once")
+}
+
+/// As good as random.
+const fn scatter(number: u32) -> u32 {
+    let number = (number ^ number >> 16).wrapping_mul(0x7feb_352d);
+    let number = (number ^ number >> 15).wrapping_mul(0x846c_a68b);
+    number ^ number >> 16
+}
+
+struct Work {
+    aggregate: Aggregate,
+    batch: Batch,
+    /// Where rates begin in the data words.
+    rates: Vec<usize>,
+}
+
+impl Work {
+    fn new(columns: &[&str]) -> Self {
+        let output = Arc::new(Table::new(definition("sums", columns), 1));
+        let aggregate = Aggregate::new(definition("counts", columns), output, &Rules::default(), 1)
+            .expect("tables that fit");
+        let mut batch = aggregate.batch();
+        batch.set_columns(std::iter::once(0..aggregate.layout().data_words()));
+        let is_rate = |data_type: stick_table::DataType| data_type.storage() == Storage::Frequency;
+        let columns = aggregate.layout().columns().iter();
+        let rates = columns.filter(|(column, _)| is_rate(column.data_type())).map(|&(_, at)| at).collect();
+        Self { aggregate, batch, rates }
+    }
+
+    /// What a node tells of some keys. Each counter has its own phase.
+    fn fill(&mut self, keys: impl Iterator<Item = u32>, node: u16, now: u64) {
+        for key in keys {
+            let words = self.batch.push(&key.wrapping_mul(2_654_435_761).to_be_bytes(), Lifetime::Restart);
+            for (place, word) in (0..).zip(&mut *words) {
+                *word = key % 100 + u32::from(node) + place;
+            }
+            let phase = scatter(key ^ u32::from(node) << 20) % PERIOD;
+            for &at in &self.rates {
+                let elapsed = (now as u32).wrapping_add(phase) % PERIOD;
+                words[at] = (now as u32).wrapping_sub(elapsed) & !1;
+            }
+        }
+    }
+
+    fn absorb(&mut self, node: u16, now: u64) -> u64 {
+        self.aggregate.absorb(&mut self.batch, Origin::peer(node), Told::Live, now).updated
+    }
+
+    /// All nodes have told all keys.
+    fn told_by(columns: &[&str], nodes: u16) -> Self {
+        let mut work = Self::new(columns);
+        for node in 1..=nodes {
+            for first in (0..KEYS).step_by(BATCH as usize) {
+                work.fill(first..KEYS.min(first + BATCH), node, START);
+                work.absorb(node, START);
+            }
+        }
+        work
+    }
+}
+
+fn absorb(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("absorb");
+    group.throughput(Throughput::Elements(BATCH.into()));
+    for (name, columns) in [("one rate", RATE), ("4 counters", COUNTERS), ("8 columns, 3 rates", WIDE)] {
+        for nodes in [2_u16, 8, 50] {
+            // Not made when it is not asked for.
+            let mut work = None;
+            let (mut turn, mut now) = (0_u32, START);
+            group.bench_function(format!("{name}/{nodes} nodes"), |bencher| {
+                let work = work.get_or_insert_with(|| Work::told_by(columns, nodes));
+                bencher.iter(|| {
+                    turn = turn.wrapping_add(1);
+                    now += PACE;
+                    let node = (turn % u32::from(nodes)) as u16 + 1;
+                    let keys = (0..BATCH).map(|key| scatter(turn.wrapping_mul(BATCH) + key) % KEYS);
+                    work.fill(keys, node, now);
+                    assert_eq!(work.absorb(node, now), u64::from(BATCH));
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+/// A look at all keys, of which none has changed.
+fn refresh(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("refresh");
+    group.throughput(Throughput::Elements(KEYS.into()));
+    let work = Work::told_by(COUNTERS, 1);
+    group.bench_function("nothing due", |bencher| {
+        bencher.iter(|| assert_eq!(work.aggregate.refresh(START, KEYS as usize).keys, 0));
+    });
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(std::time::Duration::from_millis(200))
+        .measurement_time(std::time::Duration::from_millis(600));
+    targets = absorb, refresh
+}
+criterion_main!(benches);

@@ -1,0 +1,325 @@
+//! The contributions of all nodes, and the table of their results.
+
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+use stick_table::{
+    Batch, FrequencyCounter, Layout, Lifetime, Millis, Origin, Schema, Storage, Table, TableDefinition, Value,
+};
+
+use crate::columns::{AggregateError, Columns};
+use crate::contribution::{Absorbed, Contribution, Refreshed, Told, Usage};
+use crate::own::{OwnValue, OwnWalk};
+use crate::part::{Head, PART_HEAD, left};
+use crate::rule::Rules;
+use crate::shard::{Shard, Shared, Teller, told_by};
+
+/// Shards of a large aggregate.
+const MAX_SHARDS: u32 = 64;
+/// Aggregates get one shard for each so many keys: an index of 65,536 buckets is well filled by them, and not too small when
+/// shards fill unevenly. Few in tests, to have shards.
+const KEYS_PER_SHARD: u32 = if cfg!(test) { 16 } else { 53_000 };
+/// Slots looked at in one call of a walk. Few in tests, so that calls end early.
+const SLOTS_PER_CALL: u32 = if cfg!(test) { 7 } else { 1 << 14 };
+/// Slots looked at by a refresh for each key of its budget.
+const SLOTS_PER_KEY: usize = 64;
+
+/// The contributions of all nodes to a source table, summed into another one.
+///
+/// All methods may be called by several threads. `now` is a point on one monotonic clock in ms, that of the output.
+pub struct Aggregate {
+    shared: Shared,
+    shards: Box<[Mutex<Shard>]>,
+    /// The shard the next refresh goes on with.
+    turn: Mutex<usize>,
+}
+
+impl Aggregate {
+    /// An aggregate without contributions. `source` is the nodes' table, its `size` the most keys that are kept; `output`
+    /// gets the results of the columns that it stores as well. `seed` makes the places of keys unpredictable: pass a random
+    /// number where keys come from outside.
+    ///
+    /// # Errors
+    /// When the tables do not fit each other: keys of another type, another period or `brates-factor` of a common rate, no
+    /// `expire` although the source has one, or nothing in common.
+    pub fn new(
+        source: TableDefinition,
+        output: Arc<Table>,
+        rules: &Rules,
+        seed: u64,
+    ) -> Result<Self, AggregateError> {
+        let schema = Schema::new(source, seed);
+        let columns = Columns::new(&schema, &output, rules)?;
+        let count = schema.definition().size.div_ceil(KEYS_PER_SHARD).clamp(1, MAX_SHARDS);
+        let shared = Shared::new(schema, output, columns);
+        let shards = (0..count).map(|_| Mutex::new(Shard::new(&shared))).collect();
+        Ok(Self { shared, shards, turn: Mutex::default() })
+    }
+
+    /// What the nodes' table is.
+    pub fn source(&self) -> &TableDefinition {
+        self.shared.schema.definition()
+    }
+
+    /// Where each element is in the data words of a contribution.
+    pub fn layout(&self) -> &Layout {
+        self.shared.schema.layout()
+    }
+
+    /// The table of the results.
+    pub fn output(&self) -> &Arc<Table> {
+        &self.shared.output
+    }
+
+    /// An empty batch by the source's layout, for [`absorb`](Self::absorb).
+    pub fn batch(&self) -> Batch {
+        self.shared.schema.batch()
+    }
+
+    /// Shards take bits of the hash that their indexes do not use.
+    fn shard_of(&self, hash: u64) -> usize {
+        ((u64::from((hash >> 16) as u32) * self.shards.len() as u64) >> 32) as usize
+    }
+
+    /// Takes the changes of a batch as told by a node, in their order, publishes the results, and empties the batch.
+    ///
+    /// Of `told`: each contribution has one writer, its node, and a session tells in order what it has at that moment. So
+    /// what comes later is never older, in a lesson or not, and is taken. But a lesson does not say *when* a value was set:
+    /// it does not make its node the one that told the key last ([`Rule::Last`](crate::Rule::Last)).
+    ///
+    /// # Panics
+    /// When the batch was made by another aggregate, or a table.
+    pub fn absorb(&self, batch: &mut Batch, node: Origin, told: Told, now: Millis) -> Absorbed {
+        let shared = &self.shared;
+        assert!(shared.schema.is_of(batch), "the batch was made for another table");
+        let mut absorbed = Absorbed::default();
+        let (ranges, string) = told_by(batch, shared.columns.string);
+        if let Some(set) = self.set(node, batch) {
+            let session = shared.nodes.session(node.number());
+            let teller = Teller { node: node.number(), session, set, told, ranges: &ranges, string };
+            batch.order_by_shard(self.shards.len(), |hash| self.shard_of(hash));
+            for (number, shard) in self.shards.iter().enumerate() {
+                let mut changes = batch.changes_of_shard(number);
+                if changes.len() == 0 {
+                    continue;
+                }
+                let mut shard = shard.lock();
+                while shard.absorb(shared, &teller, &mut changes, now, &mut absorbed) {
+                    // Others may want in.
+                    MutexGuard::bump(&mut shard);
+                }
+            }
+        } else {
+            absorbed.refused += batch.len() as u64;
+        }
+        batch.clear();
+        absorbed
+    }
+
+    /// The number of the columns that a node's batch writes; `None` when there are too many different ones.
+    fn set(&self, node: Origin, batch: &Batch) -> Option<u8> {
+        let shared = &self.shared;
+        let columns: Vec<_> = batch.columns().collect();
+        let told: usize = columns.iter().map(ExactSizeIterator::len).sum();
+        if told == shared.columns.data_words {
+            return Some(0);
+        }
+        shared.nodes.set(node.number(), &columns).or_else(|| {
+            // It may have had other columns long ago, of which nothing is left.
+            let mut used = 0_u16;
+            self.change_heads(node, |head| {
+                used |= 1 << head.set();
+                head
+            });
+            shared.nodes.forget_sets(node.number(), used);
+            shared.nodes.set(node.number(), &columns)
+        })
+    }
+
+    fn change_heads(&self, node: Origin, mut change: impl FnMut(Head) -> Head) {
+        self.for_each_hold(|shard, from| shard.change_heads(&self.shared, node.number(), from, &mut change));
+    }
+
+    /// Calls `visit` with all shards, one hold of a lock after the other; it returns where to go on in the shard.
+    fn for_each_hold(&self, mut visit: impl FnMut(&mut Shard, u32) -> Option<u32>) {
+        for shard in &self.shards {
+            let mut from = Some(0);
+            while let Some(start) = from {
+                from = visit(&mut shard.lock(), start);
+            }
+        }
+    }
+
+    /// A new session of the node began. Its process may be another one, that knows nothing of what was told before; see
+    /// [the crate's page](crate#restarts).
+    pub fn process_may_have_changed(&self, node: Origin, _now: Millis) {
+        let nodes = &self.shared.nodes;
+        let session = nodes.session(node.number());
+        if session == u8::MAX {
+            // The numbers begin again: what earlier sessions told must not look like of the next.
+            self.change_heads(node, |head| head.with(Head::STALE));
+        }
+        nodes.next_session(node.number());
+    }
+
+    /// Visits up to `limit` of the node's own values that its present process may not know, in order to teach it them; `true`
+    /// when there are more. What the present process told itself, and has not to be added to what a former one told, is not
+    /// visited: a lesson would only set it back.
+    ///
+    /// From now on, until [`taught`](Self::taught), updates by the node that know less than was visited are ignored.
+    ///
+    /// Looks at about 16,000 keys at most, so that a call takes a fraction of a millisecond; it may visit fewer for that.
+    pub fn own_values(
+        &self,
+        node: Origin,
+        walk: &mut OwnWalk,
+        limit: usize,
+        now: Millis,
+        mut visit: impl FnMut(OwnValue<'_>),
+    ) -> bool {
+        let who = (node.number(), self.shared.nodes.session(node.number()));
+        let (mut slots, mut values) = (SLOTS_PER_CALL, limit);
+        while let Some(shard) = self.shards.get(walk.shard) {
+            if slots == 0 || values == 0 {
+                return true;
+            }
+            let limits = (&mut slots, &mut values);
+            let is_last = shard.lock().own_values(&self.shared, who, walk, limits, now, &mut visit);
+            if is_last {
+                *walk = OwnWalk { shard: walk.shard + 1, slot: 0 };
+            }
+        }
+        false
+    }
+
+    /// The node confirmed the lesson: what was visited is its own now, and whatever it tells is taken.
+    pub fn taught(&self, node: Origin, now: Millis) {
+        self.for_each_hold(|shard, from| shard.taught(&self.shared, node.number(), from, now));
+    }
+
+    /// Ends the contributions of a node that is gone, and publishes what is left; returns how many ended. A key of which
+    /// nothing is left is published once more, with zeros that end after 6 s (where the output does not expire they
+    /// stay), as that is the only way to tell the other nodes.
+    pub fn forget(&self, node: Origin, now: Millis) -> u32 {
+        let mut forgotten = 0;
+        self.for_each_hold(|shard, from| {
+            let (ended, next) = shard.forget(&self.shared, node.number(), from, now);
+            forgotten += ended;
+            next
+        });
+        forgotten
+    }
+
+    /// Drops what all nodes told of a key, whatever process of theirs it was, and publishes zeros with this lifetime, if there
+    /// was something; returns how many contributions there were. What a node tells from then on is a new contribution,
+    /// whose values are taken as they are.
+    ///
+    /// Nodes do not know of it: who clears a key for good has their entries changed first. A node's update that was on its
+    /// way meanwhile counts with its former values, until the node tells the next one.
+    pub fn clear(&self, key: &[u8], lifetime: Lifetime, now: Millis) -> u32 {
+        let Some(hash) = self.shared.schema.hash(key) else { return 0 };
+        let mut shard = self.shards[self.shard_of(hash)].lock();
+        let found = shard.store.form().with_key(key, |key| shard.store.find(hash, key));
+        let Some(slot) = found else { return 0 };
+        let cleared = shard.clear(&self.shared, slot, lifetime, now);
+        shard.publish(&self.shared, now);
+        cleared
+    }
+
+    /// As [`clear`](Self::clear), of all keys.
+    pub fn clear_all(&self, lifetime: Lifetime, now: Millis) -> u64 {
+        let mut cleared = 0;
+        self.for_each_hold(|shard, from| {
+            let (more, next) = shard.clear_from(&self.shared, from, lifetime, now);
+            cleared += u64::from(more);
+            next
+        });
+        cleared
+    }
+
+    /// Ends the contributions that are over, and publishes again what reads otherwise by now. Looks closely at up to `budget`
+    /// keys, and shortly at up to 64 times as many, going round. To be called about every 100 ms; what that means for rates
+    /// is on [the crate's page](crate#rates).
+    pub fn refresh(&self, now: Millis, budget: usize) -> Refreshed {
+        let mut turn = self.turn.lock();
+        let mut refreshed = Refreshed::default();
+        let mut slots = u32::try_from(budget.saturating_mul(SLOTS_PER_KEY)).unwrap_or(u32::MAX);
+        let mut rounds = 0;
+        while rounds < self.shards.len() && slots > 0 && refreshed.keys < budget {
+            let left = (slots, budget - refreshed.keys);
+            let mut shard = self.shards[*turn].lock();
+            let (looked, is_last) = shard.refresh(&self.shared, now, left, &mut refreshed);
+            slots -= looked.min(slots);
+            if is_last {
+                *turn = (*turn + 1) % self.shards.len();
+                rounds += 1;
+            }
+        }
+        refreshed
+    }
+
+    /// What the nodes told of a key, in no particular order.
+    pub fn contributions(&self, key: &[u8], now: Millis) -> Vec<Contribution> {
+        let Some(hash) = self.shared.schema.hash(key) else { return Vec::new() };
+        let shard = self.shards[self.shard_of(hash)].lock();
+        let found = shard.store.form().with_key(key, |key| shard.store.find(hash, key));
+        let Some(slot) = found else { return Vec::new() };
+        let parts = shard.store.parts(slot).chunks_exact(PART_HEAD + self.shared.columns.data_words);
+        let live = parts.filter(|part| !self.shared.is_over(part, now as u32));
+        live.map(|part| self.contribution(&shard, part, now as u32)).collect()
+    }
+
+    fn contribution(&self, shard: &Shard, part: &[u32], now: u32) -> Contribution {
+        let head = Head::of(part);
+        let remaining = self.source().expire.map(|_| left(part[1], now));
+        let age = match (self.source().expire, remaining) {
+            (Some(expire), Some(remaining)) => expire.saturating_sub(remaining),
+            _ => now.wrapping_sub(part[1]),
+        };
+        let session = self.shared.nodes.session(head.node());
+        let former = head.is(Head::FORMER) || head.is_stale(session);
+        let mut values = Vec::new();
+        for column in &self.shared.columns.all {
+            for (element, at) in (0..).zip(column.offsets()) {
+                if !self.shared.nodes.with_written(|written| written(head, at)) {
+                    continue;
+                }
+                let words = &part[PART_HEAD + at..];
+                let value = match column.storage() {
+                    Storage::Signed => Value::Signed(words[0].cast_signed()),
+                    Storage::Unsigned => Value::Unsigned(words[0]),
+                    Storage::Unsigned64 => Value::Unsigned64(u64::from(words[0]) | u64::from(words[1]) << 32),
+                    Storage::Frequency => Value::Frequency(FrequencyCounter {
+                        tick: words[0],
+                        current: words[1],
+                        previous: words[2],
+                    }),
+                    Storage::Dictionary => Value::Dictionary(shard.dictionary.get(words[0]).cloned()),
+                };
+                values.push((column.data_type, element, value));
+            }
+        }
+        Contribution { node: Origin::peer(head.node()), remaining, age, former, values }
+    }
+
+    /// How much is kept.
+    pub fn usage(&self) -> Usage {
+        let mut usage = Usage::default();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            usage.keys += shard.store.keys() as u64;
+            usage.contributions += shard.store.parts_of_all() as u64;
+            usage.bytes += (shard.bytes() + size_of::<Mutex<Shard>>()) as u64;
+        }
+        usage
+    }
+
+    /// Panics unless the inner structures agree. For tests.
+    #[cfg(test)]
+    pub(crate) fn validate(&self) {
+        for shard in &self.shards {
+            shard.lock().store.validate(&self.shared.schema);
+        }
+        assert_eq!(self.usage().keys, u64::from(self.shared.used()));
+    }
+}

@@ -1,0 +1,597 @@
+//! An aggregate against a naive twin, under random operations.
+
+mod operation;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use stick_table::{
+    DataType, FrequencyCounter, KeyType, Lifetime, Millis, Origin, Table, TableDefinition, Value,
+};
+
+use self::operation::{Operation, Values, operation};
+use crate::{Absorbed, Aggregate, OwnWalk, Rule, Rules, Told};
+
+const EXPIRE: u32 = 3_000;
+const PERIOD: u32 = 1_000;
+const KEYS: u8 = 50;
+const SIZE: u32 = 40;
+const STORE: [&str; 7] =
+    ["server_id", "gpt0", "conn_cnt", "conn_cur", "http_req_rate(1s)", "bytes_in_cnt", "server_key"];
+
+#[derive(Clone, Debug)]
+struct Part {
+    node: u16,
+    values: Values,
+    end: Millis,
+    former: bool,
+    stale: bool,
+    offered: bool,
+}
+
+fn read(counter: FrequencyCounter, now: Millis) -> u32 {
+    counter.read(PERIOD, now as u32)
+}
+
+/// Two counters as one: that the sum is right is checked elsewhere.
+fn both(one: FrequencyCounter, other: FrequencyCounter, now: Millis) -> FrequencyCounter {
+    crate::rate::sum_of(&[one, other], PERIOD, now as u32)
+}
+
+struct Model {
+    aggregate: Aggregate,
+    rules: Rules,
+    twin: BTreeMap<u8, Vec<Part>>,
+    /// Keys whose published entry may outlive what the aggregate knows.
+    orphans: Vec<u8>,
+    /// What the rates of all nodes read together when a key was told last: they only fell since then.
+    sums: BTreeMap<u8, i128>,
+    now: Millis,
+}
+
+fn key(number: u8) -> [u8; 4] {
+    [10, 0, number, number]
+}
+
+impl Model {
+    fn new(choice: &[Rule], no_purge: bool) -> Self {
+        let table = |name: &str, size| {
+            let empty = TableDefinition::new(name, KeyType::Ip, size).with_expire(Some(EXPIRE));
+            STORE.iter().fold(empty, |table, column| table.with_column(column.parse().unwrap()).unwrap())
+        };
+        let types = [
+            DataType::ServerId,
+            DataType::Gpt0,
+            DataType::ConnCnt,
+            DataType::BytesInCnt,
+            DataType::HttpReqRate,
+        ];
+        let mut rules = Rules::default();
+        for (data_type, &rule) in types.into_iter().zip(choice) {
+            // Not every type takes every rule.
+            let _ = rules.set(data_type, rule);
+        }
+        let output = Arc::new(Table::new(table("o", 1_000), 1));
+        let mut source = table("s", SIZE);
+        source.no_purge = no_purge;
+        let aggregate = Aggregate::new(source, output, &rules, 3).unwrap();
+        // The clock wraps on the way.
+        let now = u64::from(u32::MAX) - 5_001;
+        Self { aggregate, rules, twin: BTreeMap::new(), orphans: Vec::new(), sums: BTreeMap::new(), now }
+    }
+
+    fn adds(&self, data_type: DataType) -> bool {
+        matches!(self.rules.get(data_type), Rule::Sum | Rule::Max | Rule::Min)
+    }
+
+    /// Whether a process that tells `new` knows `old`.
+    fn knows(&self, new: &Values, old: &Values) -> bool {
+        let (is, was) = (read(new.rate, self.now), read(old.rate, self.now));
+        (!self.adds(DataType::ConnCnt) || new.count >= old.count)
+            && (!self.adds(DataType::BytesInCnt) || new.bytes >= old.bytes)
+            && (!self.adds(DataType::HttpReqRate) || is + was / 8 + 1 >= was)
+    }
+
+    fn leapt(&self, before: &Values, former: &Values) -> bool {
+        let half = |before: u64, former: u64| before < former.div_ceil(2);
+        let (before_rate, former_rate) = (read(before.rate, self.now), read(former.rate, self.now));
+        (self.adds(DataType::ConnCnt) && half(before.count.into(), former.count.into()))
+            || (self.adds(DataType::BytesInCnt) && half(before.bytes, former.bytes))
+            || (self.adds(DataType::HttpReqRate) && half(before_rate.into(), former_rate.into()))
+    }
+
+    /// What two processes of a node told together.
+    fn combined(&self, newer: &Values, older: &Values) -> Values {
+        let tag = match self.rules.get(DataType::Gpt0) {
+            Rule::Or => newer.tag.zip(older.tag).map(|(one, other)| one | other).or(newer.tag).or(older.tag),
+            _ => newer.tag.or(older.tag),
+        };
+        let count = match self.rules.get(DataType::ConnCnt) {
+            Rule::Last => newer.count,
+            Rule::Or => newer.count | older.count,
+            _ => newer.count.saturating_add(older.count),
+        };
+        let bytes = match self.rules.get(DataType::BytesInCnt) {
+            // All columns are told, or few.
+            Rule::Last if newer.id.is_none() => older.bytes,
+            Rule::Last => newer.bytes,
+            Rule::Or => newer.bytes | older.bytes,
+            _ => newer.bytes.saturating_add(older.bytes),
+        };
+        let rate = match self.rules.get(DataType::HttpReqRate) {
+            Rule::Last => newer.rate,
+            _ => both(older.rate, newer.rate, self.now),
+        };
+        let (id, open, server) =
+            (newer.id.or(older.id), newer.open.or(older.open), newer.server.or(older.server));
+        Values { id, tag, count, open, rate, bytes, server }
+    }
+
+    fn tell(&mut self, operation: &Operation) {
+        let Operation::Tell { node, lesson, lifetime, keep, few, changes } = operation else { return };
+        let lifetime = match (keep, lifetime) {
+            (true, _) => Lifetime::Keep,
+            (_, None) => Lifetime::Restart,
+            (_, Some(ms)) => Lifetime::Exactly(*ms),
+        };
+        let told = if *lesson { Told::Lesson } else { Told::Live };
+        for (number, values) in changes {
+            let mut values = values.clone();
+            values.rate.tick = (self.now as u32).wrapping_sub(values.rate.tick) & !1;
+            if *few {
+                values = Values { count: values.count, rate: values.rate, ..Values::default() };
+            }
+            let absorbed = self.absorb(*number, &values, *few, *node, told, lifetime);
+            self.follow_absorbed(*number, values, *few, *node, told, lifetime, absorbed);
+        }
+    }
+
+    fn absorb(
+        &self,
+        number: u8,
+        values: &Values,
+        few: bool,
+        node: u16,
+        told: Told,
+        lifetime: Lifetime,
+    ) -> Absorbed {
+        let mut batch = self.aggregate.batch();
+        let at = |data_type| self.aggregate.layout().offset(data_type, 0).unwrap();
+        let types = DataType::ALL.into_iter().filter(|&data_type| {
+            self.aggregate.source().column(data_type).is_some()
+                && (!few || matches!(data_type, DataType::ConnCnt | DataType::HttpReqRate))
+        });
+        batch.set_columns(types.map(|data_type| at(data_type)..at(data_type) + data_type.storage().words()));
+        let words = batch.push(&key(number), lifetime);
+        words[at(DataType::ConnCnt)] = values.count;
+        let rate = [values.rate.tick, values.rate.current, values.rate.previous];
+        words[at(DataType::HttpReqRate)..][..3].copy_from_slice(&rate);
+        if !few {
+            words[at(DataType::ServerId)] = values.id.unwrap().cast_unsigned();
+            words[at(DataType::Gpt0)] = values.tag.unwrap();
+            words[at(DataType::ConnCur)] = values.open.unwrap();
+            let bytes = [values.bytes as u32, (values.bytes >> 32) as u32];
+            words[at(DataType::BytesInCnt)..][..2].copy_from_slice(&bytes);
+            if let Some(server) = values.server {
+                batch.set_string(&Arc::from(server.to_string()));
+            }
+        }
+        self.aggregate.absorb(&mut batch, Origin::peer(node), told, self.now)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that a change is")]
+    fn follow_absorbed(
+        &mut self,
+        number: u8,
+        mut values: Values,
+        few: bool,
+        node: u16,
+        told: Told,
+        lifetime: Lifetime,
+        absorbed: Absorbed,
+    ) {
+        let now = self.now;
+        let mut parts = self.twin.remove(&number).unwrap_or_default();
+        parts.retain(|part| part.end > now);
+        let end = match lifetime {
+            Lifetime::Restart => Some(now + u64::from(EXPIRE)),
+            Lifetime::Exactly(ms) => Some(now + u64::from(ms.min(EXPIRE))),
+            Lifetime::Keep => None,
+        };
+        if let [only] = &mut *parts.iter_mut().filter(|part| part.node == node).collect::<Vec<_>>()
+            && only.former
+        {
+            (only.former, only.stale) = (false, true);
+        }
+        let find =
+            |parts: &[Part], former| parts.iter().position(|part| part.node == node && part.former == former);
+        let fresh = |values, end| Part { node, values, end, former: false, stale: false, offered: false };
+        let Some(present) = find(&parts, false) else {
+            let Some(end) = end.filter(|&end| end > now) else {
+                assert_eq!(absorbed.skipped, 1);
+                self.put_back(number, parts);
+                return;
+            };
+            if absorbed.refused == 1 {
+                assert!(parts.is_empty() && self.aggregate.usage().keys == u64::from(SIZE));
+                return;
+            }
+            assert_eq!(absorbed.created, 1);
+            let place = if told == Told::Lesson { 0 } else { parts.len() };
+            parts.insert(place, fresh(values, end));
+            if parts.len() == 1 {
+                self.drop_what_made_place(number);
+            }
+            self.put_back(number, parts);
+            self.check_news(number);
+            return;
+        };
+        let mut old = parts[present].clone();
+        let former = find(&parts, true).map(|place| parts[place].clone());
+        let all = former
+            .as_ref()
+            .map_or_else(|| old.values.clone(), |former| self.combined(&old.values, &former.values));
+        let mut kept = former.clone();
+        let mut ignored = false;
+        let old_server = old.values.server;
+        if !old.stale && old.offered {
+            ignored = !self.knows(&values, &all);
+            if !ignored {
+                kept = None;
+            }
+        } else if !old.stale {
+            kept = kept.filter(|former| {
+                !(self.knows(&values, &former.values) && self.leapt(&old.values, &former.values))
+            });
+        } else if self.knows(&values, &all) {
+            kept = None;
+        } else if former.is_none() || !self.knows(&values, &old.values) {
+            let end = former.as_ref().map_or(old.end, |former| old.end.max(former.end));
+            kept = Some(Part { values: all, end, former: true, stale: false, offered: false, ..old.clone() });
+        }
+        let begins_anew = kept.is_some() && old.stale && !self.knows(&values, &old.values);
+        if kept.is_none() || begins_anew {
+            parts.retain(|part| !(part.node == node && part.former));
+        }
+        let mut place = find(&parts, false).unwrap();
+        if let Some(former) = kept.as_ref().filter(|_| begins_anew) {
+            parts.insert(place, former.clone());
+            place += 1;
+        }
+        if ignored {
+            assert_eq!(absorbed.skipped, 1);
+            if !few {
+                let newest = |data_type| self.rules.get(data_type) == Rule::Last;
+                old.values.id = values.id;
+                old.values.open = values.open;
+                old.values.server = values.server.or(old_server);
+                if self.rules.get(DataType::Gpt0) != Rule::Or {
+                    old.values.tag = values.tag;
+                }
+                if newest(DataType::BytesInCnt) {
+                    old.values.bytes = values.bytes;
+                }
+            }
+            if self.rules.get(DataType::ConnCnt) == Rule::Last {
+                old.values.count = values.count;
+            }
+            if self.rules.get(DataType::HttpReqRate) == Rule::Last {
+                old.values.rate = values.rate;
+            }
+            if let Some(end) = end.filter(|_| lifetime != Lifetime::Exactly(0)) {
+                old.end = end;
+            }
+            parts[place] = old.clone();
+        } else {
+            assert_eq!(absorbed.updated, 1);
+            if !few && values.server.is_none() && !begins_anew {
+                values.server = old_server;
+            }
+            let end = end.unwrap_or_else(|| {
+                if begins_anew { kept.as_ref().map_or(old.end, |former| former.end) } else { old.end }
+            });
+            old.end = end;
+            parts[place] = fresh(values, end);
+            if told == Told::Live {
+                let part = parts.remove(place);
+                parts.push(part);
+            }
+        }
+        if let Some(former) = find(&parts, true) {
+            parts[former].end = parts[former].end.max(old.end);
+        }
+        if old.end <= now {
+            parts.retain(|part| part.node != node);
+            if parts.is_empty() {
+                self.orphans.push(number);
+            }
+        }
+        self.put_back(number, parts);
+        self.check_news(number);
+    }
+
+    fn put_back(&mut self, number: u8, parts: Vec<Part>) {
+        if !parts.is_empty() {
+            self.twin.insert(number, parts);
+        }
+    }
+
+    /// A full store may have dropped another key.
+    fn drop_what_made_place(&mut self, new: u8) {
+        let aggregate = &self.aggregate;
+        let now = self.now;
+        let dropped: Vec<u8> = self
+            .twin
+            .iter()
+            .filter(|(number, parts)| {
+                **number != new
+                    && parts.iter().any(|part| part.end > now)
+                    && aggregate.contributions(&key(**number), now).is_empty()
+            })
+            .map(|(&number, _)| number)
+            .collect();
+        if !dropped.is_empty() {
+            assert!(dropped.len() == 1 && !aggregate.source().no_purge);
+            assert_eq!(aggregate.usage().keys, u64::from(SIZE));
+        }
+        for number in dropped {
+            self.twin.remove(&number);
+            self.orphans.push(number);
+        }
+    }
+
+    /// The live parts of a key, one for each node, in the order in which they were told.
+    fn by_node(&self, number: u8) -> Vec<Values> {
+        let live = |part: &&Part| part.end > self.now;
+        let parts = self.twin.get(&number).map_or(&[][..], |parts| parts);
+        let own =
+            |node, former| parts.iter().filter(live).find(|part| part.node == node && part.former == former);
+        let mut nodes = Vec::new();
+        for part in parts.iter().filter(live) {
+            match (part.former, own(part.node, !part.former)) {
+                (true, Some(_)) => {}
+                (false, Some(former)) => nodes.push(self.combined(&part.values, &former.values)),
+                (_, None) => nodes.push(part.values.clone()),
+            }
+        }
+        nodes
+    }
+
+    fn check_news(&mut self, number: u8) {
+        let readings = self.by_node(number).into_iter().map(|node| i128::from(read(node.rate, self.now)));
+        self.sums.insert(number, readings.sum());
+        self.check(number);
+    }
+
+    /// What is published of a key must be what the twin makes of its parts.
+    fn check(&self, number: u8) {
+        let nodes = self.by_node(number);
+        if nodes.is_empty() {
+            return;
+        }
+        let remaining = self.twin[&number].iter().map(|part| part.end.saturating_sub(self.now)).max();
+        let value = |data_type| {
+            self.aggregate.output().get(&key(number), self.now, |entry| entry.value(data_type, 0).unwrap())
+        };
+        let fold = |rule, values: &mut dyn Iterator<Item = i128>, most: i128| {
+            let values: Vec<i128> = values.collect();
+            let result = match rule {
+                Rule::Sum => values.iter().sum(),
+                Rule::Last => values.last().copied().unwrap_or(0),
+                Rule::Max => values.iter().copied().max().unwrap_or(0),
+                Rule::Min => values.iter().copied().min().unwrap_or(0),
+                Rule::Or => values.iter().fold(0, |bits, more| bits | more),
+            };
+            result.min(most)
+        };
+        let rule = |data_type| self.rules.get(data_type);
+        let most = i128::from(u32::MAX);
+        let id = fold(
+            rule(DataType::ServerId),
+            &mut nodes.iter().filter_map(|node| node.id).map(i128::from),
+            most,
+        );
+        assert_eq!(value(DataType::ServerId), Some(Value::Signed(id as i32)));
+        let tag =
+            fold(rule(DataType::Gpt0), &mut nodes.iter().filter_map(|node| node.tag).map(i128::from), most);
+        assert_eq!(value(DataType::Gpt0), Some(Value::Unsigned(tag as u32)));
+        let count = fold(rule(DataType::ConnCnt), &mut nodes.iter().map(|node| node.count.into()), most);
+        assert_eq!(value(DataType::ConnCnt), Some(Value::Unsigned(count as u32)));
+        let open = fold(Rule::Sum, &mut nodes.iter().filter_map(|node| node.open).map(i128::from), most);
+        assert_eq!(value(DataType::ConnCur), Some(Value::Unsigned(open as u32)));
+        let told_bytes = nodes.iter().filter(|node| node.id.is_some()).map(|node| i128::from(node.bytes));
+        let bytes = fold(rule(DataType::BytesInCnt), &mut told_bytes.into_iter(), u64::MAX.into());
+        assert_eq!(value(DataType::BytesInCnt), Some(Value::Unsigned64(bytes as u64)));
+        let server = nodes.iter().rev().find_map(|node| node.server);
+        if let Some(server) = server {
+            assert_eq!(value(DataType::ServerKey), Some(Value::Dictionary(Some(server.to_string().into()))));
+        }
+        let Some(Value::Frequency(rate)) = value(DataType::HttpReqRate) else { panic!("no rate") };
+        let readings = || nodes.iter().map(|node| read(node.rate, self.now).into());
+        let expected = fold(rule(DataType::HttpReqRate), &mut readings(), most);
+        let wrong = (i128::from(read(rate, self.now)) - expected).abs();
+        // The bound that the crate states. What is expected was rounded for each node.
+        let peak = self.twin[&number].iter().filter(|part| part.end > self.now);
+        let peak: u32 = peak.map(|part| part.values.rate.current.max(part.values.rate.previous)).sum();
+        let before = self.sums[&number];
+        let drift = i128::from(peak / 64 + 2 * peak / PERIOD);
+        let allowed = nodes.len() as i128 + 3 + (before / 64).max(1) + drift;
+        assert!(wrong <= allowed, "{wrong} of {expected}, with {allowed} allowed");
+        let published =
+            self.aggregate.output().get(&key(number), self.now, |entry| entry.remaining()).flatten();
+        let remaining = remaining.unwrap_or(0) as u32;
+        let published = published.unwrap_or(0);
+        // A deadline is never at tick 0.
+        assert!(published == remaining || published == remaining + 1, "{published} {remaining}");
+    }
+
+    fn run(&mut self, operation: &Operation) {
+        let now = self.now;
+        match operation {
+            Operation::Tell { .. } => self.tell(operation),
+            Operation::Restart { node } => {
+                self.aggregate.process_may_have_changed(Origin::peer(*node), now);
+                self.of_node(*node, |part| part.stale |= !part.former);
+            }
+            Operation::Teach { node, limit } => self.teach(*node, *limit),
+            Operation::Taught { node } => {
+                self.aggregate.taught(Origin::peer(*node), now);
+                self.fold_offered(*node);
+            }
+            Operation::Forget { node } => {
+                self.aggregate.forget(Origin::peer(*node), now);
+                let twin = std::mem::take(&mut self.twin);
+                for (number, mut parts) in twin {
+                    let before = parts.len();
+                    parts.retain(|part| part.node != *node);
+                    if parts.len() < before {
+                        self.orphans.push(number);
+                    }
+                    self.put_back(number, parts);
+                }
+            }
+            Operation::Clear { number } => self.clear(*number),
+            Operation::ClearAll => {
+                let live = self.twin.values().flatten().filter(|part| part.end > now).count();
+                assert_eq!(self.aggregate.clear_all(Lifetime::Exactly(1), now), live as u64);
+                self.orphans.extend(std::mem::take(&mut self.twin).into_keys());
+                assert_eq!(self.aggregate.usage().keys, 0);
+            }
+            Operation::Refresh { budget } => {
+                let refreshed = self.aggregate.refresh(now, *budget);
+                assert!(refreshed.keys <= *budget);
+            }
+            Operation::RefreshAll => {
+                // The first one may begin where another one stopped.
+                self.aggregate.refresh(now, 100_000);
+                self.aggregate.refresh(now, 100_000);
+                let numbers: Vec<u8> = self.twin.keys().copied().collect();
+                numbers.into_iter().for_each(|number| self.check(number));
+            }
+            Operation::Pass { ms } => self.now += ms,
+        }
+        self.aggregate.validate();
+        self.check_contributions();
+    }
+
+    fn clear(&mut self, number: u8) {
+        let parts = self.twin.remove(&number).unwrap_or_default();
+        let live = parts.iter().filter(|part| part.end > self.now).count();
+        assert_eq!(self.aggregate.clear(&key(number), Lifetime::Exactly(1), self.now), live as u32);
+        let open = self.aggregate.output().get(&key(number), self.now, |entry| {
+            (entry.value(DataType::ConnCnt, 0).unwrap(), entry.remaining().unwrap())
+        });
+        if live > 0 {
+            assert!(matches!(open, Some((Value::Unsigned(0), 1..=2))), "{open:?}");
+        }
+    }
+
+    fn of_node(&mut self, node: u16, change: impl Fn(&mut Part)) {
+        self.twin.values_mut().flatten().filter(|part| part.node == node).for_each(change);
+    }
+
+    fn teach(&mut self, node: u16, limit: usize) {
+        let mut walk = OwnWalk::default();
+        let mut taught: BTreeMap<Vec<u8>, (u32, u32)> = BTreeMap::new();
+        let at = self.aggregate.layout().offset(DataType::ConnCnt, 0).unwrap();
+        while self.aggregate.own_values(Origin::peer(node), &mut walk, limit, self.now, |own| {
+            let before = taught.insert(own.key().to_vec(), (own.words()[at], own.remaining().unwrap()));
+            assert_eq!(before, None, "visited once");
+        }) {}
+        let mut expected = BTreeMap::new();
+        let now = self.now;
+        for (number, parts) in &self.twin {
+            let own: Vec<&Part> = parts.iter().filter(|part| part.node == node && part.end > now).collect();
+            if !own.iter().any(|part| part.former || part.stale || part.offered) {
+                continue;
+            }
+            let newest = own.iter().find(|part| !part.former).or_else(|| own.first()).unwrap();
+            let older = own.iter().find(|part| part.former && newest.former != part.former);
+            let values = older
+                .map_or_else(|| newest.values.clone(), |older| self.combined(&newest.values, &older.values));
+            let end = own.iter().map(|part| part.end).max().unwrap();
+            expected.insert(key(*number).to_vec(), (values.count, (end - now) as u32));
+        }
+        assert_eq!(taught, expected);
+        for parts in self.twin.values_mut() {
+            let live = || parts.iter().filter(|part| part.node == node && part.end > now);
+            if live().all(|part| part.former) {
+                let alone = parts.iter_mut().filter(|part| part.node == node && part.end > now);
+                alone.for_each(|part| (part.former, part.stale) = (false, true));
+            }
+        }
+        self.of_node(node, |part| {
+            if !part.former && part.end > now && (part.stale || part.offered) {
+                (part.stale, part.offered) = (false, true);
+            }
+        });
+        // What is beside a former part is offered with it.
+        for parts in self.twin.values_mut() {
+            if parts.iter().any(|part| part.node == node && part.former && part.end > now) {
+                let own = parts.iter_mut().filter(|part| part.node == node && !part.former && part.end > now);
+                own.for_each(|part| (part.stale, part.offered) = (false, true));
+            }
+        }
+    }
+
+    fn fold_offered(&mut self, node: u16) {
+        let twin = self.twin.clone();
+        let now = self.now;
+        for (number, mut parts) in twin {
+            parts.retain(|part| part.end > now);
+            let present = parts.iter().position(|part| part.node == node && part.offered && !part.former);
+            let former = parts.iter().position(|part| part.node == node && part.former);
+            if let Some(present) = present {
+                parts[present].offered = false;
+                if let Some(former) = former {
+                    parts[present].values = self.combined(&parts[present].values, &parts[former].values);
+                    parts[present].end = parts[present].end.max(parts[former].end);
+                    parts.remove(former);
+                }
+            }
+            self.twin.remove(&number);
+            self.put_back(number, parts);
+        }
+    }
+
+    fn check_contributions(&self) {
+        for number in 0..KEYS {
+            let told = self.aggregate.contributions(&key(number), self.now);
+            let mut told: Vec<_> =
+                told.iter().map(|told| (told.node.number(), told.former, told.remaining)).collect();
+            let parts = self.twin.get(&number).into_iter().flatten().filter(|part| part.end > self.now);
+            let left = |part: &Part| Some((part.end - self.now) as u32);
+            let mut expected: Vec<_> =
+                parts.map(|part| (part.node, part.former || part.stale, left(part))).collect();
+            told.sort();
+            expected.sort();
+            assert_eq!(told, expected);
+            if told.is_empty() && !self.orphans.contains(&number) {
+                let published =
+                    self.aggregate.output().get(&key(number), self.now, |entry| entry.remaining());
+                assert!(published.is_none_or(|left| left <= Some(1)), "nothing outlives what it is made of");
+            }
+        }
+    }
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    proptest::sample::select(Rule::ALL.to_vec())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(300)))]
+
+    #[test]
+    fn agrees_with_its_naive_twin(
+        rules in proptest::collection::vec(rule(), 5),
+        no_purge in any::<bool>(),
+        operations in proptest::collection::vec(operation(), 1..80),
+    ) {
+        let mut model = Model::new(&rules, no_purge);
+        for operation in &operations {
+            model.run(operation);
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! One part of an aggregate: what the nodes told of some keys.
+
+mod refresh;
+mod tell;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use stick_table::defect::Defect;
+use stick_table::{Batch, Dictionary, Lifetime, Millis, Origin, Precedence, Schema, Table};
+
+use crate::columns::Columns;
+use crate::nodes::Nodes;
+use crate::part::{Head, PART_HEAD, left};
+use crate::result::{self, Fall, NEVER, Parts, Survey};
+use crate::store::Store;
+
+pub(crate) use self::tell::{Teller, told_by};
+
+/// Longest lifetime of the zeros that are published when the last contribution was forgotten, in ms.
+const LAST_WORDS: u32 = 6_000;
+/// Keys looked at in search of one to drop.
+const DROP_SAMPLE: u32 = 32;
+
+/// What all shards share.
+pub(crate) struct Shared {
+    pub(crate) schema: Schema,
+    pub(crate) output: Arc<Table>,
+    pub(crate) columns: Columns,
+    pub(crate) nodes: Nodes,
+    /// Keys of all shards.
+    used: AtomicU32,
+}
+
+impl Shared {
+    pub(crate) fn new(schema: Schema, output: Arc<Table>, columns: Columns) -> Self {
+        Self { schema, output, columns, nodes: Nodes::default(), used: AtomicU32::new(0) }
+    }
+
+    pub(crate) fn expire(&self) -> Option<u32> {
+        self.schema.definition().expire
+    }
+
+    /// Takes the place of one more key, if there is one.
+    fn take_place(&self) -> bool {
+        let size = self.schema.definition().size;
+        let more = |used: u32| (used < size).then_some(used + 1);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    fn give_place_back(&self) {
+        self.used.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether a part is over.
+    #[inline]
+    pub(crate) fn is_over(&self, part: &[u32], now: u32) -> bool {
+        self.expire().is_some() && left(part[1], now) == 0
+    }
+
+    /// Number of keys.
+    #[cfg(test)]
+    pub(crate) fn used(&self) -> u32 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Calls `use_it` with what tells whether a part wrote a data word.
+    #[inline]
+    fn with_written<R>(&self, use_it: impl FnOnce(&dyn Fn(Head, usize) -> bool) -> R) -> R {
+        if self.columns.needs_sets { self.nodes.with_written(use_it) } else { use_it(&|_, _| true) }
+    }
+}
+
+/// Keys whose hashes are of this shard. The aggregate puts a lock around each, and holds it until the results are in the
+/// output, so that an older one never follows a newer one.
+pub(crate) struct Shard {
+    pub(crate) store: Store,
+    pub(crate) dictionary: Dictionary,
+    results: Batch,
+    /// Room for the parts of a key, for the words of a result, and for those that the output has.
+    parts: Vec<u32>,
+    should: Vec<u32>,
+    is: Vec<u32>,
+    /// How the rates of a result fall.
+    falls: Vec<Fall>,
+    /// Where refresh goes on, and the search for a key to drop.
+    hand: u32,
+    drop_hand: u32,
+}
+
+impl Shard {
+    pub(crate) fn new(shared: &Shared) -> Self {
+        let columns = &shared.columns;
+        let mut results = Batch::new(&shared.output);
+        results.set_columns(columns.all.iter().filter_map(|column| {
+            let (to, count) = column.to?;
+            Some(to..to + count * column.width)
+        }));
+        Self {
+            store: Store::new(shared.schema.definition().key_type, PART_HEAD + columns.data_words),
+            dictionary: Dictionary::default(),
+            results,
+            parts: Vec::new(),
+            should: Vec::new(),
+            is: Vec::new(),
+            falls: Vec::new(),
+            hand: 0,
+            drop_hand: 0,
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        let room = self.parts.capacity() + self.should.capacity() + self.is.capacity();
+        self.store.bytes()
+            + self.dictionary.bytes()
+            + self.results.memory()
+            + 4 * room
+            + size_of::<Fall>() * self.falls.capacity()
+    }
+
+    /// Publishes what was counted.
+    pub(crate) fn publish(&mut self, shared: &Shared, now: Millis) {
+        if !self.results.is_empty() {
+            shared.output.apply(&mut self.results, Origin::LOCAL, Precedence::Newest, now);
+        }
+    }
+
+    /// Counts the result of a key, to be published. None of its parts is over.
+    pub(crate) fn count(&mut self, shared: &Shared, slot: u32, now: Millis) {
+        if self.results.is_full() {
+            self.publish(shared, now);
+        }
+        let tick = now as u32;
+        let Self { store, results, parts: scratch, dictionary, falls, .. } = self;
+        let parts = Parts { words: store.parts(slot), width: PART_HEAD + shared.columns.data_words };
+        let survey = parts.survey(tick);
+        let (lifetime, look) = shared.lifetime(survey);
+        let words = results.push(store.key(slot), lifetime);
+        let counted = shared.with_written(|written| {
+            let nodes = parts.by_node(survey.has_former, &shared.columns, written, scratch, tick);
+            result::count(&shared.columns, (&parts, &nodes), written, tick, words, falls)
+        });
+        if let Some(string) = dictionary.get(counted.string) {
+            results.set_string(string);
+        }
+        store.set_due(slot, tick.wrapping_add(counted.holds.min(look)));
+    }
+
+    /// Publishes zeros for a key whose contributions end all at once, so that the nodes get to know.
+    fn count_nothing(&mut self, shared: &Shared, slot: u32, lifetime: Lifetime, now: Millis) {
+        if self.results.is_full() {
+            self.publish(shared, now);
+        }
+        let words = self.results.push(self.store.key(slot), lifetime);
+        let parts = Parts { words: &[], width: PART_HEAD + shared.columns.data_words };
+        result::count(&shared.columns, (&parts, &parts), |_, _| true, now as u32, words, &mut self.falls);
+    }
+
+    /// As [`remove_parts`](Self::remove_parts), of parts that are not over; if none remains, that is published.
+    pub(crate) fn remove_parts_or_key(
+        &mut self,
+        shared: &Shared,
+        slot: u32,
+        is_it: impl Fn(&[u32]) -> bool,
+        now: Millis,
+    ) -> (usize, bool) {
+        let width = PART_HEAD + shared.columns.data_words;
+        if self.store.parts(slot).chunks_exact(width).all(&is_it) {
+            let lifetime = match shared.output.definition().expire {
+                Some(_) => Lifetime::Exactly(LAST_WORDS),
+                None => Lifetime::Restart,
+            };
+            self.count_nothing(shared, slot, lifetime, now);
+        }
+        self.remove_parts(shared, slot, is_it)
+    }
+
+    /// Removes a part of a key, which may be the last one: then the key as well. Returns whether the key is there still.
+    fn remove_part(&mut self, shared: &Shared, slot: u32, number: usize) -> bool {
+        if let Some(string) = shared.columns.string {
+            let word = self.store.part_mut(slot, number)[PART_HEAD + string];
+            self.dictionary.release(word);
+        }
+        if self.store.parts(slot).len() > PART_HEAD + shared.columns.data_words {
+            self.store.remove_part(slot, number);
+            return true;
+        }
+        self.store.remove(&shared.schema, slot);
+        shared.give_place_back();
+        false
+    }
+
+    /// Removes the parts of a key for which `is_it` holds; returns how many, and whether the key is there still.
+    pub(crate) fn remove_parts(
+        &mut self,
+        shared: &Shared,
+        slot: u32,
+        mut is_it: impl FnMut(&[u32]) -> bool,
+    ) -> (usize, bool) {
+        let width = PART_HEAD + shared.columns.data_words;
+        let mut removed = 0;
+        let mut number = 0;
+        while let Some(part) = self.store.parts(slot).chunks_exact(width).nth(number) {
+            if !is_it(part) {
+                number += 1;
+                continue;
+            }
+            removed += 1;
+            if !self.remove_part(shared, slot, number) {
+                return (removed, false);
+            }
+        }
+        (removed, true)
+    }
+
+    /// Makes place for a new key: a free one or, unless `nopurge`, that of the key among some that ends first.
+    fn make_place(&mut self, shared: &Shared, now: u32) -> bool {
+        if shared.take_place() {
+            return true;
+        }
+        let slots = self.store.slot_count();
+        let mut first: Option<(i32, u32)> = None;
+        for _ in 0..DROP_SAMPLE.min(slots) {
+            self.drop_hand = if self.drop_hand + 1 < slots { self.drop_hand + 1 } else { 0 };
+            let slot = self.drop_hand;
+            if !self.store.is_used(slot) {
+                continue;
+            }
+            let parts = self.store.parts(slot).chunks_exact(PART_HEAD + shared.columns.data_words);
+            let last = parts.map(|part| part[1].wrapping_sub(now).cast_signed()).max().unwrap_or(0);
+            if first.is_none_or(|(least, _)| last < least) {
+                first = Some((last, slot));
+            }
+        }
+        let Some((last, slot)) = first else { return false };
+        let is_over = shared.expire().is_some() && last <= 0;
+        if shared.schema.definition().no_purge && !is_over {
+            return false;
+        }
+        self.remove_parts(shared, slot, |_| true);
+        shared.take_place()
+    }
+}
+
+impl Shared {
+    /// The lifetime of a key's result, and after how many ms the key has to be looked at whatever its values do.
+    fn lifetime(&self, Survey { first, last, .. }: Survey) -> (Lifetime, u32) {
+        let published = self.output.definition().expire;
+        let Some(expire) = published else { return (Lifetime::Restart, NEVER) };
+        if self.expire().is_none() {
+            return (Lifetime::Restart, expire / 2);
+        }
+        let last = if Defect::SumsLiveAnew.is_on() { expire } else { last };
+        // The output's entries may end sooner: then they are renewed.
+        let renew = if last > expire { expire / 2 } else { NEVER };
+        (Lifetime::Exactly(last), first.min(renew))
+    }
+}

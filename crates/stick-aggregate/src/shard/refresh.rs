@@ -1,0 +1,312 @@
+//! What passes by itself, or with a node.
+
+use std::sync::Arc;
+
+use stick_table::{Lifetime, Millis, Storage};
+
+use super::{Shard, Shared};
+use crate::contribution::Refreshed;
+use crate::own::{OwnValue, OwnWalk};
+use crate::part::{Head, PART_HEAD, left};
+use crate::result::{self, Distance, Parts};
+
+/// Slots looked at in one hold of a shard's lock, and keys looked at closely.
+pub(crate) const SLOTS_PER_HOLD: u32 = 4096;
+const KEYS_PER_HOLD: usize = 128;
+
+impl Shard {
+    /// Looks at the next slots: ends what is over, and publishes again what reads otherwise by now. Returns how many slots it
+    /// looked at, and whether it came to the last one.
+    pub(crate) fn refresh(
+        &mut self,
+        shared: &Shared,
+        now: Millis,
+        (slots, keys): (u32, usize),
+        refreshed: &mut Refreshed,
+    ) -> (u32, bool) {
+        let tick = now as u32;
+        let limit = keys.min(KEYS_PER_HOLD);
+        let (mut looked, mut closely) = (0, 0);
+        let count = self.store.slot_count();
+        while self.hand < count && looked < slots.min(SLOTS_PER_HOLD) && closely < limit {
+            let slot = self.hand;
+            self.hand += 1;
+            looked += 1;
+            if self.store.is_used(slot) && left(self.store.due(slot), tick) == 0 {
+                closely += 1;
+                self.look(shared, slot, now, refreshed);
+            }
+        }
+        refreshed.keys += closely;
+        self.publish(shared, now);
+        let is_last = self.hand >= count;
+        if is_last {
+            self.hand = 0;
+        }
+        (looked, is_last)
+    }
+
+    fn look(&mut self, shared: &Shared, slot: u32, now: Millis, refreshed: &mut Refreshed) {
+        let tick = now as u32;
+        let (ended, remains) = self.remove_over(shared, slot, tick);
+        refreshed.ended += ended;
+        if !remains {
+            return;
+        }
+        self.stop_counters(shared, slot, tick);
+        if let Some(due) = self.holds(shared, slot, now) {
+            self.store.set_due(slot, tick.wrapping_add(due));
+        } else {
+            self.count(shared, slot, now);
+            refreshed.published += 1;
+        }
+    }
+
+    /// Makes counters that read 0 read so for ever: after 25 days their ticks would be in the future again.
+    fn stop_counters(&mut self, shared: &Shared, slot: u32, now: u32) {
+        let width = PART_HEAD + shared.columns.data_words;
+        for part in self.store.parts_mut(slot).chunks_exact_mut(width) {
+            for column in shared.columns.all.iter().filter(|column| column.storage() == Storage::Frequency) {
+                for at in column.offsets() {
+                    let counter = &mut part[PART_HEAD + at..][..3];
+                    let elapsed = now.wrapping_sub(counter[0]).cast_signed().max(0).cast_unsigned();
+                    if u64::from(elapsed) > 2 * u64::from(column.period) {
+                        counter.fill(0);
+                    }
+                }
+            }
+        }
+    }
+
+    /// For how long, in ms, what the output has of a key surely holds; `None` when it has to be published again.
+    fn holds(&mut self, shared: &Shared, slot: u32, now: Millis) -> Option<u32> {
+        let tick = now as u32;
+        let columns = &shared.columns;
+        let Self { store, is, should, parts: scratch, dictionary, falls, .. } = self;
+        let parts = Parts { words: store.parts(slot), width: PART_HEAD + columns.data_words };
+        let survey = parts.survey(tick);
+        let (lifetime, look) = shared.lifetime(survey);
+        let mut string: Option<Arc<str>> = None;
+        let at = shared.output.layout().offset(stick_table::DataType::ServerKey, 0);
+        let remaining = shared.output.get(store.key(slot), now, |entry| {
+            is.clear();
+            is.extend_from_slice(entry.words());
+            string = at.and_then(|at| entry.string(entry.words()[at])).cloned();
+            entry.remaining()
+        })?;
+        should.clear();
+        should.resize(is.len(), 0);
+        shared.with_written(|written| {
+            let nodes = parts.by_node(survey.has_former, columns, written, scratch, tick);
+            let counted = result::count(columns, (&parts, &nodes), written, tick, should, falls);
+            let told = dictionary.get(counted.string);
+            if told.is_some() && told != string.as_ref() {
+                return None;
+            }
+            match result::distance(columns, falls, is, should, tick) {
+                Distance::Far => None,
+                Distance::Near(holds) => {
+                    // Neither longer than the contributions, nor, if the output's entries end sooner, much shorter.
+                    let enough = match (remaining, lifetime) {
+                        (Some(remaining), Lifetime::Exactly(last)) => {
+                            let expire = shared.output.definition().expire.unwrap_or(last);
+                            remaining <= last && (remaining >= last || remaining > expire / 2)
+                        }
+                        (Some(remaining), _) => {
+                            remaining > shared.output.definition().expire.unwrap_or(0) / 2
+                        }
+                        (None, _) => true,
+                    };
+                    enough.then_some(holds.min(look))
+                }
+            }
+        })
+    }
+
+    /// Removes a node's parts of the slots from `from` on; returns how many, and where to go on.
+    pub(crate) fn forget(
+        &mut self,
+        shared: &Shared,
+        node: u16,
+        from: u32,
+        now: Millis,
+    ) -> (u32, Option<u32>) {
+        let width = PART_HEAD + shared.columns.data_words;
+        let count = self.store.slot_count();
+        let end = count.min(from.saturating_add(SLOTS_PER_HOLD));
+        let mut forgotten = 0;
+        for slot in from..end {
+            let is_it = |part: &[u32]| Head::of(part).node() == node;
+            if !self.store.is_used(slot) || !self.store.parts(slot).chunks_exact(width).any(is_it) {
+                continue;
+            }
+            let (ended, remains) = self.remove_over(shared, slot, now as u32);
+            forgotten += ended as u32;
+            if !remains {
+                continue;
+            }
+            let (removed, remains) = self.remove_parts_or_key(shared, slot, is_it, now);
+            forgotten += removed as u32;
+            if remains {
+                self.count(shared, slot, now);
+            }
+        }
+        self.publish(shared, now);
+        (forgotten, (end < count).then_some(end))
+    }
+
+    /// Drops all contributions of a key, and counts zeros for it; returns how many there were that were not over.
+    pub(crate) fn clear(&mut self, shared: &Shared, slot: u32, lifetime: Lifetime, now: Millis) -> u32 {
+        if !self.remove_over(shared, slot, now as u32).1 {
+            return 0;
+        }
+        self.count_nothing(shared, slot, lifetime, now);
+        self.remove_parts(shared, slot, |_| true).0 as u32
+    }
+
+    /// As [`clear`](Self::clear), of the slots from `from` on, and publishes; returns where to go on as well.
+    pub(crate) fn clear_from(
+        &mut self,
+        shared: &Shared,
+        from: u32,
+        lifetime: Lifetime,
+        now: Millis,
+    ) -> (u32, Option<u32>) {
+        let count = self.store.slot_count();
+        let end = count.min(from.saturating_add(SLOTS_PER_HOLD));
+        let mut cleared = 0;
+        for slot in from..end {
+            if self.store.is_used(slot) {
+                cleared += self.clear(shared, slot, lifetime, now);
+            }
+        }
+        self.publish(shared, now);
+        (cleared, (end < count).then_some(end))
+    }
+
+    /// Calls `change` with the head of each part of a node among the slots from `from` on; returns where to go on.
+    pub(crate) fn change_heads(
+        &mut self,
+        shared: &Shared,
+        node: u16,
+        from: u32,
+        mut change: impl FnMut(Head) -> Head,
+    ) -> Option<u32> {
+        let width = PART_HEAD + shared.columns.data_words;
+        let count = self.store.slot_count();
+        let end = count.min(from.saturating_add(SLOTS_PER_HOLD));
+        for slot in (from..end).filter(|&slot| self.store.is_used(slot)).collect::<Vec<_>>() {
+            for part in self.store.parts_mut(slot).chunks_exact_mut(width) {
+                let head = Head::of(part);
+                if head.node() == node {
+                    part[0] = change(head).word();
+                }
+            }
+        }
+        (end < count).then_some(end)
+    }
+
+    /// Visits the node's own values, see [`Aggregate::own_values`](crate::Aggregate::own_values); returns whether it came to
+    /// the last slot.
+    pub(crate) fn own_values(
+        &mut self,
+        shared: &Shared,
+        (node, session): (u16, u8),
+        walk: &mut OwnWalk,
+        (left_slots, left_values): (&mut u32, &mut usize),
+        now: Millis,
+        visit: &mut impl FnMut(OwnValue<'_>),
+    ) -> bool {
+        let tick = now as u32;
+        let width = PART_HEAD + shared.columns.data_words;
+        let count = self.store.slot_count();
+        let end = count.min(walk.slot.saturating_add((*left_slots).min(SLOTS_PER_HOLD)));
+        while walk.slot < end && *left_values > 0 {
+            let slot = walk.slot;
+            walk.slot += 1;
+            *left_slots -= 1;
+            if !self.store.is_used(slot) || !self.is_to_be_taught(shared, slot, node, session) {
+                continue;
+            }
+            let (ended, remains) = self.remove_over(shared, slot, tick);
+            if remains {
+                let Self { store, dictionary, parts: scratch, .. } = self;
+                let mut own = Vec::new();
+                let is_present =
+                    |part: &[u32]| Head::of(part).node() == node && !Head::of(part).is(Head::FORMER);
+                let has_present = store.parts(slot).chunks_exact(width).any(is_present);
+                for part in store.parts_mut(slot).chunks_exact_mut(width) {
+                    let head = Head::of(part);
+                    if head.node() == node {
+                        if !head.is(Head::FORMER) || !has_present {
+                            let head = head.without(Head::FORMER).in_session(session);
+                            part[0] = head.with(Head::OFFERED).word();
+                        }
+                        own.extend_from_slice(part);
+                    }
+                }
+                let own = Parts { words: &own, width };
+                let has_former = own.survey(tick).has_former;
+                let own = shared
+                    .with_written(|written| own.by_node(has_former, &shared.columns, written, scratch, tick));
+                if let Some(part) = own.iter().next() {
+                    let remaining = shared.expire().map(|_| left(part[1], tick));
+                    visit(OwnValue::new(store.key(slot), &part[PART_HEAD..], remaining, dictionary));
+                    *left_values -= 1;
+                }
+            }
+            if remains && ended > 0 {
+                self.count(shared, slot, now);
+            }
+        }
+        self.publish(shared, now);
+        walk.slot >= count
+    }
+
+    /// Whether a node's present process may not know what the node told: a former one did, or one of a session before.
+    fn is_to_be_taught(&self, shared: &Shared, slot: u32, node: u16, session: u8) -> bool {
+        let width = PART_HEAD + shared.columns.data_words;
+        self.store.parts(slot).chunks_exact(width).any(|part| {
+            let head = Head::of(part);
+            head.node() == node && (head.is(Head::FORMER) || head.is(Head::OFFERED) || head.is_stale(session))
+        })
+    }
+
+    /// What a node was taught is its own from now on, of the slots from `from` on; returns where to go on.
+    pub(crate) fn taught(&mut self, shared: &Shared, node: u16, from: u32, now: Millis) -> Option<u32> {
+        let width = PART_HEAD + shared.columns.data_words;
+        let count = self.store.slot_count();
+        let end = count.min(from.saturating_add(SLOTS_PER_HOLD));
+        for slot in from..end {
+            let is_it = |part: &[u32]| Head::of(part).node() == node;
+            if !self.store.is_used(slot) || !self.store.parts(slot).chunks_exact(width).any(is_it) {
+                continue;
+            }
+            match self.remove_over(shared, slot, now as u32) {
+                (_, false) => continue,
+                (0, true) => {}
+                (_, true) => self.count(shared, slot, now),
+            }
+            let (mut present, mut former) = (None, None);
+            for (number, part) in self.store.parts_mut(slot).chunks_exact_mut(width).enumerate() {
+                let head = Head::of(part);
+                if head.node() != node {
+                    continue;
+                }
+                if head.is(Head::FORMER) {
+                    former = Some(number);
+                } else if head.is(Head::OFFERED) {
+                    part[0] = head.without(Head::OFFERED).word();
+                    present = Some(number);
+                }
+            }
+            if let (Some(present), Some(former)) = (present, former) {
+                self.fold(shared, slot, present, former, now as u32);
+                // The sum is the same, but for rounding.
+                self.store.set_due(slot, now as u32);
+            }
+        }
+        self.publish(shared, now);
+        (end < count).then_some(end)
+    }
+}

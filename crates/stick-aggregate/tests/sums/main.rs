@@ -1,0 +1,8 @@
+//! The sums over all nodes, by way of what the crate offers.
+
+mod clear;
+mod hub;
+mod memory;
+mod rates;
+mod restarts;
+mod rules;

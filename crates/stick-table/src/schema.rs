@@ -1,0 +1,46 @@
+//! What changes are made by, without a table.
+
+use std::sync::Arc;
+
+use crate::common::Common;
+use crate::sought_key::SoughtKey;
+use crate::{Batch, Layout, TableDefinition};
+
+/// A definition, where its elements are, and how its keys are hashed: what a [`Batch`] is made by. For those who keep
+/// entries otherwise than a [`Table`](crate::Table) does, and fill batches all the same.
+#[derive(Clone)]
+pub struct Schema(Arc<Common>);
+
+impl Schema {
+    /// The schema of a definition. `seed` makes the hashes of keys unpredictable: pass a random number where keys come from
+    /// outside.
+    pub fn new(definition: TableDefinition, seed: u64) -> Self {
+        Self(Arc::new(Common::new(definition, seed)))
+    }
+
+    /// What a table by this schema is.
+    pub fn definition(&self) -> &TableDefinition {
+        &self.0.definition
+    }
+
+    /// Where each element is in the data words of a change.
+    pub fn layout(&self) -> &Layout {
+        &self.0.layout
+    }
+
+    /// An empty batch, to be read with [`Batch::changes_of_shard`]; no table takes it.
+    pub fn batch(&self) -> Batch {
+        Batch::by(Arc::clone(&self.0))
+    }
+
+    /// Whether a batch was made by this schema.
+    pub fn is_of(&self, batch: &Batch) -> bool {
+        batch.belongs_to(&self.0)
+    }
+
+    /// The hash of a canonical key, as [`ChangeRef::hash`](crate::ChangeRef::hash); `None` for one that is longer than the
+    /// key type allows.
+    pub fn hash(&self, key: &[u8]) -> Option<u64> {
+        self.0.layout.fits(key).then(|| SoughtKey::with(&self.0.layout, key, |key| self.0.hash(key)))
+    }
+}

@@ -1,0 +1,123 @@
+//! What goes over all entries of a table, a bounded number of rows in each hold of a shard's lock.
+
+use super::Table;
+use crate::Millis;
+use crate::cursor::Walk;
+use crate::entry::{EntryMut, EntryRef};
+use crate::lifetime::Lifetime;
+use crate::shard::{Shard, Touch};
+use crate::stamp::Origin;
+
+/// Rows looked at in one hold of a shard's lock by walks and sweeps: about 10 µs.
+pub(super) const ROWS_PER_HOLD: u32 = 4096;
+/// Rows looked at in one call of a read or a walk. Small in tests, so that calls end early.
+pub(super) const ROWS_PER_CALL: u32 = if cfg!(test) { 20 } else { 4 * ROWS_PER_HOLD };
+
+impl Table {
+    /// Removes the entries for which `matches` holds; returns how many.
+    pub fn remove_where(&self, now: Millis, matches: impl FnMut(EntryRef<'_>) -> bool) -> u32 {
+        self.for_each_match(now, matches, |shard, row| shard.free(&self.common, row))
+    }
+
+    /// Lets `change` change each entry for which `matches` holds, and touches it as [`update`](Self::update) does; returns how
+    /// many there were.
+    pub fn update_where(
+        &self,
+        origin: Origin,
+        lifetime: Lifetime,
+        now: Millis,
+        matches: impl FnMut(EntryRef<'_>) -> bool,
+        mut change: impl FnMut(&mut EntryMut<'_>),
+    ) -> u32 {
+        let touch = Touch { origin, of_lesson: false, lifetime, now };
+        self.for_each_match(now, matches, |shard, row| {
+            shard.touch(&self.common, row, &touch);
+            change(&mut EntryMut::new(&self.common, shard, row, now));
+        })
+    }
+
+    /// Calls `act` with the row of each entry for which `matches` holds; returns how many there were.
+    fn for_each_match(
+        &self,
+        now: Millis,
+        mut matches: impl FnMut(EntryRef<'_>) -> bool,
+        mut act: impl FnMut(&mut Shard, u32),
+    ) -> u32 {
+        let mut count = 0;
+        for (number, shard) in self.shards.iter().enumerate() {
+            let mut from = 0;
+            loop {
+                let mut shard = shard.lock();
+                let end = shard.row_count().min(from + ROWS_PER_HOLD);
+                for row in from..end {
+                    if shard.is_live(&self.common, row, now)
+                        && matches(EntryRef::new(&self.common, &shard, number, row, now))
+                    {
+                        act(&mut shard, row);
+                        count += 1;
+                    }
+                }
+                from = end;
+                if from >= shard.row_count() {
+                    break;
+                }
+            }
+        }
+        count
+    }
+
+    /// Visits up to `limit` entries in storage order from `walk` on, and moves it; `false` when the walk is at its end.
+    /// Start with `Walk::default()`.
+    ///
+    /// Looks at about 16,000 rows at most, so that a call takes a fraction of a millisecond; it may visit fewer entries
+    /// than `limit` for that.
+    pub fn walk(
+        &self,
+        walk: &mut Walk,
+        limit: usize,
+        now: Millis,
+        mut visit: impl FnMut(EntryRef<'_>),
+    ) -> bool {
+        let (mut count, mut left) = (0, ROWS_PER_CALL);
+        while let Some(shard) = self.shards.get(walk.shard) {
+            let shard = shard.lock();
+            let start = walk.row;
+            let end = shard.row_count().min(start.saturating_add(ROWS_PER_HOLD.min(left)));
+            while walk.row < end && count < limit {
+                if shard.is_live(&self.common, walk.row, now) {
+                    visit(EntryRef::new(&self.common, &shard, walk.shard, walk.row, now));
+                    count += 1;
+                }
+                walk.row += 1;
+            }
+            left -= walk.row - start;
+            if walk.row >= shard.row_count() {
+                *walk = Walk { shard: walk.shard + 1, row: 0 };
+            }
+            if count >= limit || left == 0 {
+                return walk.shard < self.shards.len();
+            }
+        }
+        false
+    }
+
+    /// Frees the entries that are over among about `rows` rows, going round; returns how many were freed. Call it so
+    /// that the whole table is visited at least every few seconds.
+    pub fn sweep(&self, rows: u32, now: Millis) -> u32 {
+        let mut turn = self.sweep_turn.lock();
+        let mut left = rows;
+        let mut freed = 0;
+        // Each step is one slice of one shard; shards without rows take a step too, so that the loop ends.
+        for _ in 0..rows.div_ceil(ROWS_PER_HOLD) as usize + self.shards.len() {
+            if left == 0 {
+                break;
+            }
+            let mut shard = self.shards[*turn].lock();
+            let slice = left.min(ROWS_PER_HOLD).min(shard.row_count());
+            freed += shard.sweep(&self.common, slice, now);
+            left -= slice;
+            *turn = (*turn + 1) % self.shards.len();
+        }
+        freed
+    }
+}
