@@ -2,8 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use haproxy_peers::{Agreement, Definition};
-use stickd::config::{Config, Diagnostics, Environment, Options, Severity, TableEntry, summary};
+use haproxy_peers::{Agreement, Definition, NamedPart};
+use stick_aggregate::Rules;
+use stickd::config::{
+    Config, Diagnostics, Environment, Hub, Options, PeerLevel, PeersSection, RemotePeer, Severity,
+    TableEntry, summary,
+};
 
 /// Configuration texts: everything that is found can be shown and lies in the text, what is accepted keeps its promises,
 /// and neither a comment at the end nor the line ends of another system change anything.
@@ -72,8 +76,16 @@ fn check_config(config: &Config) {
         let mut peers = BTreeSet::from([&section.local.name]);
         for peer in &section.remotes {
             assert!(peers.insert(&peer.name), "two peers {}", peer.name);
+            check_peer(peer, section);
             assert!(peer.shard == 0 || section.shards.is_some_and(|shards| peer.shard <= shards));
         }
+        for template in &section.templates {
+            let (low, high) = template.numbers;
+            assert!(low <= high && template.most() <= 60_000, "{template:?}");
+            assert!(template.shard == 0 || section.shards.is_some_and(|shards| template.shard <= shards));
+            assert_eq!(template.port.is_none(), template.domain.starts_with('_'), "{template:?}");
+        }
+        assert!(section.membership.resolve_every > 0 && section.membership.forget > 0);
         let mut on_the_wire = BTreeSet::new();
         for entry in &section.tables {
             assert!(
@@ -83,11 +95,47 @@ fn check_config(config: &Config) {
             check_table(entry);
         }
         tables.extend(section.tables.iter().map(|entry| &entry.definition.name));
+        section.hub.iter().for_each(|hub| check_hub(hub, section));
     }
     config.local_tables.iter().for_each(check_table);
     tables.extend(config.local_tables.iter().map(|entry| &entry.definition.name));
     let count = config.sections.iter().map(|section| section.tables.len()).sum::<usize>();
     assert_eq!(tables.len(), count + config.local_tables.len(), "two tables of one name");
+}
+
+/// Only load balancers of an aggregations section may have no address, and only such a section has other levels.
+fn check_peer(peer: &RemotePeer, section: &PeersSection) {
+    let plain = peer.level == PeerLevel::Balancer;
+    assert!(plain || section.hub.is_some(), "{} is {:?}", peer.name, peer.level);
+    assert!(peer.address.is_some() || (plain && section.hub.is_some() && peer.tls.is_none()));
+    if let PeerLevel::Up { group: Some(group) } = peer.level {
+        assert!((1..=PeerLevel::MAX_GROUP).contains(&group));
+    }
+}
+
+/// Whatever a table is called, its results come to an end.
+fn check_hub(hub: &Hub, section: &PeersSection) {
+    assert!(section.disabled || !hub.mappings.is_empty());
+    assert!(section.tables.is_empty() && section.shards.is_none() && !section.relay);
+    assert!(section.dynamic_tables.is_some());
+    let mut ruled = BTreeSet::new();
+    for (data_type, rule) in &hub.rules {
+        assert!(ruled.insert(data_type.number()) && Rules::default().set(*data_type, *rule).is_ok());
+    }
+    let engine = hub.to_engine();
+    let suffixes = hub.mappings.iter().flat_map(|mapping| [mapping.from.to_string(), mapping.to.clone()]);
+    for name in suffixes.map(|suffix| format!("/t{suffix}")).chain(["t".to_owned()]) {
+        let mut name = name;
+        let mut steps = 0;
+        while let NamedPart::Source(result) = engine.part_of(&name) {
+            assert!(result.starts_with('/') == name.starts_with('/') && result != name, "{name}");
+            (name, steps) = (result, steps + 1);
+            assert!(steps <= hub.mappings.len(), "{name} does not end");
+        }
+    }
+    if let Some(name) = &hub.status_table {
+        assert_eq!(engine.part_of(&format!("/{name}")), NamedPart::Other);
+    }
 }
 
 fn check_table(entry: &TableEntry) {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use haproxy_peers::{
-    DynamicTables, Limits, ProtocolVersion, Relays, Resume, Role, SessionSetup, SharedTable, TableSet,
+    DynamicTables, Limits, PeerLevel, ProtocolVersion, Relays, Resume, Role, SessionSetup, SharedTable,
+    TableSet,
 };
 use stick_table::{KeyType, Millis, Origin, Table, TableDefinition, Walk};
 
@@ -65,10 +66,12 @@ pub(crate) fn setup(tables: &Arc<TableSet>, version: ProtocolVersion, role: Role
         role,
         origin: Origin::peer(1),
         shard: 0,
+        level: PeerLevel::Below,
         up_to_date: Arc::new(AtomicBool::new(true)),
         limits: Limits::default(),
         resume: Resume::default(),
         relays: Relays::default(),
+        awaits_values: Arc::default(),
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arbitrary::{Arbitrary, Unstructured};
 use haproxy_peers::{
-    Action, EndReason, Greeting, Hello, Limits, PeerId, PeerKind, ProtocolVersion, Section, SectionConfig,
-    Session, SessionError, SessionEvent, SessionId, Status, StopProgress,
+    Action, EndReason, Greeting, Hello, Limits, PeerId, PeerKind, PeerView, ProtocolVersion, Section,
+    SectionConfig, Session, SessionError, SessionEvent, SessionId, Status, StopProgress,
 };
 use stick_table::Millis;
 
@@ -13,6 +13,10 @@ use crate::node::{self, START};
 
 /// Members that may come by themselves.
 const MOST_DYNAMIC: usize = 2;
+/// How long a member is remembered without a session, in ms.
+const FORGET_MS: Millis = 90_000;
+/// Names of hellos, and of members that are discovered.
+const NAMES: [&str; 8] = ["me", "p1", "p2", "p3", "x", "y", "z", ""];
 /// Longest wait of one step, in ms.
 const MOST_MS: u32 = 200_000;
 
@@ -70,6 +74,11 @@ enum Step {
     },
     Stop,
     NoSuccessor,
+    Discover {
+        name: u8,
+        shard: u8,
+    },
+    Withdraw(u8),
 }
 
 /// A connection as the driver knows it.
@@ -90,6 +99,8 @@ struct Driver {
     /// Places of the connections.
     places: BTreeMap<SessionId, usize>,
     closed: BTreeSet<SessionId>,
+    /// Members that were discovered and not withdrawn.
+    listed: BTreeSet<&'static str>,
 }
 
 impl Driver {
@@ -99,8 +110,10 @@ impl Driver {
         let config = SectionConfig {
             name: "p".into(),
             local_name: "me".into(),
-            peers: peers.collect(),
+            peers: peers.map(Into::into).collect(),
             max_dynamic_peers: if options.dynamic { MOST_DYNAMIC } else { 0 },
+            discovers: true,
+            forget_ms: FORGET_MS,
             relay: options.relay,
             tables: node::tables(node::SMALL, false, None),
             limits: Limits::default(),
@@ -110,7 +123,8 @@ impl Driver {
         };
         let section = Section::new(config, START);
         let (connections, places) = (Vec::new(), BTreeMap::new());
-        let mut driver = Self { section, options, now: START, connections, places, closed: BTreeSet::new() };
+        let (closed, listed) = (BTreeSet::new(), BTreeSet::new());
+        let mut driver = Self { section, options, now: START, connections, places, closed, listed };
         driver.settle();
         driver
     }
@@ -156,6 +170,12 @@ impl Driver {
             }
             Step::Stop => self.section.stop(now),
             Step::NoSuccessor => self.section.no_successor(),
+            Step::Discover { name, shard } => self.discover(NAMES[usize::from(name % 8)], shard % 3),
+            Step::Withdraw(name) => {
+                let name = NAMES[usize::from(name % 8)];
+                self.section.withdraw(now, name);
+                self.listed.remove(name);
+            }
         }
         self.settle();
     }
@@ -182,11 +202,10 @@ impl Driver {
     }
 
     fn greet(&mut self, name: u8, version: bool, may_join: bool) {
-        let names = ["me", "p1", "p2", "p3", "x", "y", "z", ""];
         let hello = Hello {
             version: if version { ProtocolVersion::V2_1 } else { ProtocolVersion::V2_0 },
             target: "me".into(),
-            sender: names[usize::from(name % 8)].into(),
+            sender: NAMES[usize::from(name % 8)].into(),
             pid: 1,
             relative_pid: 1,
         };
@@ -201,6 +220,31 @@ impl Driver {
             }
             Greeting::Drop(reason) => assert!(!reason.is_empty()),
         }
+    }
+
+    fn discover(&mut self, name: &'static str, shard: u8) {
+        let kind = |section: &Section| {
+            section.view(self.now).peers.iter().find(|peer| peer.name == name).map(|peer| peer.kind)
+        };
+        let before = kind(&self.section);
+        let stopping = self.section.stop_progress().is_some();
+        let discovered = self.section.discover(self.now, name, shard.into());
+        let may_be =
+            !stopping && !name.is_empty() && !matches!(before, Some(PeerKind::Local | PeerKind::Static));
+        assert_eq!(discovered, may_be, "{name:?}");
+        if discovered {
+            assert_eq!(kind(&self.section), Some(PeerKind::Discovered));
+            self.listed.insert(name);
+        } else {
+            assert_eq!(kind(&self.section), before);
+        }
+    }
+
+    /// Connections of a member that is forgotten are over, or about to be.
+    fn forgets(&self, name: &str) {
+        let view = self.section.view(self.now);
+        let back = view.peers.iter().find(|peer| peer.name == name);
+        assert!(back.is_none_or(|peer| peer.kind == PeerKind::Dynamic), "{name} is forgotten and there");
     }
 
     fn hear(&mut self, number: u8, bytes: &[u8]) {
@@ -283,6 +327,11 @@ impl Driver {
                     let at = *self.places.get(&session).expect("what is closed was opened");
                     self.connections[at].closing = true;
                 }
+                Action::Forgotten { name, kind } => {
+                    assert!(!self.listed.contains(&*name), "{name} is listed and forgotten");
+                    assert!(matches!(kind, PeerKind::Dynamic | PeerKind::Discovered), "{kind:?}");
+                    self.forgets(&name);
+                }
                 Action::RequestLesson { session } => {
                     lessons += 1;
                     let at = *self.places.get(&session).expect("a lesson is asked on a known connection");
@@ -300,9 +349,33 @@ impl Driver {
 
     fn check(&self) {
         let view = self.section.view(self.now);
+        let dynamic = view.peers.iter().filter(|peer| peer.kind == PeerKind::Dynamic).count();
+        assert!(
+            dynamic <= if self.options.dynamic { MOST_DYNAMIC } else { 0 },
+            "{dynamic} came by themselves"
+        );
+        let discovered = |peer: &&PeerView| peer.kind == PeerKind::Discovered;
         let most =
-            1 + usize::from(self.options.peers % 4) + if self.options.dynamic { MOST_DYNAMIC } else { 0 };
-        assert!(view.peers.len() <= most, "{} members", view.peers.len());
+            1 + usize::from(self.options.peers % 4) + dynamic + view.peers.iter().filter(discovered).count();
+        assert_eq!(view.peers.len(), most);
+        for peer in view.peers.iter().filter(discovered) {
+            assert_eq!(peer.withdrawn, !self.listed.contains(&*peer.name), "{}", peer.name);
+            assert!(!peer.withdrawn || peer.connect_at.is_none(), "{} is called", peer.name);
+        }
+        for peer in &view.peers {
+            let passing = peer.withdrawn || peer.kind == PeerKind::Dynamic;
+            let stopping = view.stop.is_some();
+            assert!(
+                peer.forget_at.is_none() || passing && peer.session.is_none(),
+                "{} is to be forgotten",
+                peer.name
+            );
+            assert!(
+                peer.forget_at.is_some() || !passing || peer.session.is_some() || stopping,
+                "{} stays",
+                peer.name
+            );
+        }
         let names: BTreeSet<_> = view.peers.iter().map(|peer| &peer.name).collect();
         let sessions: BTreeSet<_> = view.peers.iter().filter_map(|peer| peer.session).collect();
         let count = view.peers.iter().filter(|peer| peer.session.is_some()).count();

@@ -291,6 +291,7 @@ fn setup(
         limits: Limits { buffer_size, max_updates_at_once, ..Limits::default() },
         resume: resume.clone(),
         relays: relays.clone(),
+        awaits_values: Arc::default(),
         ..node::setup(tables, version, options.role())
     }
 }

@@ -85,18 +85,24 @@ pub use message::{Decoder, IgnoredReason, Message, TableUpdate};
 mod shard;
 pub use shard::TableShards;
 
+mod hub;
+pub use hub::{Hub, Mapping, NamedPart, PeerLevel};
+
 mod tables;
-pub use tables::{CreateError, DynamicTables, DynamicUsage, SharedTable, TableSet};
+pub use tables::{
+    CreateError, DynamicTables, DynamicUsage, ORDER_MS, Order, OrderError, Orders, SharedTable, TablePart,
+    TableSet,
+};
 
 mod session;
 pub use session::{
-    Counters, HEARTBEAT_MS, Limits, Received, Relays, Resume, Role, SILENCE_IN_LESSON_MS, SILENCE_MS,
-    SILENCE_WITHOUT_HEARTBEATS_MS, Sent, Session, SessionError, SessionEvent, SessionSetup, SessionView,
-    SharedTableView,
+    Counters, HEARTBEAT_MS, Levels, LevelsError, Limits, Received, Relays, Resume, Role,
+    SILENCE_IN_LESSON_MS, SILENCE_MS, SILENCE_WITHOUT_HEARTBEATS_MS, Sent, Session, SessionError,
+    SessionEvent, SessionSetup, SessionView, SharedTableView,
 };
 
 mod section;
 pub use section::{
-    Action, EndReason, Greeting, PeerCounters, PeerId, PeerKind, PeerView, ResyncState, Section,
-    SectionConfig, SectionView, SessionId, StopProgress,
+    Action, ConfiguredPeer, EndReason, Greeting, PeerCounters, PeerId, PeerKind, PeerView, ResyncState,
+    Section, SectionConfig, SectionView, SessionId, StopProgress,
 };

@@ -1,37 +1,38 @@
 //! One peers section: who is a member, who connects when, who teaches whom.
 
 mod driver;
-pub use driver::{Action, EndReason, Greeting, PeerId, SectionConfig, SessionId};
+pub use driver::{Action, ConfiguredPeer, EndReason, Greeting, PeerId, SectionConfig, SessionId};
 
 mod peer;
 pub use peer::{PeerCounters, PeerKind};
 
 mod lesson;
+mod nodes;
 mod resync;
 pub use resync::ResyncState;
 
 mod stop;
 pub use stop::StopProgress;
 
+mod members;
+
 mod view;
 pub use view::{PeerView, SectionView};
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use stick_table::Millis;
 
-use self::peer::{Link, Peer, RECONNECT_MS};
+use self::peer::{LESSON_ATTEMPTS, Link, Peer, RECONNECT_MS};
 use self::resync::{Resync, history};
 use self::stop::Stop;
 use crate::{
     Hello, LastStatus, ProtocolVersion, Relays, Role, Session, SessionError, SessionEvent, SessionSetup,
     Status, TableSet,
 };
-
-/// Longest name of a member that is not configured, in bytes.
-const MAX_NAME: usize = 255;
 
 /// A peers section, without I/O. The driver reports what happens on connections and carries out
 /// [`poll_action`](Self::poll_action) after every call; it calls [`handle_timeout`](Self::handle_timeout) at
@@ -41,12 +42,16 @@ pub struct Section {
     peers: Vec<Peer>,
     resync: Resync,
     up_to_date: Arc<AtomicBool>,
+    started: Millis,
+    /// When to look next whether results may be told.
+    hold_until: Millis,
     relays: Relays,
     stop: Option<Stop>,
     actions: VecDeque<Action>,
     next_session: u64,
-    /// Number of the next member that joins. Places are used again, numbers are not until 65,000 members later: what a
-    /// member wrote must not pass for another's.
+    next_peer: u64,
+    /// Number of the next member that joins. A number is used again 65,000 members later: what a member wrote must not
+    /// pass for another's.
     next_number: u16,
     random: u64,
 }
@@ -54,19 +59,24 @@ pub struct Section {
 impl Section {
     /// A section that starts at `now`.
     pub fn new(mut config: SectionConfig, now: Millis) -> Self {
-        let mut peers = vec![Peer::new(config.local_name.clone(), PeerKind::Local, 0, u16::MAX, now)];
-        for (name, shard) in std::mem::take(&mut config.peers) {
-            let number = peers.len() as u16;
-            peers.push(Peer::new(name, PeerKind::Static, shard, number, now));
+        let local = Peer::new(PeerId(0), config.local_name.clone(), PeerKind::Local, u16::MAX, now);
+        let mut peers = vec![local];
+        for configured in std::mem::take(&mut config.peers) {
+            let place = peers.len();
+            peers.push(Peer::configured(PeerId(place as u64), configured, place as u16, now));
         }
+        config.tables.levels().begin(own_number(&config.local_name, config.seed));
         let mut section = Self {
             resync: Resync::new(config.expects_predecessor, now),
             random: config.seed | 1,
+            next_peer: peers.len() as u64,
             next_number: peers.len() as u16,
             relays: Relays::new(config.relay),
             config,
             peers,
             up_to_date: Arc::new(AtomicBool::new(false)),
+            started: now,
+            hold_until: now + nodes::HOLD_MS,
             stop: None,
             actions: VecDeque::new(),
             next_session: 1,
@@ -83,11 +93,6 @@ impl Section {
     /// The section's name.
     pub fn name(&self) -> &str {
         &self.config.name
-    }
-
-    /// Members that are not configured, those without a session too.
-    pub fn dynamic_peers(&self) -> usize {
-        self.peers.iter().filter(|peer| peer.kind == PeerKind::Dynamic).count()
     }
 
     /// Whether line 2 of a hello names this side; else the answer is 503.
@@ -113,7 +118,9 @@ impl Section {
             self.peers.iter().filter(|peer| peer.probe.is_none()).filter_map(|peer| peer.probe_at).min();
         // In the local phase nobody else is asked, so its end is what counts.
         let asks = asks.filter(|_| !matches!(self.resync.state, ResyncState::FromLocal { .. }));
-        [asks, connects, probes, self.resync.timeout()].into_iter().flatten().min()
+        let forgets = self.peers.iter().filter_map(|peer| peer.forget_at).min();
+        let all = [asks, connects, probes, forgets, self.nodes_timeout(), self.resync.timeout()];
+        all.into_iter().flatten().min()
     }
 
     /// Looks at the clock.
@@ -122,6 +129,7 @@ impl Section {
             self.tick_stop(now);
             return;
         }
+        self.forget(now);
         for place in 0..self.peers.len() {
             let peer = &mut self.peers[place];
             if peer.link == Link::Idle && peer.connect_at.is_some_and(|at| now >= at) {
@@ -132,6 +140,7 @@ impl Section {
                 self.probe(place);
             }
         }
+        self.tick_nodes(now);
         self.tick_resync(now);
     }
 
@@ -159,13 +168,13 @@ impl Section {
         peer.link = Link::Connecting(session, version);
         peer.last_status = LastStatus::Connecting;
         peer.counters.attempts += 1;
-        let name = peer.name.clone();
-        self.actions.push_back(Action::Connect { peer: PeerId(place), name, session, hello });
+        let (id, name) = (peer.id, peer.name.clone());
+        self.actions.push_back(Action::Connect { peer: id, name, session, hello });
     }
 
     /// Tries version 2.1 beside an established session at 2.0.
     fn probe(&mut self, place: usize) {
-        if self.peers[place].established().is_none() || self.peers[place].kind != PeerKind::Static {
+        if self.peers[place].established().is_none() || !self.peers[place].is_called {
             return;
         }
         let session = self.new_session();
@@ -173,8 +182,8 @@ impl Section {
         let peer = &mut self.peers[place];
         peer.probe = Some(session);
         peer.counters.attempts += 1;
-        let name = peer.name.clone();
-        self.actions.push_back(Action::Connect { peer: PeerId(place), name, session, hello });
+        let (id, name) = (peer.id, peer.name.clone());
+        self.actions.push_back(Action::Connect { peer: id, name, session, hello });
     }
 
     /// The connection of an attempt is there, and the hello sent.
@@ -242,10 +251,12 @@ impl Section {
         let pause = if pause == 0 { self.random_pause() } else { pause };
         let peer = &mut self.peers[place];
         peer.link = Link::Idle;
-        match peer.kind {
-            PeerKind::Static if self.stop.is_none() => peer.connect_at = Some(now + pause),
-            PeerKind::Local => self.retry_successor(now),
-            _ => {}
+        if peer.kind == PeerKind::Local {
+            self.retry_successor(now);
+        } else if peer.is_passing() {
+            peer.forget_at = Some(now + self.config.forget_ms);
+        } else if peer.is_called && self.stop.is_none() {
+            peer.connect_at = Some(now + pause);
         }
     }
 
@@ -280,37 +291,15 @@ impl Section {
         }
         let id = self.new_session();
         let session = self.establish(place, id, hello.version, now);
-        Greeting::Welcome { id, peer: PeerId(place), session, kind: self.peers[place].kind }
-    }
-
-    fn find_or_join(&mut self, name: &str, may_join: bool, now: Millis) -> Option<usize> {
-        if let Some(place) = self.peers.iter().position(|peer| peer.name == name) {
-            return Some(place);
-        }
-        if !may_join || !is_good_name(name) {
-            return None;
-        }
-        let dynamic = self.peers.iter().filter(|peer| peer.kind == PeerKind::Dynamic).count();
-        let reuse =
-            self.peers.iter().position(|peer| peer.kind == PeerKind::Dynamic && peer.session().is_none());
-        // A member that is away makes room.
-        let joins = dynamic < self.config.max_dynamic_peers && self.peers.len() < usize::from(u16::MAX);
-        let place = if joins { self.peers.len() } else { reuse? };
-        let member = Peer::new(name.to_owned(), PeerKind::Dynamic, 0, self.next_number, now);
-        // The highest number is the local peer's, 0 this process's.
-        self.next_number = if self.next_number >= u16::MAX - 1 { 1 } else { self.next_number + 1 };
-        if joins {
-            self.peers.push(member);
-        } else {
-            self.peers[place] = member;
-        }
-        Some(place)
+        let Peer { id: peer, kind, .. } = self.peers[place];
+        Greeting::Welcome { id, peer, session, kind }
     }
 
     /// Closes what a peer's link has; the session's end is reported later and finds nothing to change.
     fn close_link(&mut self, place: usize, now: Millis, reason: &'static str) {
         let Some(session) = self.peers[place].session() else { return };
         self.peers[place].link = Link::Idle;
+        self.node_left(place, now);
         self.actions.push_back(Action::Close { session, reason });
         self.teacher_left(session, now);
     }
@@ -322,8 +311,11 @@ impl Section {
         version: ProtocolVersion,
         now: Millis,
     ) -> Box<Session> {
+        let is_hub = self.config.tables.is_hub();
         let peer = &mut self.peers[place];
         peer.note_established(id, version, now);
+        let awaits_values = is_hub && peer.level.is_below() && peer.lessons_wanted == LESSON_ATTEMPTS;
+        peer.awaits_values = Arc::new(AtomicBool::new(awaits_values));
         let role = match (peer.kind, &self.stop) {
             (PeerKind::Local, None) => Role::Predecessor,
             (PeerKind::Local, Some(_)) => Role::Successor,
@@ -340,10 +332,12 @@ impl Section {
             role,
             origin: peer.origin,
             shard: peer.shard,
+            level: peer.level,
             up_to_date,
             limits: self.config.limits,
             resume: peer.resume.clone(),
             relays: self.relays.clone(),
+            awaits_values: Arc::clone(&peer.awaits_values),
         };
         match role {
             Role::Predecessor => {
@@ -375,17 +369,24 @@ impl Section {
     }
 
     /// An established session ended.
-    pub fn session_ended(&mut self, now: Millis, id: SessionId, number: PeerId, reason: &EndReason) {
-        let Some(peer) = self.peers.get_mut(number.0) else { return };
+    pub fn session_ended(&mut self, now: Millis, id: SessionId, peer: PeerId, reason: &EndReason) {
+        // A member that is gone may have been asked for a lesson, or waited for at a stop, all the same.
+        let Some(place) = self.peers.iter().position(|member| member.id == peer) else {
+            self.teacher_left(id, now);
+            self.session_left(id, now);
+            return;
+        };
+        let peer = &mut self.peers[place];
         match reason {
             EndReason::Error(SessionError::Malformed(_)) => peer.counters.protocol_errors += 1,
             EndReason::Error(SessionError::Silent(_)) => peer.counters.silences += 1,
             _ => {}
         }
-        let pause = peer.note_end(matches!(reason, EndReason::Error(SessionError::Malformed(_))));
+        let is_bad = matches!(reason, EndReason::Error(SessionError::Malformed(_) | SessionError::Levels(_)));
+        let pause = peer.note_end(is_bad);
         self.teacher_left(id, now);
         self.session_left(id, now);
-        let peer = &mut self.peers[number.0];
+        let peer = &mut self.peers[place];
         if peer.established() != Some(id) {
             return;
         }
@@ -394,7 +395,13 @@ impl Section {
             EndReason::Connection(text) => text.clone(),
             EndReason::Closed(text) => (*text).to_owned(),
         });
-        self.retry(number.0, now, pause);
+        self.node_left(place, now);
+        if matches!(reason, EndReason::Error(SessionError::Levels(_))) {
+            // What it told has this hub's own values in it.
+            self.peers[place].counts_until = Some(now);
+        }
+        self.tick_nodes(now);
+        self.retry(place, now, pause);
         self.tick_resync(now);
     }
 
@@ -404,8 +411,9 @@ impl Section {
     }
 }
 
-/// Whether a member that is not configured may have this name: it is shown, and stands among the words of `show peers`.
-fn is_good_name(name: &str) -> bool {
-    let stands_apart = |letter: char| letter.is_control() || letter.is_whitespace();
-    !name.is_empty() && name.len() <= MAX_NAME && !name.contains(stands_apart)
+/// A number that no other hub of the cluster has, neither by its name nor by its seed.
+fn own_number(name: &str, seed: u64) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (name, seed).hash(&mut hasher);
+    hasher.finish()
 }

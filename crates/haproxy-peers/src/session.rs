@@ -12,6 +12,9 @@ pub use teacher::{Resume, Sent};
 mod view;
 pub use view::{SessionView, SharedTableView};
 
+mod levels;
+pub use levels::{Levels, LevelsError};
+
 mod relays;
 pub use relays::Relays;
 
@@ -29,8 +32,8 @@ use self::learner::{Learner, Learning};
 use self::relays::ANNOUNCEMENT_MS;
 use self::teacher::Teacher;
 use crate::{
-    Ack, Control, DecodeError, DecodeErrorKind, ErrorMessage, Frame, ProtocolVersion, TableSet, UpdateForm,
-    class, decode_frame, kind,
+    Ack, Control, DecodeError, DecodeErrorKind, ErrorMessage, Frame, PeerLevel, ProtocolVersion, TableSet,
+    UpdateForm, class, decode_frame, kind,
 };
 
 /// A heartbeat is sent after this time without having sent anything, in ms (peers-protocol §3).
@@ -50,6 +53,9 @@ pub const SILENCE_IN_LESSON_MS: u64 = 60_000;
 
 /// A lesson is given up after this time without a definition or an update, in ms: the peer is alive but does not teach.
 const LESSON_PATIENCE_MS: u64 = 30_000;
+/// How long a hub waits for what a peer has before it tells it sums, in ms. A young session gives signs of life often, and later
+/// ones every 3 s, so the end of the wait is noticed.
+const VALUES_MS: u64 = 5_000;
 /// Bytes first tried to complete a message with.
 const MIN_COMPLETION: usize = 256;
 /// Events kept until they are polled; a flood of what causes them loses the rest.
@@ -99,6 +105,8 @@ pub struct SessionSetup {
     pub origin: Origin,
     /// The peer's shard, 0 for all.
     pub shard: u32,
+    /// Who the peer is to a hub.
+    pub level: PeerLevel,
     /// Whether the section is up to date: a lesson ends with FINISHED then, else with PARTIAL.
     pub up_to_date: Arc<AtomicBool>,
     /// Bounds.
@@ -107,6 +115,9 @@ pub struct SessionSetup {
     pub resume: Resume,
     /// Whether the section passes live updates on, and to whom not.
     pub relays: Relays,
+    /// Whether a hub waits for what the peer has before it tells it sums: without that they may be lower than the peer's own
+    /// values. It waits for 5 s at most.
+    pub awaits_values: Arc<AtomicBool>,
 }
 
 /// Why a session must end.
@@ -118,6 +129,9 @@ pub enum SessionError {
     /// The peer is silent.
     #[error("nothing was received for {0} ms")]
     Silent(u64),
+    /// The peer has no place among the levels of hubs.
+    #[error("refused: {0}")]
+    Levels(#[from] LevelsError),
 }
 
 /// An established session, without I/O.
@@ -133,9 +147,14 @@ pub struct Session {
     version: ProtocolVersion,
     buffer_size: usize,
     up_to_date: Arc<AtomicBool>,
+    awaits_values: Arc<AtomicBool>,
     learner: Learner,
     teacher: Teacher,
     relays: Relays,
+    tables: Arc<TableSet>,
+    level: PeerLevel,
+    /// What the peer was told of the hubs below this one: 0 for nothing yet.
+    told_levels: u64,
     origin: Origin,
     /// Whether the peer, a remote one, has said nothing yet.
     unheard: bool,
@@ -185,15 +204,18 @@ pub struct Counters {
 impl Session {
     /// A session whose handshake succeeded at `now`.
     pub fn new(setup: SessionSetup, now: Millis) -> Self {
-        let SessionSetup { tables, version, role, origin, shard, up_to_date, limits, resume, relays } = setup;
+        let SessionSetup { tables, version, role, origin, shard, level, up_to_date, limits, .. } = setup;
+        let SessionSetup { resume, relays, awaits_values, .. } = setup;
         let timed = version.has_timed_updates();
-        let mut learner = Learner::new(Arc::clone(&tables), origin, timed, limits);
+        tables.session_began(origin, level, now);
+        let mut learner = Learner::new(Arc::clone(&tables), (origin, level), timed, limits);
         let is_remote = role == Role::Remote;
         // Between processes of one node everything is told by the lesson.
         let relays_here = relays.is_on() && is_remote;
         let passed_on = relays_here.then(|| relays.clone());
         let max_updates = limits.max_updates_at_once.max(1);
-        let mut teacher = Teacher::new(tables, resume, (origin, shard), timed, max_updates, passed_on);
+        let mut teacher =
+            Teacher::new(Arc::clone(&tables), resume, (origin, shard, level), timed, max_updates, passed_on);
         match role {
             Role::Remote => {}
             // No request is sent: the lesson begins at once.
@@ -205,9 +227,13 @@ impl Session {
             version,
             buffer_size: limits.buffer_size,
             up_to_date,
+            awaits_values,
             learner,
             teacher,
             relays,
+            tables,
+            level,
+            told_levels: 0,
             origin,
             unheard: is_remote,
             told_updates: 0,
@@ -240,7 +266,7 @@ impl Session {
     /// Takes bytes from the peer. Changes are applied to the tables before it returns.
     ///
     /// # Errors
-    /// When the peer sent something malformed. What came before it is applied and stays; call
+    /// When the peer sent something malformed, or is refused. What came before it is applied and stays; call
     /// [`poll_transmit`](Self::poll_transmit) once more for the protocol's error message, send it and close.
     pub fn handle_input(&mut self, now: Millis, input: &[u8]) -> Result<(), SessionError> {
         if let Some(error) = self.failed {
@@ -252,15 +278,19 @@ impl Session {
         let result = self.take_input(now, input);
         self.learner.apply(now);
         self.watch_lesson(now, before);
-        result.map_err(|error| {
-            self.error_due = Some(error.wire_error());
-            self.failed = Some(error.into());
-            error.into()
-        })
+        match result {
+            Ok(()) => {}
+            Err(error @ SessionError::Malformed(malformed)) => {
+                self.error_due = Some(malformed.wire_error());
+                self.failed = Some(error);
+            }
+            Err(error) => self.failed = Some(error),
+        }
+        self.failed.map_or(Ok(()), Err)
     }
 
     /// Handles the complete messages in what is left of earlier input and in `input`, and keeps the rest.
-    fn take_input(&mut self, now: Millis, input: &[u8]) -> Result<(), DecodeError> {
+    fn take_input(&mut self, now: Millis, input: &[u8]) -> Result<(), SessionError> {
         let Some(rest) = self.complete_message(now, input)? else { return Ok(()) };
         let taken = self.handle_messages(now, rest)?;
         self.partial.extend_from_slice(&rest[taken..]);
@@ -273,7 +303,7 @@ impl Session {
         &mut self,
         now: Millis,
         input: &'a [u8],
-    ) -> Result<Option<&'a [u8]>, DecodeError> {
+    ) -> Result<Option<&'a [u8]>, SessionError> {
         let before = self.partial.len();
         if before == 0 {
             return Ok(Some(input));
@@ -309,7 +339,7 @@ impl Session {
     }
 
     /// Handles the complete messages in `bytes`; returns how many bytes they take.
-    fn handle_messages(&mut self, now: Millis, bytes: &[u8]) -> Result<usize, DecodeError> {
+    fn handle_messages(&mut self, now: Millis, bytes: &[u8]) -> Result<usize, SessionError> {
         let mut taken = 0;
         while let Some((frame, size)) = decode_frame(&bytes[taken..], self.offset, self.buffer_size)? {
             self.handle_frame(now, &frame)?;
@@ -319,7 +349,7 @@ impl Session {
         Ok(taken)
     }
 
-    fn handle_frame(&mut self, now: Millis, frame: &Frame<'_>) -> Result<(), DecodeError> {
+    fn handle_frame(&mut self, now: Millis, frame: &Frame<'_>) -> Result<(), SessionError> {
         if self.unheard {
             self.unheard = false;
             let relays = frame.class == class::CONTROL && frame.kind == Control::Relay.kind();
@@ -328,7 +358,8 @@ impl Session {
         match frame.class {
             class::STICK_TABLE => {
                 if let Some(form) = UpdateForm::from_kind(frame.kind) {
-                    return self.learner.update(form, frame, now);
+                    self.learner.update(form, frame, now)?;
+                    return Ok(());
                 }
                 match frame.kind {
                     kind::DEFINE => self.handle_definition(frame, now)?,
@@ -340,6 +371,9 @@ impl Session {
                     _ => {}
                 }
             }
+            class::CONTROL if frame.kind == levels::KIND && self.has_levels() => {
+                self.tables.levels().note(self.origin, self.level, &mut frame.reader())??;
+            }
             class::CONTROL => self.handle_control(now, Control::from_kind(frame.kind)),
             class::ERROR => {
                 let size_limit = ErrorMessage::from_kind(frame.kind) == Some(ErrorMessage::SizeLimit);
@@ -348,6 +382,11 @@ impl Session {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Whether the peer is at a level of a hub: a process of the same node is at none.
+    fn has_levels(&self) -> bool {
+        self.role == Role::Remote && self.tables.is_hub()
     }
 
     fn handle_definition(&mut self, frame: &Frame<'_>, now: Millis) -> Result<(), DecodeError> {
@@ -384,7 +423,7 @@ impl Session {
                     self.events.push_back(SessionEvent::LessonLearned { complete });
                 }
             }
-            Some(Control::ResyncConfirm) if self.teacher.confirmed() => {
+            Some(Control::ResyncConfirm) if self.teacher.confirmed(now) => {
                 // At most once for each lesson given, and a stopping section waits for it.
                 self.events.push_back(SessionEvent::LessonTaught);
             }
@@ -430,6 +469,9 @@ impl Session {
         if std::mem::take(&mut self.due.announcement) {
             Control::Relay.encode(out);
         }
+        if self.has_levels() && self.tables.levels().version() != self.told_levels {
+            self.told_levels = self.tables.levels().encode(self.level, out);
+        }
         if std::mem::take(&mut self.due.heartbeat) {
             Control::Heartbeat.encode(out);
             self.counters.heartbeats_sent += 1;
@@ -447,6 +489,8 @@ impl Session {
         let up_to_date = self.up_to_date.load(Ordering::Relaxed);
         // A young session gives signs of life often, so the end of the wait is noticed.
         let held = self.unheard && self.relays.any() && now < self.started + ANNOUNCEMENT_MS;
+        let awaits_values = self.awaits_values.load(Ordering::Relaxed);
+        self.teacher.hold_results(awaits_values && now < self.started + VALUES_MS);
         let more = self.teacher.transmit(now, up_to_date, held, limit, out);
         while self.due.confirms > 0 && out.len() < limit {
             Control::ResyncConfirm.encode(out);
@@ -502,7 +546,12 @@ impl Session {
     /// Whether updates came since the last call that other sessions of the section are to pass on: poll them for bytes.
     pub fn take_news(&mut self) -> bool {
         let before = std::mem::replace(&mut self.told_updates, self.learner.received.updates);
-        self.relays.is_on() && self.told_updates != before
+        (self.relays.is_on() || self.tables.is_hub()) && self.told_updates != before
+    }
+
+    /// Time since anything was received, in ms.
+    pub fn silent_for(&self, now: Millis) -> u64 {
+        now.saturating_sub(self.last_received)
     }
 
     /// Counts of control messages and bytes.

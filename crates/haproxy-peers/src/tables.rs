@@ -2,106 +2,25 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
-use stick_table::{DataType, Table, TableDefinition};
-use thiserror::Error;
+use stick_aggregate::Aggregate;
+use stick_table::defect::Defect;
+use stick_table::{Table, TableDefinition};
 
-use crate::{Definition, TableShards, ToTableError};
+use crate::{Definition, Hub, Levels, NamedPart, PeerLevel, TableShards};
 
-/// Longest name of a table made from a definition, in bytes.
-const MAX_NAME: usize = 255;
+mod dynamic;
+pub use dynamic::{CreateError, DynamicTables, DynamicUsage};
 
-/// Bytes for a string of its own beside its text.
-const STRING_BYTES: usize = 64;
+mod orders;
+pub use orders::{ORDER_MS, Order, OrderError, Orders};
 
-/// A table that is shared with peers.
-pub struct SharedTable {
-    id: u32,
-    table: Arc<Table>,
-    copy: Option<Arc<Table>>,
-    shards: Option<TableShards>,
-}
+mod shared;
+pub use shared::{SharedTable, TablePart};
 
-impl SharedTable {
-    /// This side's id of the table on the wire: 1 for the first of the section (peers-protocol §7.4).
-    pub fn id(&self) -> u32 {
-        self.id
-    }
-
-    /// The table.
-    pub fn table(&self) -> &Arc<Table> {
-        &self.table
-    }
-
-    /// The table's definition.
-    pub fn definition(&self) -> &TableDefinition {
-        self.table.definition()
-    }
-
-    /// The table of `write-to`, which gets a copy of what peers send.
-    pub fn copy(&self) -> Option<&Arc<Table>> {
-        self.copy.as_ref()
-    }
-
-    /// The shard of a canonical key; 0 when the section has no shards (peers-protocol §15).
-    pub fn shard_of(&self, key: &[u8]) -> u32 {
-        self.shards.as_ref().map_or(0, |shards| shards.shard_of(self.definition().key_type, key))
-    }
-}
-
-/// Makes tables from the definitions of peers, within limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DynamicTables {
-    /// Most entries of each such table.
-    pub size: u32,
-    /// Most such tables.
-    pub max_tables: usize,
-    /// Most bytes that all of them would take when they were full; 0 for no limit.
-    pub max_bytes: u64,
-    /// Longest `server_key`, in bytes: each entry of a table that stores it may have one of its own.
-    pub max_server_key: usize,
-}
-
-/// What tables that were made from definitions take of their limits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DynamicUsage {
-    /// Such tables.
-    pub tables: usize,
-    /// Bytes that they take when they are full.
-    pub bytes: u64,
-    /// Definitions for which no table was made because of a limit.
-    pub refused: u64,
-}
-
-/// Why no table was made from a definition.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[expect(missing_docs, reason = "the messages say it")]
-pub enum CreateError {
-    #[error("no table of this name is configured")]
-    NotConfigured,
-    #[error("the section has its limit of {0} such tables already (dynamic-tables max)")]
-    TooMany(usize),
-    #[error(
-        "{needed} bytes for a full table are more than the {left} left for such tables (dynamic-tables size, memory)"
-    )]
-    Memory { needed: u64, left: u64 },
-    #[error("its name is not a printable word of 1 to {MAX_NAME} bytes without slashes but at its start")]
-    Name,
-    #[error("HAProxy 1.6 and 1.7 do not tell a table's expiry; configure the table here")]
-    NoTail,
-    #[error(transparent)]
-    Definition(#[from] ToTableError),
-}
-
-impl DynamicTables {
-    /// Bytes that a table takes when it is full.
-    fn bytes_of(&self, table: &TableDefinition) -> u64 {
-        let string = table.column(DataType::ServerKey).map_or(0, |_| self.max_server_key + STRING_BYTES);
-        table.full_bytes() + u64::from(table.size) * string as u64
-    }
-}
+mod sums;
 
 /// The tables of a section in the order of their ids. Tables are added, never removed.
 pub struct TableSet {
@@ -115,6 +34,13 @@ pub struct TableSet {
     refused: AtomicU64,
     seed: u64,
     update_ids_after: u32,
+    hub: Option<Hub>,
+    /// The hubs below this one, if it is one.
+    levels: Levels,
+    /// Whether results are told to nobody yet.
+    holds_results: AtomicBool,
+    /// Whether results changed by themselves since somebody asked.
+    news: AtomicBool,
 }
 
 impl TableSet {
@@ -136,11 +62,15 @@ impl TableSet {
             refused: AtomicU64::new(0),
             seed,
             update_ids_after: 0,
+            hub: None,
+            levels: Levels::new(seed),
+            holds_results: AtomicBool::new(false),
+            news: AtomicBool::new(false),
         };
         {
             let mut list = set.tables.write();
             for (table, copy) in tables {
-                set.push(&mut list, table, copy);
+                set.push(&mut list, table, copy, TablePart::Shared);
             }
         }
         set.configured = set.len();
@@ -165,11 +95,13 @@ impl TableSet {
         list: &mut Vec<Arc<SharedTable>>,
         table: Arc<Table>,
         copy: Option<Arc<Table>>,
+        part: TablePart,
     ) -> Arc<SharedTable> {
         // A key of another type would not fit the target's rows.
         let copy = copy.filter(|copy| copy.definition().key_type == table.definition().key_type);
         let shards = self.shards.map(|shards| TableShards::new(&table.definition().name, shards));
-        let shared = Arc::new(SharedTable { id: list.len() as u32 + 1, table, copy, shards });
+        let id = list.len() as u32 + 1;
+        let shared = Arc::new(SharedTable { id, table, copy, shards, part });
         list.push(Arc::clone(&shared));
         shared
     }
@@ -208,23 +140,71 @@ impl TableSet {
             .cloned()
     }
 
-    /// Makes the table that a peer defined, if the section does that.
+    /// Makes the table that a peer defined, if the section does that; in a hub with its result, if it is a source.
     ///
     /// # Errors
-    /// When tables are not made from definitions, the limit is reached, or the definition is not possible here.
-    pub fn create(&self, definition: &Definition) -> Result<Arc<SharedTable>, CreateError> {
+    /// When tables are not made from definitions, the limit is reached, or the definition is not possible here; in a hub
+    /// when its name has no part, or the peer has none in it.
+    pub fn create(&self, definition: &Definition, level: PeerLevel) -> Result<Arc<SharedTable>, CreateError> {
         let dynamic = self.dynamic.ok_or(CreateError::NotConfigured)?;
-        let local = self.local_definition(definition, dynamic.size)?;
+        let mut local = self.local_definition(definition, dynamic.size)?;
+        let wanted = local.name.clone();
+        let renamed = |local: &TableDefinition, name: &str| {
+            let mut renamed = local.clone();
+            renamed.name = self.local_name(name);
+            renamed
+        };
+        let result = match &self.hub {
+            None => None,
+            Some(hub) => match (hub.part_of(local.network_name()), level) {
+                (NamedPart::Source(result), level) if level.is_below() => Some(renamed(&local, &result)),
+                (NamedPart::Source(_), _) => return Err(CreateError::SourceFromElsewhere),
+                // The process before this one teaches what it published, which is defined as its source is.
+                (NamedPart::Result(source), PeerLevel::Itself) => {
+                    let source = renamed(&local, &source);
+                    Some(std::mem::replace(&mut local, source))
+                }
+                (NamedPart::Result(_), _) => return Err(CreateError::Result),
+                (NamedPart::Other, level) if level.is_below() => return Err(CreateError::NoMapping),
+                (NamedPart::Other, _) => None,
+            },
+        };
         // First without keeping others from reading: somebody may define such tables all day.
-        if let Some(there) = self.find_room(&self.tables.read(), &dynamic, &local)? {
-            return Ok(there);
+        let named = |list: &[Arc<SharedTable>], there| {
+            list.iter().find(|shared| shared.definition().name == wanted).cloned().unwrap_or(there)
+        };
+        {
+            let list = self.tables.read();
+            if let Some(there) = self.find_room(&list, &dynamic, &local)? {
+                return Ok(named(&list, there));
+            }
         }
         let mut list = self.tables.write();
         if let Some(there) = self.find_room(&list, &dynamic, &local)? {
-            return Ok(there);
+            return Ok(named(&list, there));
         }
         let seed = self.seed.wrapping_add(list.len() as u64);
-        Ok(self.push(&mut list, Arc::new(Table::new(local, seed)), None))
+        let Some(result) = result else {
+            let part = if self.is_hub() { TablePart::PassedOn } else { TablePart::Shared };
+            return Ok(self.push(&mut list, Arc::new(Table::new(local, seed)), None, part));
+        };
+        let hub = self.hub.as_ref().ok_or(CreateError::NotConfigured)?;
+        let output = Arc::new(Table::new(result, seed));
+        let aggregate = Aggregate::new(local.clone(), Arc::clone(&output), &hub.rules, seed)?;
+        // Tables are taught in the order of their ids: a node has the sum before its own value, so it never sees a sum that
+        // is lower.
+        let mut empty = local;
+        empty.size = 1;
+        let mut both = [
+            (output, TablePart::Result),
+            (Arc::new(Table::new(empty, seed)), TablePart::Source(Arc::new(aggregate))),
+        ];
+        if Defect::OwnValuesFirst.is_on() {
+            both.reverse();
+        }
+        let [first, second] = both.map(|(table, part)| self.push(&mut list, table, None, part));
+        let (result, source) = if first.is_result() { (first, second) } else { (second, first) };
+        Ok(if source.definition().name == wanted { source } else { result })
     }
 
     /// The table when another session has just made it; `None` when it is not there and fits the limits.
@@ -237,10 +217,15 @@ impl TableSet {
         if let Some(there) = list.iter().find(|shared| shared.definition().name == wanted.name) {
             return Ok(Some(Arc::clone(there)));
         }
-        let made = list.get(self.configured..).unwrap_or_default();
-        let taken: u64 = made.iter().map(|shared| dynamic.bytes_of(shared.definition())).sum();
-        let (needed, left) = (dynamic.bytes_of(wanted), dynamic.max_bytes.saturating_sub(taken));
-        let error = if made.len() >= dynamic.max_tables {
+        let (count, taken) = self.made(list, dynamic);
+        // A source comes with its result.
+        let (tables, needed) = if self.is_source(wanted) {
+            (2, dynamic.bytes_of(wanted) + self.contribution_bytes(wanted))
+        } else {
+            (1, dynamic.bytes_of(wanted))
+        };
+        let left = dynamic.max_bytes.saturating_sub(taken);
+        let error = if count + tables > dynamic.max_tables {
             CreateError::TooMany(dynamic.max_tables)
         } else if dynamic.max_bytes != 0 && needed > left {
             CreateError::Memory { needed, left }
@@ -254,11 +239,22 @@ impl TableSet {
     /// What the tables that were made from definitions take of their limits.
     pub fn dynamic_usage(&self) -> DynamicUsage {
         let list = self.tables.read();
+        let (tables, bytes) = self.dynamic.map_or((0, 0), |dynamic| self.made(&list, &dynamic));
+        DynamicUsage { tables, bytes, refused: self.refused.load(Ordering::Relaxed) }
+    }
+
+    /// The tables that were made from definitions, and the bytes that they take when they are full.
+    fn made(&self, list: &[Arc<SharedTable>], dynamic: &DynamicTables) -> (usize, u64) {
         let made = list.get(self.configured..).unwrap_or_default();
-        let bytes = self
-            .dynamic
-            .map_or(0, |dynamic| made.iter().map(|shared| dynamic.bytes_of(shared.definition())).sum());
-        DynamicUsage { tables: made.len(), bytes, refused: self.refused.load(Ordering::Relaxed) }
+        // What nodes are ordered is gone in seconds.
+        let made = made.iter().filter(|shared| !matches!(shared.part(), TablePart::Orders { .. }));
+        made.fold((0, 0), |(tables, bytes), shared| {
+            let more = match shared.aggregate() {
+                Some(aggregate) => self.contribution_bytes(aggregate.source()),
+                None => dynamic.bytes_of(shared.definition()),
+            };
+            (tables + 1, bytes + more)
+        })
     }
 
     fn local_definition(&self, definition: &Definition, size: u32) -> Result<TableDefinition, CreateError> {
@@ -266,14 +262,19 @@ impl TableSet {
         // A slash has its place at the start only: elsewhere it would make a table of another section.
         let word = name.strip_prefix('/').unwrap_or(name);
         let is_word = word.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
-        if word.is_empty() || name.len() > MAX_NAME || !is_word {
+        if word.is_empty() || name.len() > dynamic::MAX_NAME || !is_word {
             return Err(CreateError::Name);
         }
-        let name = if name.starts_with('/') { format!("{}{name}", self.section) } else { name.to_owned() };
+        let name = self.local_name(name);
         if definition.tail.is_none() {
             return Err(CreateError::NoTail);
         }
         Ok(definition.to_table(name, size)?)
+    }
+
+    /// The full local name of a network name (peers-protocol §7.5).
+    fn local_name(&self, name: &str) -> String {
+        if name.starts_with('/') { format!("{}{name}", self.section) } else { name.to_owned() }
     }
 }
 
@@ -309,10 +310,13 @@ mod tests {
         let dynamic = DynamicTables { size: 100, max_tables: 1, max_bytes: 0, max_server_key: 10 };
         let set = TableSet::new("p", [], None, Some(dynamic), 1);
         let definition = Definition::from_table(7, &table("t"));
-        let first = set.create(&definition).unwrap();
-        let second = set.create(&definition).unwrap();
+        let first = set.create(&definition, PeerLevel::Below).unwrap();
+        let second = set.create(&definition, PeerLevel::Below).unwrap();
         assert!(Arc::ptr_eq(&first, &second));
-        assert_eq!(set.create(&Definition::from_table(8, &table("u"))).err(), Some(CreateError::TooMany(1)));
+        assert_eq!(
+            set.create(&Definition::from_table(8, &table("u")), PeerLevel::Below).err(),
+            Some(CreateError::TooMany(1))
+        );
         let usage = set.dynamic_usage();
         assert_eq!((set.len(), usage.tables, usage.refused), (1, 1, 1));
     }

@@ -84,10 +84,12 @@ fn batches_of_many_tables_take_little_memory() {
         role: Role::Remote,
         origin: Origin::peer(1),
         shard: 0,
+        level: haproxy_peers::PeerLevel::Below,
         up_to_date: Arc::new(AtomicBool::new(true)),
         limits: Limits::default(),
         resume: Resume::default(),
         relays: Relays::default(),
+        awaits_values: Arc::default(),
     };
     let mut session = Session::new(setup, 0);
     let updates = Sender::new(kind).live(0..4_000);

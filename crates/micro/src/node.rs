@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use haproxy_peers::{
-    Ack, Control, Limits, ProtocolVersion, Relays, Resume, Role, Session, SessionSetup, TableSet,
+    Ack, Control, Limits, PeerLevel, ProtocolVersion, Relays, Resume, Role, Session, SessionSetup, TableSet,
 };
 use stick_table::{DataType, Lifetime, Origin, Table};
 
@@ -49,10 +49,12 @@ impl Node {
             role: Role::Remote,
             origin: Origin::peer(peer),
             shard: 0,
+            level: PeerLevel::Below,
             up_to_date: Arc::new(AtomicBool::new(true)),
             limits: Limits::default(),
             resume: Resume::default(),
             relays: Relays::default(),
+            awaits_values: Arc::default(),
         };
         let session = Session::new(setup, NOW);
         Self { tables, table, session, output: Vec::with_capacity(2 * CHUNK) }

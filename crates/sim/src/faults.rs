@@ -1,11 +1,17 @@
 //! What can go wrong, how often and how much.
 
+use crate::Layout;
+
 /// The numbers of a profile. A range holds both ends; `per_mille` is out of 1,000 cases; a weight says how often a kind of
 /// step comes compared with the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Faults {
-    /// Nodes.
+    /// Nodes; of a world with hubs those that are none.
     pub nodes: (u64, u64),
+    /// How hubs stand, each as often as the others; nothing in a world without hubs.
+    pub hubs: &'static [Layout],
+    /// How long a hub counts what a node told after its last session, in ms.
+    pub node_timeout: (u64, u64),
     /// Tables of each section.
     pub tables: (u64, u64),
     /// Keys of each table.
@@ -74,12 +80,16 @@ pub struct Faults {
     pub jump: u32,
     /// Weight: a process hands over to one that speaks the other version.
     pub version: u32,
+    /// Weight: a node that counts for hubs goes away until after the next comparison.
+    pub leave: u32,
 }
 
 impl Faults {
     /// Nothing goes wrong.
     pub const NONE: Self = Self {
         nodes: (2, 4),
+        hubs: &[],
+        node_timeout: (30_000, 30_000),
         tables: (1, 2),
         keys: (4, 16),
         expire_ms: (20_000, 90_000),
@@ -114,5 +124,6 @@ impl Faults {
         hand_over: 0,
         jump: 0,
         version: 0,
+        leave: 0,
     };
 }

@@ -264,6 +264,10 @@ impl Process for Haproxy {
         self.tables.get(table)?.read(now, key)
     }
 
+    fn place_of(&self, name: &str) -> Option<usize> {
+        self.tables.iter().position(|table| table.config.name == name)
+    }
+
     fn keys(&self, now: Millis, table: usize) -> Vec<u32> {
         self.tables.get(table).map_or_else(Vec::new, |table| table.keys(now))
     }

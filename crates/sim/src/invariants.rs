@@ -4,9 +4,15 @@ mod acknowledgements;
 mod convergence;
 mod downgrade;
 mod frequency;
+mod inputs;
 mod lessons;
 mod lifetimes;
 mod memory;
+mod own_sums;
+mod own_values;
+mod sum_lifetimes;
+mod sum_rates;
+mod sums;
 
 use crate::stage::Invariant;
 
@@ -20,5 +26,18 @@ pub(crate) fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(lessons::Lessons::default()),
         Box::new(frequency::Frequency::default()),
         Box::new(downgrade::Downgrade),
+    ]
+}
+
+/// The same for a world with hubs.
+pub(crate) fn of_hubs() -> Vec<Box<dyn Invariant>> {
+    vec![
+        Box::new(memory::Memory::default()),
+        Box::new(sums::Sums),
+        Box::new(sum_rates::SumRates),
+        Box::new(sum_lifetimes::SumLifetimes),
+        Box::new(own_sums::OwnSums::default()),
+        Box::new(own_values::OwnValues::default()),
+        Box::new(inputs::Inputs::default()),
     ]
 }

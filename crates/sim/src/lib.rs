@@ -7,7 +7,9 @@
 mod clock;
 mod faults;
 mod haproxy;
+mod hubs;
 mod invariants;
+mod ledger;
 mod node;
 mod pipe;
 mod plan;
@@ -15,6 +17,7 @@ mod process;
 mod profile;
 mod random;
 mod run;
+mod shares;
 mod shrink;
 mod stage;
 mod tap;
@@ -24,6 +27,8 @@ mod world;
 
 pub use faults::Faults;
 pub use haproxy::{Haproxy, HaproxyConfig, HaproxyTable, Quirks, Release};
+pub(crate) use hubs::Part;
+pub use hubs::{HubsPlan, Layout};
 pub use node::{Node, NodeSetup};
 pub use pipe::Line;
 pub use plan::{NodePlan, Plan, Step, TablePlan, What};

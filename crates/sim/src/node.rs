@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use haproxy_peers::{
-    Action, EndReason, Greeting, HelloProgress, Limits, Section, SectionConfig, SessionId, Status,
-    StatusProgress, TableSet,
+    Action, ConfiguredPeer, EndReason, Greeting, HelloProgress, Limits, Section, SectionConfig, SessionId,
+    Status, StatusProgress, TableSet,
 };
 use stick_table::{DataType, Lifetime, Millis, Origin, Table, Value};
 
@@ -18,13 +18,17 @@ use crate::{Link, Process, Reading, Want, Write};
 const OWN: u64 = 1 << 63;
 /// Entries that are over are swept this often, in ms.
 const SWEEP_MS: u64 = 1_000;
+/// A hub looks at its sums this often, in ms.
+const REFRESH_MS: u64 = 100;
+/// Keys looked at in one go: more than there are.
+const KEYS_AT_ONCE: usize = 10_000;
 
 /// What a node is made from.
 pub struct NodeSetup {
     /// Its own name.
     pub name: String,
-    /// The other members with their shards.
-    pub peers: Vec<(String, u32)>,
+    /// The other members.
+    pub peers: Vec<ConfiguredPeer>,
     /// Its tables.
     pub tables: TableSet,
     /// Bounds of its sessions.
@@ -50,6 +54,8 @@ pub struct Node {
     buffer_size: usize,
     old: bool,
     sweep_at: Millis,
+    /// Of a hub, when it looks at its sums next.
+    refresh_at: Option<Millis>,
 }
 
 impl Node {
@@ -61,6 +67,8 @@ impl Node {
             local_name: setup.name,
             peers: setup.peers,
             max_dynamic_peers: 0,
+            discovers: false,
+            forget_ms: 3_600_000,
             relay: false,
             tables: Arc::clone(&tables),
             limits: setup.limits,
@@ -70,6 +78,7 @@ impl Node {
         };
         let mut node = Self {
             section: Section::new(config, now),
+            refresh_at: tables.is_hub().then_some(now + REFRESH_MS),
             tables,
             connections: BTreeMap::new(),
             wants: VecDeque::new(),
@@ -103,6 +112,7 @@ impl Node {
                     self.wants.push_back(Want::Connect { link, peer: name });
                 }
                 Action::Close { session, reason } => self.close_session(now, session, reason),
+                Action::Forgotten { .. } => {}
                 Action::RequestLesson { session } => {
                     let mut live = self.connections.values_mut().filter_map(Connection::live);
                     if let Some((.., session)) = live.find(|(id, ..)| *id == session) {
@@ -227,7 +237,10 @@ impl Process for Node {
 
     fn timeout(&self) -> Option<Millis> {
         let connections = self.connections.values().filter_map(Connection::timeout).min();
-        [connections, self.section.poll_timeout(), Some(self.sweep_at)].into_iter().flatten().min()
+        [connections, self.section.poll_timeout(), Some(self.sweep_at), self.refresh_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn handle_timeout(&mut self, now: Millis) {
@@ -235,6 +248,12 @@ impl Process for Node {
             self.sweep_at = now + SWEEP_MS;
             for shared in self.tables.all() {
                 shared.table().sweep(shared.table().rows() + 1, now);
+            }
+        }
+        if self.refresh_at.is_some_and(|at| at <= now) {
+            self.refresh_at = Some(now + REFRESH_MS);
+            for aggregate in self.tables.aggregates() {
+                aggregate.refresh(now, KEYS_AT_ONCE);
             }
         }
         if self.section.poll_timeout().is_some_and(|at| at <= now) {
@@ -317,6 +336,10 @@ impl Process for Node {
             };
             Reading { gpc0, rate, remaining_ms: entry.remaining() }
         })
+    }
+
+    fn place_of(&self, name: &str) -> Option<usize> {
+        Some(self.tables.by_network_name(name.as_bytes())?.id() as usize - 1)
     }
 
     fn keys(&self, now: Millis, table: usize) -> Vec<u32> {

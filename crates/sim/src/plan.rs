@@ -6,7 +6,7 @@ use stick_table::Millis;
 
 use crate::pipe::Line;
 use crate::random::Random;
-use crate::{Faults, Profile, Release};
+use crate::{Faults, HubsPlan, Profile, Release};
 
 /// A node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,17 @@ pub enum What {
         /// Events to count.
         requests: u32,
     },
+    /// A node of a world with hubs counts in its own table.
+    Count {
+        /// The node.
+        node: usize,
+        /// Place of the table.
+        table: usize,
+        /// The key.
+        key: u32,
+        /// Events to count.
+        events: u32,
+    },
     /// `count` requests at a node, each for the next of its keys.
     Flood {
         /// The node.
@@ -116,6 +127,13 @@ pub enum What {
     Version {
         /// The node.
         node: usize,
+    },
+    /// A process dies, and the node stays away until after the next comparison.
+    Leave {
+        /// The node.
+        node: usize,
+        /// Whether its machine says nothing either.
+        quietly: bool,
     },
     /// A clock jumps forward.
     Jump {
@@ -178,6 +196,8 @@ pub struct Plan {
     pub sections: usize,
     /// Number of shards, if there are any.
     pub shards: Option<u32>,
+    /// The hubs, if there are any.
+    pub hubs: Option<HubsPlan>,
     /// Whether the first node has all keys.
     pub one_writer: bool,
     /// How connections treat bytes.
@@ -205,9 +225,14 @@ impl Plan {
         let faults = &profile.faults;
         let sections = if random.chance(faults.two_sections) { 2 } else { 1 };
         let count = random.within(faults.nodes) as usize;
+        let hubs = hubs(faults, random);
+        let count = count + hubs.map_or(0, |hubs| hubs.count());
         let shards = (count > 2 && random.chance(faults.shards)).then(|| random.within((2, 3)) as u32);
         let wraps = random.chance(faults.wrap);
-        let nodes = (0..count).map(|place| node(faults, shards, wraps, place, random)).collect();
+        let mut nodes: Vec<_> = (0..count).map(|place| node(faults, shards, wraps, place, random)).collect();
+        if let Some(hubs) = &hubs {
+            (hubs.count()..count).for_each(|place| leaf(&mut nodes[place], random));
+        }
         let mut tables = Vec::new();
         for section in 0..sections {
             for _ in 0..random.within(faults.tables) {
@@ -229,6 +254,7 @@ impl Plan {
             tables,
             sections,
             shards,
+            hubs,
             one_writer,
             line,
             steps: Vec::new(),
@@ -279,6 +305,7 @@ impl Plan {
             faults.hand_over,
             faults.version,
             faults.jump,
+            faults.leave,
         ];
         let mut left = random.below(weights.iter().map(|&weight| u64::from(weight)).sum());
         let kind = weights.iter().position(|&weight| {
@@ -289,7 +316,7 @@ impl Plan {
         let count = self.nodes.len() as u64;
         let node = random.below(count) as usize;
         let other = (node + 1 + random.below(count - 1) as usize) % self.nodes.len();
-        let nodes = (node, other);
+        let nodes = self.hubs.map_or((node, other), |hubs| linked(&hubs, self.nodes.len(), random));
         let table = random.below(self.tables.len() as u64) as usize;
         match kind {
             Some(1) => {
@@ -301,14 +328,28 @@ impl Plan {
             Some(4) => What::Partition { nodes, ms: random.within((500, 12_000)) },
             Some(5) => What::Stall { nodes, ms: random.skewed((50, 12_000)) },
             Some(6) => What::Kill { node, quietly: random.chance(300), ms: random.skewed((0, 8_000)) },
-            Some(7) => What::HandOver { node },
+            // What a HAProxy taught its successor, and when, hubs do not know.
+            Some(7) => What::HandOver { node: self.hubs.map_or(node, |hubs| node % hubs.count()) },
             Some(8) => What::Version { node },
             Some(9) => What::Jump { node, ms: random.skewed((1, 8_000)) },
+            Some(10) => What::Leave { node: self.leaf(random), quietly: random.chance(300) },
+            _ if self.hubs.is_some() => What::Count {
+                node: self.leaf(random),
+                table,
+                key: random.below(u64::from(self.tables[table].keys)) as u32,
+                events: random.skewed((1, 60)) as u32,
+            },
             _ => {
                 let key = random.below(u64::from(self.tables[table].keys)) as u32;
                 What::Write { table, key, requests: random.skewed((0, 30)) as u32 }
             }
         }
+    }
+
+    /// A node that counts for hubs.
+    fn leaf(&self, random: &mut Random) -> usize {
+        let first = self.hubs.map_or(0, |hubs| hubs.count());
+        first + random.below((self.nodes.len() - first) as u64) as usize
     }
 
     /// The tables of a section by their places.
@@ -334,6 +375,31 @@ fn node(faults: &Faults, shards: Option<u32>, wraps: bool, place: usize, random:
         max_updates: random.skewed(faults.max_updates) as usize,
         ids_after,
     }
+}
+
+fn hubs(faults: &Faults, random: &mut Random) -> Option<HubsPlan> {
+    let layout = match faults.hubs {
+        [] => return None,
+        layouts => layouts[random.below(layouts.len() as u64) as usize],
+    };
+    Some(HubsPlan {
+        layout,
+        node_timeout: random.within(faults.node_timeout),
+        // So long that rates are there at a comparison.
+        period_ms: random.within((60_000, 200_000)) as u32,
+    })
+}
+
+/// Makes a node one that counts for hubs: a HAProxy.
+fn leaf(node: &mut NodePlan, random: &mut Random) {
+    node.haproxy = Some(RELEASES[random.below(RELEASES.len() as u64) as usize]);
+}
+
+/// Two nodes with a connection between them, one after the other as it comes.
+fn linked(hubs: &HubsPlan, nodes: usize, random: &mut Random) -> (usize, usize) {
+    let pairs = (0..hubs.count()).flat_map(|hub| hubs.below(hub, nodes).map(move |node| (hub, node)));
+    let pairs: Vec<_> = pairs.flat_map(|(one, other)| [(one, other), (other, one)]).collect();
+    pairs[random.below(pairs.len() as u64) as usize]
 }
 
 fn table(faults: &Faults, section: usize, nodes: usize, random: &mut Random) -> TablePlan {

@@ -71,6 +71,10 @@ pub trait Process {
     fn write(&mut self, now: Millis, write: Write) -> bool;
     /// What is held for a key; `None` when there is no entry, or it is over.
     fn read(&self, now: Millis, table: usize, key: u32) -> Option<Reading>;
+    /// The place of a table by its name on the wire.
+    fn place_of(&self, _name: &str) -> Option<usize> {
+        None
+    }
     /// All keys of a table that are not over.
     fn keys(&self, now: Millis, table: usize) -> Vec<u32>;
     /// Bytes held for connections (buffers, not tables), against [`memory_bound`](Self::memory_bound).

@@ -1,6 +1,6 @@
 //! Faults by name.
 
-use crate::Faults;
+use crate::{Faults, Layout};
 
 /// A named set of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,9 +50,40 @@ const MIXED: Faults = Faults {
     ..ROUGH
 };
 
+/// Worlds with hubs, of which the profile says how they stand.
+const SUMS: Faults = Faults {
+    nodes: (1, 5),
+    keys: (2, 10),
+    expire_ms: (20_000, 120_000),
+    round_ms: (5_000, 40_000),
+    drift_ppm: 100,
+    ..Faults::NONE
+};
+
+/// The same with a network that delays and splits, connections that break, and nodes at 2.0.
+const ROUGH_SUMS: Faults = Faults {
+    expire_ms: (20_000, 240_000),
+    node_timeout: (5_000, 120_000),
+    old_nodes: 100,
+    wrap: 300,
+    drift_ppm: 2_000,
+    delay_ms: ROUGH.delay_ms,
+    room: ROUGH.room,
+    split: ROUGH.split,
+    chunk: ROUGH.chunk,
+    max_updates: ROUGH.max_updates,
+    rounds: ROUGH.rounds,
+    steps: ROUGH.steps,
+    cut: ROUGH.cut,
+    half_close: ROUGH.half_close,
+    partition: ROUGH.partition,
+    stall: ROUGH.stall,
+    ..SUMS
+};
+
 impl Profile {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 18] = [
         Self { name: "calm", about: "nothing goes wrong", faults: Faults::NONE },
         Self { name: "mixed", about: "a little of everything", faults: MIXED },
         Self {
@@ -136,6 +167,48 @@ impl Profile {
             name: "floods",
             about: "many requests while acknowledgements do not come",
             faults: Faults { flood: 50, stall: 30, cut: 2, half_close: 0, partition: 1, ..ROUGH },
+        },
+        Self {
+            name: "hub",
+            about: "nodes count, a hub sums, nothing goes wrong",
+            faults: Faults { hubs: &[Layout::One], ..SUMS },
+        },
+        Self {
+            name: "two-hubs",
+            about: "two hubs side by side, connections break",
+            faults: Faults { hubs: &[Layout::Two], ..ROUGH_SUMS },
+        },
+        Self {
+            name: "levels",
+            about: "a hub above two others, connections break",
+            faults: Faults { hubs: &[Layout::Levels], nodes: (2, 5), ..ROUGH_SUMS },
+        },
+        Self {
+            name: "hub-restarts",
+            about: "nodes that count, and hubs, die and come back empty, or go away; hubs hand over",
+            faults: Faults {
+                hubs: &[Layout::One, Layout::One, Layout::Two, Layout::Levels],
+                kill: 12,
+                hand_over: 3,
+                leave: 2,
+                ..ROUGH_SUMS
+            },
+        },
+        Self {
+            name: "hub-storm",
+            about: "hubs, and everything at once",
+            faults: Faults {
+                hubs: &[Layout::One, Layout::Two, Layout::Levels],
+                steps: (60, 150),
+                cut: 25,
+                half_close: 10,
+                partition: 10,
+                stall: 15,
+                kill: 8,
+                hand_over: 4,
+                leave: 3,
+                ..ROUGH_SUMS
+            },
         },
     ];
 

@@ -95,7 +95,10 @@ impl Report {
         Defect::switch(None);
         line(format!("nodes: {:?}", plan.nodes));
         line(format!("tables: {:?}", plan.tables));
-        line(format!("line: {:?}, sections: {}, shards: {:?}", plan.line, plan.sections, plan.shards));
+        line(format!(
+            "line: {:?}, sections: {}, shards: {:?}, hubs: {:?}",
+            plan.line, plan.sections, plan.shards, plan.hubs
+        ));
         line("the steps it takes:".into());
         plan.steps.iter().for_each(|step| line(format!("  {step}")));
         line("which gives:".into());

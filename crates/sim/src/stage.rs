@@ -6,12 +6,13 @@ use haproxy_peers::{ProtocolVersion, TableShards};
 use stick_table::{KeyType, Millis};
 
 use crate::clock::Clock;
+use crate::ledger::{Ledger, Word};
 use crate::pipe::Pipe;
 use crate::plan::Plan;
 use crate::tap::{Noted, Tap};
 use crate::trace::Trace;
 use crate::truth::{Carried, Key, SlotId, Truth, Version};
-use crate::{Link, Process, Reading};
+use crate::{Link, Part, Process, Reading};
 
 /// An entry that has less than this left may end while everybody is asked, in ms.
 pub(crate) const MARGIN_MS: Millis = 3_000;
@@ -73,11 +74,20 @@ pub(crate) struct Connection {
     /// Bytes on their way.
     pub(crate) pipes: [Pipe; 2],
     /// What was said.
-    pub(crate) taps: [Tap<Option<Carried>>; 2],
+    pub(crate) taps: [Tap<Way>; 2],
     /// The version of the hello.
     pub(crate) version: Option<ProtocolVersion>,
     /// Whether the hello was accepted and both know.
     pub(crate) established: bool,
+}
+
+/// What is known of something on its way.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Way {
+    /// Among nodes that share their tables.
+    pub(crate) carried: Option<Carried>,
+    /// In a world with hubs.
+    pub(crate) word: Option<Word>,
 }
 
 /// The world at one moment.
@@ -94,6 +104,10 @@ pub(crate) struct Stage {
     pub(crate) connections: Vec<Connection>,
     /// What was written.
     pub(crate) truth: Truth,
+    /// What was told in a world with hubs.
+    pub(crate) ledger: Ledger,
+    /// Nodes that are away until after the next comparison.
+    pub(crate) away: Vec<usize>,
     /// When the last calm began; `None` in times of trouble.
     pub(crate) calm_since: Option<Millis>,
     /// What happened.
@@ -103,7 +117,7 @@ pub(crate) struct Stage {
 /// What an invariant is shown.
 pub(crate) enum Seen<'a> {
     /// An end of a connection said something; the connection by its place, the end by its side.
-    Said(usize, usize, &'a Noted, Option<&'a Carried>),
+    Said(usize, usize, &'a Noted, &'a Way),
     /// The other end heard it.
     Heard(usize, usize, &'a Noted),
     /// A process did something.
@@ -139,6 +153,24 @@ impl Stage {
     /// What a process holds for a key.
     pub(crate) fn read(&self, slot: SlotId, (table, key): Key) -> Option<Reading> {
         self.slots[slot].process.as_ref()?.read(self.clock(slot), self.place(table), key)
+    }
+
+    /// All keys of all tables.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
+        let tables = self.plan.tables.iter().enumerate();
+        tables.flat_map(|(table, it)| (0..it.keys).map(move |key| (table, key)))
+    }
+
+    /// The place of a table at a process of a world with hubs.
+    pub(crate) fn place_of(&self, slot: SlotId, part: Part, table: usize) -> Option<usize> {
+        let name = self.plan.hubs?.name(part, table);
+        self.slots[slot].process.as_ref()?.place_of(&name)
+    }
+
+    /// What a process of a world with hubs holds for a key in one of its tables.
+    pub(crate) fn read_part(&self, slot: SlotId, part: Part, (table, key): Key) -> Option<Reading> {
+        let place = self.place_of(slot, part, table)?;
+        self.slots[slot].process.as_ref()?.read(self.clock(slot), place, key)
     }
 
     /// The process of a node and section that serves now.

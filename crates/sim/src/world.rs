@@ -1,5 +1,6 @@
 //! The world: processes, connections and time, moved on event by event.
 
+mod hubs;
 mod network;
 mod steps;
 
@@ -9,6 +10,7 @@ use stick_table::Millis;
 
 use crate::clock::Clock;
 use crate::invariants;
+use crate::ledger::Ledger;
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::stage::{Invariant, Seen, Stage};
@@ -95,6 +97,7 @@ impl World {
             let owner = |key: u32| if plan.one_writer { 0 } else { key as usize % plan.nodes.len() };
             (0..table.keys).map(owner).collect()
         });
+        let invariants = if plan.hubs.is_some() { invariants::of_hubs() } else { invariants::all() };
         Self {
             owners: owners.collect(),
             old: plan.nodes.iter().map(|node| node.old).collect(),
@@ -107,9 +110,11 @@ impl World {
                 connections: Vec::new(),
                 truth: Truth::default(),
                 calm_since: None,
+                ledger: Ledger::default(),
+                away: Vec::new(),
                 trace: Trace::new(with_lines),
             },
-            invariants: invariants::all(),
+            invariants,
             violations: Vec::new(),
             partitions: Vec::new(),
             starts: Vec::new(),
@@ -160,6 +165,7 @@ impl World {
             self.fire();
             if next == look && rounds == 0 {
                 self.settle();
+                Ledger::look(&mut self.stage);
                 self.see(&Seen::Looked);
             }
             if self.violations.len() >= MAX_VIOLATIONS {

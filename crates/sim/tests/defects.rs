@@ -4,7 +4,7 @@ use stick_table::defect::Defect;
 use stickd_sim::{Profile, run_seed};
 
 /// A defect, the invariant that it is for, the profile under which that finds it, and within how many seeds.
-const CASES: [(Defect, &str, &str, u64); 15] = [
+const CASES: [(Defect, &str, &str, u64); 26] = [
     (Defect::LessonWithoutLifetimes, "lifetimes", "restarts", 20),
     (Defect::LiveWithoutLifetimes, "lifetimes", "links", 20),
     (Defect::DeadEntriesReturn, "lifetimes", "links", 100),
@@ -20,6 +20,17 @@ const CASES: [(Defect, &str, &str, u64); 15] = [
     (Defect::StaleRepetitions, "lifetimes", "mixed", 400),
     (Defect::FrequencyRestarts, "frequency", "restarts", 20),
     (Defect::DowngradeSticks, "downgrade", "versions", 100),
+    (Defect::SessionsAddUp, "sums", "two-hubs", 400),
+    (Defect::ForgetsAtOnce, "sums", "hub-restarts", 400),
+    (Defect::NeverForgets, "sums", "hub-restarts", 400),
+    (Defect::ForgottenForGood, "sums", "two-hubs", 400),
+    (Defect::ResultsAreInput, "inputs", "hub-restarts", 400),
+    (Defect::OwnValuesNotTaught, "own-values", "hub-restarts", 400),
+    (Defect::OwnValuesLiveAnew, "own-values", "hub-restarts", 400),
+    (Defect::OwnValuesFirst, "own-sums", "hub-restarts", 400),
+    (Defect::TellsAtOnce, "own-sums", "hub-restarts", 400),
+    (Defect::SumsLiveAnew, "sum-lifetimes", "hub", 400),
+    (Defect::RatesStay, "sum-rates", "hub", 400),
 ];
 
 /// The first seed at which an invariant finds a defect.

@@ -24,6 +24,7 @@ fn plan(steps: &[(u64, What)]) -> Plan {
         tables: vec![table],
         sections: 1,
         shards: None,
+        hubs: None,
         one_writer: false,
         line: Line { delay_ms: (5, 5), room: 65_536, split: 0, read: (16_384, 16_384) },
         steps: steps.iter().map(|&(at, what)| Step { at, what }).collect(),

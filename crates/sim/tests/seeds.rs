@@ -2,8 +2,9 @@
 
 use stickd_sim::{Plan, Profile, Seeds, World, run_seeds};
 
-/// Seeds of the mixed profile, and of each of the others.
+/// Seeds of the mixed profile, of each with hubs, and of each of the others.
 const MIXED: u64 = 2_000;
+const HUBS: u64 = 300;
 const OTHERS: u64 = 100;
 
 fn run(name: &str, count: u64) {
@@ -20,9 +21,19 @@ fn two_thousand_seeds_of_the_mixed_profile_are_well() {
 }
 
 #[test]
-fn seeds_of_all_other_profiles_are_well() {
-    for profile in Profile::ALL.iter().filter(|profile| profile.name != "mixed") {
+fn seeds_of_all_other_profiles_without_hubs_are_well() {
+    let others = |profile: &&Profile| profile.name != "mixed" && profile.faults.hubs.is_empty();
+    for profile in Profile::ALL.iter().filter(others) {
         run(profile.name, OTHERS);
+    }
+}
+
+#[test]
+fn seeds_of_all_profiles_with_hubs_are_well() {
+    let hubs: Vec<_> = Profile::ALL.iter().filter(|profile| !profile.faults.hubs.is_empty()).collect();
+    assert!(hubs.len() >= 5);
+    for profile in hubs {
+        run(profile.name, HUBS);
     }
 }
 

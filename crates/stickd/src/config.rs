@@ -4,13 +4,15 @@
 //! of one run: each shows its line with a caret under the word and says what is allowed. Nothing is silently
 //! ignored: a word of HAProxy's that has no effect here is a warning, any other unknown word an error.
 //!
-//! Sections are `global`, `peers`, and `backend`, `frontend` and `listen` for their `stick-table` line. A table of
-//! a `peers` section is named `<section>/<name>`, a proxy's table has the proxy's name.
+//! Sections are `global`, `peers`, `aggregations`, and `backend`, `frontend` and `listen` for their `stick-table` line. A table of
+//! a `peers` or an `aggregations` section is named `<section>/<name>`, a proxy's table has the proxy's name.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub mod address;
+mod aggregations;
+mod aggregator;
 mod arguments;
 pub mod builtin;
 mod check;
@@ -19,8 +21,10 @@ mod cluster;
 pub mod diagnostic;
 mod foreign;
 mod global;
+pub mod hub;
 pub mod lexer;
 mod log;
+mod mappings;
 mod model;
 mod parser;
 mod peers;
@@ -29,6 +33,7 @@ mod references;
 mod socket;
 pub mod source;
 mod table;
+mod template;
 mod transport;
 
 use arguments::Report;
@@ -37,12 +42,14 @@ pub use address::Address;
 pub use check::{check, summary};
 pub use cidr::Cidr;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use hub::{Hub, Mapping, PeerLevel, Source};
 pub use model::{
     Bind, BindTls, CaFile, DynamicPeers, DynamicTables, Global, Handshakes, Level, LocalPeer, LogFormat,
     LogLevel, LogOutput, LogTarget, MaxConnections, Owner, PeersSection, RemotePeer, ServerTls, StatsSocket,
     TableEntry, TlsVersion, TlsVersions, Verify,
 };
 pub use source::{Sources, Span};
+pub use template::{MemberNames, Membership, ServerTemplate};
 
 /// A complete and checked configuration.
 #[derive(Clone, Debug)]
@@ -51,7 +58,7 @@ pub struct Config {
     pub global: Global,
     /// Name of this node in every section: `-L`, else `localpeer`, else the host name.
     pub local_peer: String,
-    /// The `peers` sections in declaration order, names unique.
+    /// The `peers` and `aggregations` sections in declaration order, names unique.
     pub sections: Vec<PeersSection>,
     /// Tables of proxies without a `peers` argument: kept and shown, shared with nobody.
     pub local_tables: Vec<TableEntry>,

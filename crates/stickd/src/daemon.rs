@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use haproxy_peers::{DynamicTables, Limits, StopProgress, TableSet};
+use haproxy_peers::{DynamicTables, Limits, StopProgress, TablePart, TableSet};
 use stick_table::Table;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -79,11 +79,14 @@ impl Daemon {
                     max_server_key: config.global.max_server_key as usize,
                 },
                 places: Arc::clone(&places),
+                source: config.global.source,
                 expects_predecessor,
                 seed: random(),
             };
             let cluster = Cluster::new(setup, clock);
-            clusters.push(Arc::new(cluster.with_context(|| format!("section peers {}", section.name))?));
+            clusters.push(Arc::new(
+                cluster.with_context(|| format!("section {} {}", section.keyword(), section.name))?,
+            ));
         }
         let mut tables: Vec<_> = tables.into_values().collect();
         tables.sort_by_key(|table| config.declaration(&table.definition().name));
@@ -111,7 +114,7 @@ impl Daemon {
             handover::write_pid_file(path).with_context(|| format!("cannot write {}", path.display()))?;
         }
         for (listener, _) in listeners.iter_mut().flatten() {
-            listener.publish().context("cannot put a Unix socket of a peers section at its path")?;
+            listener.publish().context("cannot put a Unix socket of a section at its path")?;
         }
         server.publish()?;
         handover::tell(start.take_over_from);
@@ -124,7 +127,7 @@ impl Daemon {
             let _ = stopped.wait_for(|stopped| *stopped).await;
         }));
         let swept = Arc::clone(&daemon);
-        let sweep = tokio::spawn(sweeper::sweep(daemon.clock, move || swept.all_tables()));
+        let sweep = tokio::spawn(sweeper::sweep(daemon.clock, move || swept.swept_tables()));
         info!(pid = std::process::id(), version = env!("CARGO_PKG_VERSION"), "started");
 
         tokio::select! {
@@ -176,7 +179,8 @@ impl Daemon {
 
     fn cannot_listen(&self, cluster: &Cluster, bind: &config::Bind) -> String {
         let place = self.config.sources.place(bind.span);
-        format!("{place}: cannot listen on {} for section peers {}", bind.address, cluster.name())
+        let keyword = cluster.config().keyword();
+        format!("{place}: cannot listen on {} for section {keyword} {}", bind.address, cluster.name())
     }
 
     /// Teaches the next process, section by section at the same time, until it has everything or there is nobody, or it
@@ -212,14 +216,24 @@ impl Daemon {
         }
     }
 
-    /// Every table of this moment, those made from definitions of peers last.
+    /// Every table of this moment that there is something to show of, those made from definitions of peers last.
     pub(crate) fn all_tables(&self) -> Vec<Arc<Table>> {
+        // Of a hub's source there is nothing to show but its sums, and orders are no tables of anybody's.
+        self.tables_where(|part| !matches!(part, TablePart::Source(_) | TablePart::Orders { .. }))
+    }
+
+    /// Every table in which entries end.
+    fn swept_tables(&self) -> Vec<Arc<Table>> {
+        self.tables_where(|part| !matches!(part, TablePart::Source(_)))
+    }
+
+    fn tables_where(&self, is_in: impl Fn(&TablePart) -> bool) -> Vec<Arc<Table>> {
         let mut tables = self.tables.clone();
         for cluster in &self.clusters {
             let configured = cluster.config().tables.len();
-            tables.extend(
-                cluster.tables().all().iter().skip(configured).map(|shared| Arc::clone(shared.table())),
-            );
+            let made = cluster.tables().all().into_iter().skip(configured);
+            let made = made.filter(|shared| is_in(shared.part()));
+            tables.extend(made.map(|shared| Arc::clone(shared.table())));
         }
         tables
     }
@@ -267,7 +281,19 @@ fn table_set(section: &PeersSection, tables: &HashMap<String, Arc<Table>>, confi
         max_bytes: dynamic.memory.into(),
         max_server_key: config.global.max_server_key as usize,
     });
-    TableSet::new(&section.name, shared, section.shards.and_then(NonZeroU32::new), dynamic, random())
+    let shards = section.shards.and_then(NonZeroU32::new);
+    let set = TableSet::new(&section.name, shared, shards, dynamic, random());
+    match &section.hub {
+        Some(hub) => {
+            let nodes = section
+                .remotes
+                .iter()
+                .filter(|peer| !matches!(peer.level, config::PeerLevel::Up { .. }))
+                .count();
+            set.with_hub(haproxy_peers::Hub { nodes, ..hub.to_engine() })
+        }
+        None => set,
+    }
 }
 
 /// A number nobody outside can guess, from the randomness the standard library gives its maps.

@@ -3,6 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
+use crate::dns::QUESTIONS_AT_ONCE;
 
 /// Files apart from sockets: the runtime's own, logs, certificates while they are read, directories of Unix sockets.
 const APART: u64 = 64;
@@ -14,7 +15,11 @@ pub(crate) fn apart_from_peers(config: &Config) -> u64 {
     let runtime = global.stats_max_connections as usize + 2 * global.stats_sockets.len();
     let sections = config.sections.iter().filter(|section| !section.disabled);
     // Beside a session there may be an attempt at a higher version.
-    let peers = sections.map(|section| section.local.listeners.len() + 2 * (section.remotes.len() + 1));
+    let peers = sections.map(|section| {
+        let asking = section.templates.len() * QUESTIONS_AT_ONCE;
+        let called = 2 * (section.remotes.len() + 1) + section.discovered_peers() as usize;
+        section.local.listeners.len() + called + asking
+    });
     APART + (runtime + peers.sum::<usize>()) as u64
 }
 

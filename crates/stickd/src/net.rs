@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream, lookup_host};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream, lookup_host};
 
 use crate::config::Address;
 use crate::config::address::Family;
@@ -53,7 +53,7 @@ impl Listener {
         if let Address::Unix(path) = address {
             return bind_unix(path, shared);
         }
-        Ok(Self::Tcp(listen_tcp(resolve(address).await?, shared)?))
+        Ok(Self::Tcp(listen_tcp(resolve(address, None).await?, shared)?))
     }
 
     /// Puts a Unix socket at its path: from now on clients reach this process. TCP needs nothing.
@@ -116,20 +116,35 @@ fn bind_unix(path: &Path, shared: bool) -> io::Result<Listener> {
     Ok(Listener::Unix(listener, path))
 }
 
-/// Connects.
+/// Connects, over TCP from the address `source` if it is given, whose port may be 0 for any.
 ///
 /// # Errors
 /// When the name cannot be resolved, nobody answers within 3 s, or the connection is refused.
-pub async fn connect(address: &Address) -> io::Result<Connected> {
+pub async fn connect(address: &Address, source: Option<SocketAddr>) -> io::Result<Connected> {
     let attempt = async {
         if let Address::Unix(path) = address {
             return Ok(unix(UnixStream::connect(path).await?, path));
         }
-        let remote = resolve(address).await?;
-        tcp(TcpStream::connect(reachable(remote)).await?, remote)
+        let remote = resolve(address, source).await?;
+        tcp(connect_tcp(reachable(remote), source).await?, remote)
     };
     let timed_out = || io::Error::new(io::ErrorKind::TimedOut, "no answer within 3 s");
     tokio::time::timeout(CONNECT_TIMEOUT, attempt).await.unwrap_or_else(|_| Err(timed_out()))
+}
+
+async fn connect_tcp(remote: SocketAddr, source: Option<SocketAddr>) -> io::Result<TcpStream> {
+    let Some(source) = source else { return TcpStream::connect(remote).await };
+    if source.is_ipv4() != remote.is_ipv4() {
+        let why = format!("the source address {} is of another family than {}", source.ip(), remote.ip());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
+    let socket = if source.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Connections to several peers may come from one port.
+    socket.set_reuseaddr(true)?;
+    let bind_error =
+        |error| io::Error::new(io::Error::kind(&error), format!("cannot connect from {source}: {error}"));
+    socket.bind(source).map_err(bind_error)?;
+    socket.connect(remote).await
 }
 
 /// The loopback address in place of "every address of the machine".
@@ -158,12 +173,13 @@ fn unix(stream: UnixStream, path: &Path) -> Connected {
     Connected { remote: name.clone(), remote_ip: None, local: name, stream: Box::new(stream) }
 }
 
-async fn resolve(address: &Address) -> io::Result<SocketAddr> {
+/// The address of a name; of several the first that can be reached from `source`.
+async fn resolve(address: &Address, source: Option<SocketAddr>) -> io::Result<SocketAddr> {
     match address {
         Address::Ip(address) => Ok(*address),
         Address::Host { host, port, family } => {
             let fits = |found: &SocketAddr| match family {
-                None => true,
+                None => source.is_none_or(|source| source.is_ipv4() == found.is_ipv4()),
                 Some(Family::V4) => found.is_ipv4(),
                 Some(Family::V6) => found.is_ipv6(),
             };
@@ -185,5 +201,38 @@ mod tests {
         let address = first.local_addr().unwrap();
         assert_eq!(listen_tcp(address, false).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         listen_tcp(address, true).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_connection_comes_from_its_source() {
+        let listener = listen_tcp(SocketAddr::from(([127, 0, 0, 1], 0)), false).unwrap();
+        let address = Address::Ip(listener.local_addr().unwrap());
+        for source in [[127, 0, 0, 1], [127, 0, 0, 5]] {
+            let connected = connect(&address, Some(SocketAddr::from((source, 0)))).await.unwrap();
+            let (_, from) = listener.accept().await.unwrap();
+            assert_eq!((from.ip(), from.to_string()), (IpAddr::from(source), connected.local));
+        }
+        // 192.0.2.0/24 is nobody's.
+        let error = async |source: &str| {
+            let outcome = connect(&address, Some(source.parse().unwrap())).await;
+            outcome.err().unwrap().to_string()
+        };
+        assert!(error("192.0.2.1:0").await.starts_with("cannot connect from 192.0.2.1:0: "));
+        assert!(error("[::1]:0").await.contains("another family"));
+    }
+
+    #[tokio::test]
+    async fn connections_to_several_peers_come_from_one_port() {
+        let mut listeners =
+            [0, 0].map(|port| listen_tcp(SocketAddr::from(([127, 0, 0, 1], port)), false).unwrap());
+        let mut source = SocketAddr::from(([127, 0, 0, 5], 0));
+        let mut connections = Vec::new();
+        for listener in &mut listeners {
+            let address = Address::Ip(listener.local_addr().unwrap());
+            let connected = connect(&address, Some(source)).await.unwrap();
+            assert!(source.port() == 0 || connected.local == source.to_string());
+            source = connected.local.parse().unwrap();
+            connections.push(connected);
+        }
     }
 }

@@ -9,9 +9,15 @@ pub use cluster::{Cluster, ClusterSetup, Totals};
 mod connection;
 pub use connection::{Connection, Direction};
 
+mod discovery;
 mod exchange;
+
+mod hub;
+pub use hub::{HubState, status_table};
+
 mod inbound;
 mod log_quota;
+mod members;
 mod outbound;
 
 mod places;

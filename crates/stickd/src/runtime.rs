@@ -5,11 +5,13 @@
 //! there is to show and change.
 
 mod clear_table;
+mod cluster_wide;
 mod command;
 mod connection;
 mod context;
 mod filter;
 mod help;
+mod hub_view;
 mod info;
 mod level;
 mod listener;
@@ -19,6 +21,8 @@ mod places;
 mod reply;
 mod server;
 mod set_table;
+mod show_aggregations;
+mod show_contributions;
 mod show_info;
 mod show_peers;
 mod show_table;
@@ -29,6 +33,7 @@ mod words;
 
 pub use connection::serve;
 pub use context::Context;
+pub use hub_view::{HubPeerView, HubView};
 pub use info::{Info, Limits, Usage};
 pub use listener::BindError;
 pub use peers_view::{

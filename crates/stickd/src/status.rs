@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
-use haproxy_peers::{LastStatus, PeerKind, ProtocolVersion, ResyncState, SessionId};
+use haproxy_peers::{
+    LastStatus, Order, OrderError, Orders, PeerKind, PeerLevel, ProtocolVersion, ResyncState, SessionId,
+};
+use stick_aggregate::Aggregate;
 use stick_table::{Millis, Table};
 
 use crate::daemon::Daemon;
 use crate::files;
 use crate::peers::{Cluster, Connection, Direction, Totals};
 use crate::runtime::{
-    AppState, Context, DictionaryView, HandshakeStatus, Info, LearnState, Limits, Membership, PeerView,
-    SectionView, SessionView, SharedTableView, TableRef, TableState, Timer, Transport, Usage,
+    AppState, Context, DictionaryView, HandshakeStatus, HubPeerView, HubView, Info, LearnState, Limits,
+    Membership, PeerView, SectionView, SessionView, SharedTableView, TableRef, TableState, Timer, Transport,
+    Usage,
 };
 
 /// Peer flags by HAProxy 3.0's numbers (stick-tables §8).
@@ -72,6 +76,40 @@ impl Context for Status {
         let place = |id: &str| self.daemon.config.sections.iter().position(|section| section.name == id);
         all.sort_by_key(|section| std::cmp::Reverse(place(&section.id)));
         all
+    }
+
+    fn hubs(&self) -> Vec<HubView> {
+        let hubs = self.daemon.clusters.iter().filter(|cluster| cluster.tables().is_hub());
+        hubs.map(|cluster| hub(cluster, self.now())).collect()
+    }
+
+    fn sum(&self, name: &str) -> Option<Arc<Aggregate>> {
+        let sums = self.daemon.clusters.iter().flat_map(|cluster| cluster.tables().aggregates());
+        sums.into_iter().find(|sum| sum.source().name == name || sum.output().definition().name == name)
+    }
+
+    fn orders<'o>(&self, sum: &Arc<Aggregate>, order: Order<'o>) -> Result<Orders<'o>, OrderError> {
+        let is_its =
+            |cluster: &&Arc<Cluster>| cluster.tables().aggregates().iter().any(|it| Arc::ptr_eq(it, sum));
+        let cluster = self.daemon.clusters.iter().find(is_its).ok_or(OrderError::Gone)?;
+        let view = cluster.view();
+        let at = |level| view.peers.iter().filter(move |peer| peer.level == level);
+        let lower: Vec<_> = at(PeerLevel::Lower).map(|peer| peer.name.as_str()).collect();
+        if !lower.is_empty() {
+            return Err(OrderError::LowerHubs(lower.join(", ")));
+        }
+        let connections = cluster.connections();
+        // Those that have the table.
+        let nodes = at(PeerLevel::Below).filter(|peer| {
+            let connection = peer.session.and_then(|session| connections.get(&session));
+            let Some(established) = connection.and_then(|connection| connection.established()) else {
+                return false;
+            };
+            let tables = established.session.lock().view().tables;
+            tables.iter().any(|table| table.name == sum.source().name && table.remote_id != 0)
+        });
+        let nodes = nodes.map(|peer| peer.origin).collect();
+        cluster.tables().orders(sum, nodes, order)
     }
 
     fn info(&self) -> Info {
@@ -152,6 +190,11 @@ impl Status {
                     .sum(),
                 hits: totals(|totals| &totals.dynamic_peers_refused),
             },
+            discovered_peers: Usage {
+                used: running().map(|cluster| cluster.discovered_peers() as u64).sum(),
+                limit: running().map(|cluster| u64::from(cluster.config().discovered_peers())).sum(),
+                hits: 0,
+            },
             dynamic_tables: Usage {
                 used: tables.iter().map(|usage| usage.tables as u64).sum(),
                 limit: dynamic_tables().map(|dynamic| u64::from(dynamic.max)).sum(),
@@ -220,6 +263,44 @@ fn section(cluster: &Cluster, now: Millis) -> SectionView {
     }
 }
 
+/// What a peer of a hub is.
+fn level_word(peer: &haproxy_peers::PeerView) -> &'static str {
+    match peer.level {
+        PeerLevel::Below | PeerLevel::Itself => "balancer",
+        PeerLevel::Lower => "down",
+        PeerLevel::Above => "up",
+    }
+}
+
+fn hub(cluster: &Cluster, now: Millis) -> HubView {
+    let (state, view, connections) = (cluster.hub_state(), cluster.view(), cluster.connections());
+    let peers = view.peers.iter().filter(|peer| peer.kind != PeerKind::Local).map(|peer| {
+        let connection = peer.session.and_then(|session| connections.get(&session));
+        let established = connection.and_then(|connection| connection.established());
+        HubPeerView {
+            name: peer.name.clone(),
+            level: level_word(peer),
+            origin: peer.origin,
+            heard: established.map(|established| established.session.lock().silent_for(now)),
+            told_all: peer.told_all,
+            // What comes first: a peer that is forgotten counts no more.
+            forgotten_in: peer
+                .counts_until
+                .map(|at| peer.forget_at.map_or(at, |forget| at.min(forget)).saturating_sub(now)),
+        }
+    });
+    HubView {
+        id: view.name.clone(),
+        nodes: state.nodes,
+        expected: state.expected,
+        complete: state.complete,
+        holding: cluster.tables().holds_results(),
+        node_timeout: cluster.tables().hub().map_or(0, |hub| hub.node_timeout),
+        peers: peers.collect(),
+        sums: cluster.tables().aggregates(),
+    }
+}
+
 fn peer_view(
     cluster: &Cluster,
     peer: &haproxy_peers::PeerView,
@@ -255,7 +336,15 @@ fn peer_view(
         } else {
             version(ProtocolVersion::V2_1)
         },
-        membership: if peer.kind == PeerKind::Dynamic { Membership::Dynamic } else { Membership::Static },
+        membership: match peer.kind {
+            PeerKind::Local | PeerKind::Static => Membership::Static,
+            PeerKind::Dynamic => Membership::Dynamic,
+            PeerKind::Discovered => Membership::Discovered {
+                from: cluster.listed(&peer.name).map_or_else(String::new, |(from, _)| from.to_owned()),
+                listed: !peer.withdrawn,
+            },
+        },
+        forgotten: timer(peer.forget_at, now),
         last_reason: peer.last_reason.clone(),
         ..PeerView::default()
     };
@@ -277,7 +366,9 @@ fn address(
         return config.local.listeners.first().map_or_else(String::new, |bind| bind.address.to_string());
     }
     let configured = config.remotes.iter().find(|remote| remote.name == peer.name);
-    configured.map(|remote| remote.address.to_string()).unwrap_or_else(|| {
+    let known = configured.and_then(|remote| remote.address.clone());
+    let known = known.or_else(|| Some(cluster.listed(&peer.name)?.1));
+    known.map(|address| address.to_string()).unwrap_or_else(|| {
         let established = connection.and_then(|connection| connection.established());
         established.map_or_else(String::new, |established| established.remote.clone())
     })

@@ -3,15 +3,35 @@
 use std::sync::Arc;
 
 use super::PeerKind;
-use crate::{Hello, Limits, Session, SessionError, Status, TableSet};
+use crate::{Hello, Limits, PeerLevel, Session, SessionError, Status, TableSet};
 
 /// A connection, from the attempt or the hello on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub(super) u64);
 
-/// A member by its place in the section.
+/// A member, from the moment it joins until it is forgotten. Never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PeerId(pub(super) usize);
+pub struct PeerId(pub(super) u64);
+
+/// A configured remote peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfiguredPeer {
+    /// Its name.
+    pub name: String,
+    /// The shard it is sent, 0 for all.
+    pub shard: u32,
+    /// Who it is to a hub.
+    pub level: PeerLevel,
+    /// Whether this side connects to it; else it is waited for.
+    pub is_called: bool,
+}
+
+impl From<(String, u32)> for ConfiguredPeer {
+    /// A peer of a name and a shard that is called.
+    fn from((name, shard): (String, u32)) -> Self {
+        Self { name, shard, level: PeerLevel::Below, is_called: true }
+    }
+}
 
 /// What a section is made from.
 pub struct SectionConfig {
@@ -19,10 +39,14 @@ pub struct SectionConfig {
     pub name: String,
     /// This side's name.
     pub local_name: String,
-    /// Remote peers by name, with their shard (0 for all).
-    pub peers: Vec<(String, u32)>,
+    /// Remote peers, names unique.
+    pub peers: Vec<ConfiguredPeer>,
     /// Most members under names that are not configured; 0 when those are refused.
     pub max_dynamic_peers: usize,
+    /// Whether members may be added by [`Section::discover`](crate::Section::discover).
+    pub discovers: bool,
+    /// How long a member that is not configured is remembered without a session, in ms.
+    pub forget_ms: u64,
     /// Whether live updates of one peer are passed on to all others.
     pub relay: bool,
     /// The tables.
@@ -58,6 +82,13 @@ pub enum Action {
         session: SessionId,
         /// Why, for the log.
         reason: &'static str,
+    },
+    /// A member left for good: nothing is known of it any more.
+    Forgotten {
+        /// Its name, which may join again.
+        name: String,
+        /// How it had come to be a member.
+        kind: PeerKind,
     },
     /// Call [`Session::request_lesson`].
     RequestLesson {

@@ -23,14 +23,17 @@ impl Section {
             (false, true) => history::REMOTE_FINISHED,
             (false, false) => history::REMOTE_PARTIAL,
         };
-        if is_local && complete {
-            // The process before this one knew what the others know.
+        if is_local && complete && !self.config.tables.is_hub() {
+            // The process before this one knew what the others know. Of a hub it teaches the results, not who told what.
             self.peers.iter_mut().for_each(|peer| peer.lessons_wanted = 0);
         }
         let peer = &mut self.peers[place];
         peer.lessons_wanted = if complete { 0 } else { peer.lessons_wanted.saturating_sub(1) };
         peer.lesson_at = now + ASK_AGAIN_MS;
+        // Also one that ends as partial told all that the peer has.
+        peer.awaits_values.store(false, Ordering::Relaxed);
         let shard = peer.shard;
+        self.tick_nodes(now);
         if !assigned {
             return;
         }
@@ -66,7 +69,7 @@ impl Section {
     /// as well, one after the other: they may know what the first did not, and what they pushed without remaining
     /// lifetimes when they connected gets them. Lessons never overwrite what somebody else wrote.
     pub(super) fn tick_resync(&mut self, now: Millis) {
-        let alone = self.config.max_dynamic_peers == 0 && self.peers.len() == 1;
+        let alone = !self.may_be_joined() && self.peers.len() == 1;
         self.resync.tick(now, alone);
         self.up_to_date.store(self.resync.state == ResyncState::Finished, Ordering::Relaxed);
         if self.resync.assigned.is_some() || matches!(self.resync.state, ResyncState::FromLocal { .. }) {

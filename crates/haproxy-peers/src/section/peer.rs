@@ -1,10 +1,13 @@
 //! What a section remembers of a peer from one session to the next.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use stick_table::defect::Defect;
 use stick_table::{Millis, Origin};
 
-use super::SessionId;
-use crate::{LastStatus, ProtocolVersion, Resume, Status};
+use super::{ConfiguredPeer, PeerId, SessionId};
+use crate::{LastStatus, PeerLevel, ProtocolVersion, Resume, Status};
 
 /// Time between attempts to connect, in ms (peers-protocol §3).
 pub(super) const RECONNECT_MS: u64 = 5_000;
@@ -24,6 +27,8 @@ pub enum PeerKind {
     Static,
     /// Came by itself under a name that is not configured.
     Dynamic,
+    /// Added at run time, as the name service lists it: it comes by itself, and is connected to.
+    Discovered,
 }
 
 /// The connection to a peer.
@@ -51,9 +56,15 @@ pub struct PeerCounters {
 }
 
 pub(super) struct Peer {
+    pub(super) id: PeerId,
     pub(super) name: String,
     pub(super) kind: PeerKind,
+    /// Whether this side connects to it when there is no session.
+    pub(super) is_called: bool,
     pub(super) shard: u32,
+    pub(super) level: PeerLevel,
+    /// When what it told a hub counts no more, unless it comes back.
+    pub(super) counts_until: Option<Millis>,
     pub(super) origin: Origin,
     pub(super) link: Link,
     /// An attempt to lift an established session from 2.0 to 2.1.
@@ -62,14 +73,18 @@ pub(super) struct Peer {
     pub(super) probe_at: Option<Millis>,
     /// When to try to connect; never when `None`.
     pub(super) connect_at: Option<Millis>,
+    /// When it is forgotten; set while it has no session and nobody but itself would bring it back.
+    pub(super) forget_at: Option<Millis>,
     refusals: u32,
-    /// Sessions that ended because of malformed messages, without another end in between.
-    malformed_in_a_row: u32,
+    /// Sessions that ended because of malformed messages or levels, without another end in between.
+    refused_in_a_row: u32,
     /// When the peer refused version 2.1.
     refused_2_1_at: Option<Millis>,
     pub(super) last_status: LastStatus,
     pub(super) last_handshake: Option<Millis>,
     pub(super) resume: Resume,
+    /// Whether its session waits for its lesson before it tells it results.
+    pub(super) awaits_values: Arc<AtomicBool>,
     /// Lessons still to be asked of this peer, and when the next one at the earliest.
     pub(super) lessons_wanted: u32,
     pub(super) lesson_at: Millis,
@@ -78,22 +93,35 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(name: String, kind: PeerKind, shard: u32, number: u16, now: Millis) -> Self {
+    pub(super) fn configured(id: PeerId, peer: ConfiguredPeer, number: u16, now: Millis) -> Self {
+        let ConfiguredPeer { name, shard, level, is_called } = peer;
+        let connect_at = is_called.then_some(now);
+        Self { shard, level, is_called, connect_at, ..Self::new(id, name, PeerKind::Static, number, now) }
+    }
+
+    /// A peer that is not called, and gets all shards.
+    pub(super) fn new(id: PeerId, name: String, kind: PeerKind, number: u16, now: Millis) -> Self {
         Self {
+            id,
             name,
             kind,
-            shard,
+            is_called: false,
+            shard: 0,
+            level: if kind == PeerKind::Local { PeerLevel::Itself } else { PeerLevel::Below },
+            counts_until: None,
             origin: Origin::peer(number),
             link: Link::Idle,
             probe: None,
             probe_at: None,
-            connect_at: (kind == PeerKind::Static).then_some(now),
+            connect_at: None,
+            forget_at: None,
             refusals: 0,
-            malformed_in_a_row: 0,
+            refused_in_a_row: 0,
             refused_2_1_at: None,
             last_status: LastStatus::None,
             last_handshake: None,
             resume: Resume::default(),
+            awaits_values: Arc::default(),
             lessons_wanted: if kind == PeerKind::Local { 0 } else { LESSON_ATTEMPTS },
             lesson_at: now,
             counters: PeerCounters::default(),
@@ -101,11 +129,31 @@ impl Peer {
         }
     }
 
+    /// Whether it told what it knew when this process began, or was asked for it in vain.
+    pub(super) fn told_all(&self) -> bool {
+        self.lessons_wanted == 0
+    }
+
+    /// Whether a lesson that it was asked for ended, complete or not.
+    pub(super) fn was_asked(&self) -> bool {
+        self.lessons_wanted < LESSON_ATTEMPTS
+    }
+
     pub(super) fn established(&self) -> Option<SessionId> {
         match self.link {
             Link::Established(session, _) => Some(session),
             _ => None,
         }
+    }
+
+    /// Whether it was discovered, and is not listed any more.
+    pub(super) fn is_withdrawn(&self) -> bool {
+        self.kind == PeerKind::Discovered && !self.is_called
+    }
+
+    /// Whether it may be forgotten when it has no session.
+    pub(super) fn is_passing(&self) -> bool {
+        self.kind == PeerKind::Dynamic || self.is_withdrawn()
     }
 
     /// The session of the link, established or not.
@@ -142,6 +190,8 @@ impl Peer {
     pub(super) fn note_established(&mut self, session: SessionId, version: ProtocolVersion, now: Millis) {
         self.link = Link::Established(session, version);
         self.connect_at = None;
+        self.forget_at = None;
+        self.counts_until = None;
         self.refusals = 0;
         self.last_status = LastStatus::Answered(Status::Accepted);
         self.last_handshake = Some(now);
@@ -178,14 +228,14 @@ impl Peer {
     }
 
     /// Notes the end of a session; returns the pause before the next attempt, in ms: longer and longer while sessions end
-    /// because of malformed messages, which the peer may send again at once.
-    pub(super) fn note_end(&mut self, malformed: bool) -> u64 {
-        if !malformed {
-            self.malformed_in_a_row = 0;
+    /// because of malformed messages or of its level, which the peer may send again at once.
+    pub(super) fn note_end(&mut self, is_bad: bool) -> u64 {
+        if !is_bad {
+            self.refused_in_a_row = 0;
             return 0;
         }
-        self.malformed_in_a_row = self.malformed_in_a_row.saturating_add(1);
-        back_off(self.malformed_in_a_row)
+        self.refused_in_a_row = self.refused_in_a_row.saturating_add(1);
+        back_off(self.refused_in_a_row)
     }
 }
 

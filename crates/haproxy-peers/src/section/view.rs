@@ -1,10 +1,10 @@
 //! What a section looks like from outside: for `show peers`.
 
-use stick_table::Millis;
+use stick_table::{Millis, Origin};
 
 use super::resync::ResyncState;
 use super::{PeerCounters, PeerKind, Section, SessionId, StopProgress};
-use crate::LastStatus;
+use crate::{LastStatus, PeerLevel};
 
 /// A section at one moment.
 #[derive(Clone, Debug)]
@@ -30,10 +30,20 @@ pub struct PeerView {
     pub name: String,
     /// How it came to be a member.
     pub kind: PeerKind,
+    /// Whether it was discovered and is not listed any more.
+    pub withdrawn: bool,
+    /// When it is forgotten unless it gets a session before.
+    pub forget_at: Option<Millis>,
     /// Whether it said that it passes live updates on.
     pub relay: bool,
     /// The shard it is sent, 0 for all.
     pub shard: u32,
+    /// Who it is to a hub.
+    pub level: PeerLevel,
+    /// By which tables know it.
+    pub origin: Origin,
+    /// Whether it told what it knew when this process began, or was asked for it in vain.
+    pub told_all: bool,
     /// Its session, also while the handshake lasts.
     pub session: Option<SessionId>,
     /// Whether the session is established.
@@ -50,6 +60,8 @@ pub struct PeerView {
     pub assigned: bool,
     /// Whether it is not asked for a lesson any more.
     pub not_up_to_date: bool,
+    /// When what it told counts no more in a hub, while it is away.
+    pub counts_until: Option<Millis>,
     /// Counts.
     pub counters: PeerCounters,
     /// What went wrong last.
@@ -62,8 +74,13 @@ impl Section {
         let peers = self.peers.iter().map(|peer| PeerView {
             name: peer.name.clone(),
             kind: peer.kind,
+            withdrawn: peer.is_withdrawn(),
+            forget_at: peer.forget_at,
             relay: self.relays.contains(peer.origin),
             shard: peer.shard,
+            level: peer.level,
+            origin: peer.origin,
+            told_all: peer.told_all(),
             session: peer.session(),
             established: peer.established().is_some(),
             downgraded: peer.is_downgraded(now),
@@ -72,6 +89,7 @@ impl Section {
             connect_at: peer.connect_at,
             assigned: self.resync.assigned.is_some() && self.resync.assigned == peer.session(),
             not_up_to_date: peer.kind != PeerKind::Local && peer.lessons_wanted == 0,
+            counts_until: peer.counts_until,
             counters: peer.counters,
             last_reason: peer.last_reason.clone(),
         });

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use stick_aggregate::Told;
 use stick_table::defect::Defect;
 use stick_table::{Applied, Batch, Lifetime, Millis, Origin, Precedence};
 
@@ -11,8 +12,8 @@ use super::Limits;
 use super::event::SessionEvent;
 use super::plan::Plan;
 use crate::{
-    Ack, Agreement, DecodeError, DefineHead, DefineOutcome, Definition, Frame, Reader, ReceiveDictionary,
-    SharedTable, Switch, TableSet, UpdateForm, UpdateHeader, decode_key,
+    Ack, Agreement, DecodeError, DefineHead, DefineOutcome, Definition, Frame, PeerLevel, Reader,
+    ReceiveDictionary, SharedTable, Switch, TableSet, UpdateForm, UpdateHeader, decode_key,
 };
 
 /// Different tables that are reported once per session as unknown or in disagreement.
@@ -64,15 +65,24 @@ pub(crate) struct Binding {
     precedence: Precedence,
     /// The `write-to` table.
     copy: Option<(Plan, Batch)>,
+    /// Whether what comes is taken: of a hub's own results it is not.
+    taken: bool,
 }
 
 impl Binding {
-    fn new(shared: Arc<SharedTable>, definition: &Definition, payload: &[u8], agreement: Agreement) -> Self {
+    fn new(
+        shared: Arc<SharedTable>,
+        definition: &Definition,
+        payload: &[u8],
+        agreement: Agreement,
+        taken: bool,
+    ) -> Self {
         let kept = if payload.len() <= MAX_KEPT_DEFINITION { payload } else { &[] };
         let table = shared.table();
-        let recv_only = table.definition().recv_only;
-        let plan = Plan::new(definition, table.layout(), |data_type| recv_only || !data_type.is_local_only());
-        let mut batch = Batch::new(table);
+        // A hub sums what each node counts for itself.
+        let keeps_all = table.definition().recv_only || shared.aggregate().is_some();
+        let plan = Plan::new(definition, table.layout(), |data_type| keeps_all || !data_type.is_local_only());
+        let mut batch = shared.aggregate().map_or_else(|| Batch::new(table), |aggregate| aggregate.batch());
         batch.set_columns(plan.columns());
         let copy = shared.copy().map(|target| {
             let plan = Plan::new(definition, target.layout(), stick_table::DataType::is_as_is);
@@ -94,6 +104,7 @@ impl Binding {
             batch,
             precedence: Precedence::Newest,
             copy,
+            taken,
             shared,
         }
     }
@@ -141,7 +152,20 @@ impl Binding {
         {
             target.apply(batch, origin, self.precedence, now);
         }
-        self.shared.table().apply(&mut self.batch, origin, self.precedence, now)
+        match self.shared.aggregate() {
+            None => self.shared.table().apply(&mut self.batch, origin, self.precedence, now),
+            Some(aggregate) => {
+                let live = self.precedence == Precedence::Newest;
+                let told = if live { Told::Live } else { Told::Lesson };
+                let absorbed = aggregate.absorb(&mut self.batch, origin, told, now);
+                Applied {
+                    created: absorbed.created,
+                    updated: absorbed.updated,
+                    refused: absorbed.refused,
+                    skipped: absorbed.skipped,
+                }
+            }
+        }
     }
 }
 
@@ -163,6 +187,7 @@ pub struct Received {
 pub(crate) struct Learner {
     tables: Arc<TableSet>,
     origin: Origin,
+    level: PeerLevel,
     /// Whether lessons carry remaining lifetimes.
     timed: bool,
     pub(crate) dictionary: ReceiveDictionary,
@@ -177,10 +202,16 @@ pub(crate) struct Learner {
 }
 
 impl Learner {
-    pub(crate) fn new(tables: Arc<TableSet>, origin: Origin, timed: bool, limits: Limits) -> Self {
+    pub(crate) fn new(
+        tables: Arc<TableSet>,
+        (origin, level): (Origin, PeerLevel),
+        timed: bool,
+        limits: Limits,
+    ) -> Self {
         Self {
             tables,
             origin,
+            level,
             timed,
             dictionary: ReceiveDictionary::with_buffer_size(limits.buffer_size)
                 .keeping(limits.max_server_key),
@@ -216,8 +247,9 @@ impl Learner {
         };
         let mut created = false;
         if shared.is_none() && unusable.is_none() {
-            match self.tables.create(&definition) {
+            match self.tables.create(&definition, self.level) {
                 Ok(table) => (shared, created) = (Some(table), true),
+                Err(reason) if reason.is_expected() => return Ok(None),
                 Err(reason) => {
                     let table = crate::shown(&definition.name);
                     let event = SessionEvent::TableIgnored { table, reason: reason.to_string() };
@@ -260,7 +292,8 @@ impl Learner {
         now: Millis,
     ) -> usize {
         let known = self.bindings.iter().position(|binding| binding.shared.id() == shared.id());
-        let mut binding = Binding::new(shared, definition, payload, agreement);
+        let taken = shared.takes_from(self.level);
+        let mut binding = Binding::new(shared, definition, payload, agreement, taken);
         match known {
             Some(place) => {
                 let old = &mut self.bindings[place];
@@ -349,6 +382,13 @@ impl Learner {
         }
         binding.precedence = precedence;
         let key = decode_key(binding.shared.definition().key_type, &mut reader)?;
+        if !binding.taken {
+            // Its strings count all the same: later updates refer to them.
+            self.received.ignored_updates += 1;
+            push(&binding.plan, &mut binding.batch, key, lifetime, reader, &mut self.dictionary, now)?;
+            binding.batch.pop();
+            return Ok(());
+        }
         self.received.updates += 1;
         if let Some((plan, batch)) = &mut binding.copy {
             push(plan, batch, key, lifetime, reader.clone(), &mut self.dictionary, now)?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use stick_aggregate::OwnValue;
 use stick_table::defect::Defect;
 use stick_table::{DataType, EntryRef, FrequencyCounter, KeyType, Layout, Storage, TableDefinition};
 
@@ -20,6 +21,46 @@ const MAX_QUICK_PAYLOAD: usize = 239;
 const HEADER: u8 = 3;
 /// Bytes of quick messages that are gathered before they go to the session's buffer.
 const SCRATCH: usize = 8 * 1024;
+
+/// What an update tells: an entry of a table, or what a hub knows from one node.
+pub(crate) trait Row: Copy {
+    /// The canonical key.
+    fn key(&self) -> &[u8];
+    /// The data words by the table's layout.
+    fn words(&self) -> &[u32];
+    /// What the word of a `server_key` stands for.
+    fn string(&self, word: u32) -> Option<&Arc<str>>;
+}
+
+impl Row for EntryRef<'_> {
+    #[inline]
+    fn key(&self) -> &[u8] {
+        EntryRef::key(self)
+    }
+
+    #[inline]
+    fn words(&self) -> &[u32] {
+        EntryRef::words(self)
+    }
+
+    fn string(&self, word: u32) -> Option<&Arc<str>> {
+        EntryRef::string(self, word)
+    }
+}
+
+impl Row for &OwnValue<'_> {
+    fn key(&self) -> &[u8] {
+        OwnValue::key(self)
+    }
+
+    fn words(&self) -> &[u32] {
+        OwnValue::words(self)
+    }
+
+    fn string(&self, word: u32) -> Option<&Arc<str>> {
+        OwnValue::string(self, word)
+    }
+}
 
 /// One element of a row by its first data word.
 #[derive(Clone, Copy)]
@@ -93,7 +134,7 @@ impl RowEncoder {
     #[inline]
     pub(crate) fn encode(
         &self,
-        entry: EntryRef<'_>,
+        entry: impl Row,
         header: UpdateHeader,
         context: &mut RowContext<'_>,
         out: &mut Vec<u8>,
@@ -117,7 +158,7 @@ impl RowEncoder {
     fn encode_quickly(
         &self,
         elements: &[Element],
-        entry: EntryRef<'_>,
+        entry: impl Row,
         header: UpdateHeader,
         context: &mut RowContext<'_>,
     ) -> bool {
@@ -160,7 +201,7 @@ impl RowEncoder {
     /// Appends the update of an entry of any kind.
     fn encode_any(
         &self,
-        entry: EntryRef<'_>,
+        entry: impl Row,
         header: UpdateHeader,
         context: &mut RowContext<'_>,
         out: &mut Vec<u8>,

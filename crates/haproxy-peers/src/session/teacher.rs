@@ -6,12 +6,16 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use stick_aggregate::OwnWalk;
 use stick_table::defect::Defect;
 use stick_table::{Cursor, EntryRef, Follow, Millis, Origin, Position, Table, Walk};
 
 use super::relays::Relays;
 use super::row::{RowContext, RowEncoder, Scratch};
-use crate::{Ack, Control, Definition, Padding, SendDictionary, SharedTable, TableSet, UpdateHeader};
+use crate::{
+    Ack, Control, Definition, Padding, PeerLevel, SendDictionary, SharedTable, TablePart, TableSet,
+    UpdateHeader,
+};
 
 /// Batches of live updates that wait for an acknowledgement, for each table; more are merged.
 const MAX_IN_FLIGHT: usize = 64;
@@ -42,13 +46,20 @@ impl Resume {
 /// The lesson this side gives.
 enum Lesson {
     None,
-    /// Walking through the table at this place.
-    Running {
-        table: usize,
-        walk: Walk,
-    },
+    Running(LessonWalk),
     /// Ended; nothing is sent until the peer confirms.
     Unconfirmed,
+}
+
+/// How far a lesson is.
+#[derive(Clone, Copy, Default)]
+struct LessonWalk {
+    /// The place of the table.
+    table: usize,
+    /// How far in its entries.
+    rows: Walk,
+    /// How far in what the peer told of it itself.
+    own: OwnWalk,
 }
 
 /// A table as it is sent in this session.
@@ -57,7 +68,7 @@ pub(crate) struct SendTable {
     encoder: RowEncoder,
     /// The changes that are pushed live.
     follow: Follow,
-    /// Always there until the session ends.
+    /// There until the session ends, unless the peer is not told of the table's changes.
     cursor: Option<Cursor>,
     /// Up to where everything was acknowledged.
     acked: Position,
@@ -79,18 +90,18 @@ impl SendTable {
     fn new(
         shared: Arc<SharedTable>,
         resume: Resume,
-        follow: Follow,
+        (follow, is_told): (Follow, bool),
         ids_after: u32,
         session_start: Position,
     ) -> Self {
         let earlier = resume.get(shared.id()).filter(|_| !Defect::NoResume.is_on());
         let resumed = earlier.is_some();
         let position = earlier.unwrap_or_else(|| shared.table().start());
-        let cursor = shared.table().follow(follow, &position);
+        let cursor = is_told.then(|| shared.table().follow(follow, &position));
         Self {
             encoder: RowEncoder::new(shared.definition(), shared.table().layout()),
             follow,
-            cursor: Some(cursor),
+            cursor,
             acked: position,
             in_flight: VecDeque::new(),
             spare: Vec::new(),
@@ -165,6 +176,10 @@ impl SendTable {
     /// more. A lesson alone would not do: of that a learner takes only what it does not know from elsewhere, where it may be
     /// older.
     fn forget_earlier_sessions(&mut self) {
+        if self.shared.is_of_orders() {
+            // What became of orders is in what a new process is taught. Told again, they would undo what it counted since.
+            return;
+        }
         if std::mem::take(&mut self.resumed) && !Defect::AcksOutliveProcesses.is_on() {
             self.acked = self.shared.table().start();
             self.in_flight.clear();
@@ -176,8 +191,8 @@ impl SendTable {
     /// (peers-protocol §13.2): of a lesson a learner takes only what it does not know from elsewhere, of live updates
     /// all.
     fn lesson_confirmed(&mut self) {
-        let again = self.shared.table().follow(self.follow, &self.acked);
-        if let Some(cursor) = self.cursor.replace(again) {
+        if let Some(cursor) = self.cursor.take() {
+            self.cursor = Some(self.shared.table().follow(self.follow, &self.acked));
             self.shared.table().unfollow(cursor);
         }
         self.in_flight.clear();
@@ -220,8 +235,11 @@ pub(crate) struct Teacher {
     origin: Origin,
     /// The peer's shard, 0 for all.
     shard: u32,
+    level: PeerLevel,
     timed: bool,
     padding: Padding,
+    /// Whether the peer is told no results yet.
+    holds_results: bool,
     /// Most live updates of a table in one pass.
     max_updates: usize,
     /// Set where changes of other peers are passed on.
@@ -233,7 +251,7 @@ impl Teacher {
     pub(crate) fn new(
         set: Arc<TableSet>,
         resume: Resume,
-        (origin, shard): (Origin, u32),
+        (origin, shard, level): (Origin, u32, PeerLevel),
         timed: bool,
         max_updates: usize,
         relays: Option<Relays>,
@@ -249,8 +267,10 @@ impl Teacher {
             resume,
             origin,
             shard,
+            level,
             timed,
             padding: Padding::ForOldReceivers,
+            holds_results: false,
             max_updates,
             relays,
             sent: Sent::default(),
@@ -266,12 +286,19 @@ impl Teacher {
 
     /// Follows tables that were added since; `session_start` says where they stood when the session began.
     fn add_tables(&mut self, session_start: fn(&Table) -> Position) {
-        let follow = if self.relays.is_some() { Follow::All } else { Follow::Local };
         while let Some(shared) = self.set.get(self.tables.len()) {
             let start = session_start(shared.table());
             let ids_after = self.set.update_ids_after();
-            self.tables.push(SendTable::new(shared, self.resume.clone(), follow, ids_after, start));
+            let passes_on = self.relays.is_some() || matches!(shared.part(), TablePart::PassedOn);
+            let follow = if passes_on { Follow::All } else { Follow::Local };
+            let told = (follow, shared.is_told_to(self.level));
+            self.tables.push(SendTable::new(shared, self.resume.clone(), told, ids_after, start));
         }
+    }
+
+    /// Tells the peer no results for now, or all from now on.
+    pub(crate) fn hold_results(&mut self, holds: bool) {
+        self.holds_results = holds;
     }
 
     /// Takes a request for a lesson.
@@ -283,7 +310,7 @@ impl Teacher {
     /// Begins a lesson, from the start also when one is running (peers-protocol §13.2).
     pub(crate) fn start_lesson(&mut self) {
         self.add_tables(Table::start);
-        self.lesson = Lesson::Running { table: 0, walk: Walk::default() };
+        self.lesson = Lesson::Running(LessonWalk::default());
         // A lesson announces each table, the first one too.
         self.defined = None;
     }
@@ -294,12 +321,13 @@ impl Teacher {
     }
 
     /// Takes a confirmation; whether it ended a lesson. One out of the blue changes nothing.
-    pub(crate) fn confirmed(&mut self) -> bool {
+    pub(crate) fn confirmed(&mut self, now: Millis) -> bool {
         if !matches!(self.lesson, Lesson::Unconfirmed) {
             return false;
         }
         self.lesson = Lesson::None;
         self.tables.iter_mut().for_each(SendTable::lesson_confirmed);
+        self.set.taught(self.origin, now);
         self.sent.lessons += 1;
         true
     }
@@ -327,17 +355,19 @@ impl Teacher {
     ) -> bool {
         self.add_tables(Table::start);
         match self.lesson {
-            Lesson::Running { table, walk } => {
-                self.teach(table, walk, now, limit, out);
-                if let Lesson::Running { table, .. } = self.lesson
-                    && table >= self.tables.len()
+            // The sums come before the peer's own values.
+            Lesson::Running(_) if self.holds_results => false,
+            Lesson::Running(walk) => {
+                self.teach(walk, now, limit, out);
+                if let Lesson::Running(walk) = self.lesson
+                    && walk.table >= self.tables.len()
                     && !Defect::LessonNeverEnds.is_on()
                 {
                     let end = if up_to_date { Control::ResyncFinished } else { Control::ResyncPartial };
                     end.encode(out);
                     self.lesson = Lesson::Unconfirmed;
                 }
-                matches!(self.lesson, Lesson::Running { .. })
+                matches!(self.lesson, Lesson::Running(_))
             }
             Lesson::Unconfirmed => false,
             Lesson::None if held => false,
@@ -345,38 +375,74 @@ impl Teacher {
         }
     }
 
-    fn teach(&mut self, mut place: usize, mut walk: Walk, now: Millis, limit: usize, out: &mut Vec<u8>) {
+    fn teach(&mut self, mut walk: LessonWalk, now: Millis, limit: usize, out: &mut Vec<u8>) {
         let mut fruitless = 0;
-        while place < self.tables.len() && out.len() < limit && fruitless < MAX_FRUITLESS {
-            self.define(place, out);
+        while walk.table < self.tables.len() && out.len() < limit && fruitless < MAX_FRUITLESS {
             let before = self.sent.lesson_updates;
-            let Self { tables, dictionary, scratch, origin, shard, timed, padding, sent, .. } = self;
-            let table = &mut tables[place];
-            let shared = Arc::clone(&table.shared);
-            let (padding, is_v2_0) = (*padding, !*timed);
-            let mut context = RowContext { dictionary, padding, is_v2_0, now: now as u32, scratch };
-            let more = shared.table().walk(&mut walk, ENTRIES_PER_HOLD, now, |entry| {
-                // What the peer told in this session it has, and by now perhaps with newer values.
-                let told = entry.origin() == *origin && entry.changed_since(&table.session_start);
-                let left_out = Defect::LessonWithoutLearned.is_on() && !entry.origin().is_local();
-                if told || left_out || is_foreign(&shared, *shard, entry) {
-                    return;
-                }
-                table.last_id = table.last_id.wrapping_add(1);
-                // Without an expiry here there is no lifetime to tell: the receiver's own applies.
-                let tells = *timed && !Defect::LessonWithoutLifetimes.is_on();
-                let lifetime_ms = if tells { entry.remaining() } else { None };
-                let header = UpdateHeader { id: Some(table.last_id), lifetime_ms };
-                table.encoder.encode(entry, header, &mut context, out);
-                sent.lesson_updates += 1;
-            });
-            scratch.flush(out);
-            fruitless += u32::from(sent.lesson_updates == before);
+            let shared = Arc::clone(&self.tables[walk.table].shared);
+            let more = self.tells(&shared) && !shared.is_of_orders() && {
+                self.define(walk.table, out);
+                self.teach_some(&shared, &mut walk, now, out)
+            };
+            fruitless += u32::from(self.sent.lesson_updates == before);
             if !more {
-                (place, walk) = (place + 1, Walk::default());
+                walk = LessonWalk { table: walk.table + 1, ..LessonWalk::default() };
             }
         }
-        self.lesson = Lesson::Running { table: place, walk };
+        self.lesson = Lesson::Running(walk);
+    }
+
+    /// Whether the peer is told of a table now.
+    fn tells(&self, shared: &SharedTable) -> bool {
+        let holds = (self.holds_results || self.set.holds_results()) && !Defect::TellsAtOnce.is_on();
+        let held = shared.is_result() && holds && self.level != PeerLevel::Itself;
+        shared.is_told_to(self.level) && !held
+    }
+
+    /// Teaches a hold of entries; whether there are more in this table.
+    fn teach_some(
+        &mut self,
+        shared: &SharedTable,
+        walk: &mut LessonWalk,
+        now: Millis,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let Self { tables, dictionary, scratch, origin, shard, timed, padding, sent, .. } = self;
+        let (origin, shard) = (*origin, *shard);
+        let table = &mut tables[walk.table];
+        let (padding, is_v2_0) = (*padding, !*timed);
+        // Without an expiry here there is no lifetime to tell: the receiver's own applies.
+        let tells = *timed && !Defect::LessonWithoutLifetimes.is_on();
+        let mut context = RowContext { dictionary, padding, is_v2_0, now: now as u32, scratch };
+        let SendTable { last_id, encoder, session_start, .. } = table;
+        let mut next_header = |remaining: Option<u32>| {
+            *last_id = last_id.wrapping_add(1);
+            sent.lesson_updates += 1;
+            UpdateHeader { id: Some(*last_id), lifetime_ms: remaining.filter(|_| tells) }
+        };
+        let more = if let Some(aggregate) = shared.aggregate() {
+            // What the peer told before it lost it, and in this session: it is all its own.
+            aggregate.own_values(origin, &mut walk.own, ENTRIES_PER_HOLD, now, |own| {
+                if Defect::OwnValuesNotTaught.is_on() {
+                    return;
+                }
+                if shard == 0 || shared.shard_of(own.key()) == shard {
+                    let remaining = own.remaining().filter(|_| !Defect::OwnValuesLiveAnew.is_on());
+                    encoder.encode(&own, next_header(remaining), &mut context, out);
+                }
+            })
+        } else {
+            shared.table().walk(&mut walk.rows, ENTRIES_PER_HOLD, now, |entry| {
+                // What the peer told in this session it has, and by now perhaps with newer values.
+                let told = entry.origin() == origin && entry.changed_since(session_start);
+                let left_out = Defect::LessonWithoutLearned.is_on() && !entry.origin().is_local();
+                if !told && !left_out && !is_foreign(shared, shard, entry) {
+                    encoder.encode(entry, next_header(entry.remaining()), &mut context, out);
+                }
+            })
+        };
+        context.scratch.flush(out);
+        more
     }
 
     /// Pushes changes, table by table; whether there may be more.
@@ -396,7 +462,7 @@ impl Teacher {
 
     /// Pushes changes of one table; whether there may be more.
     fn push_table(&mut self, place: usize, now: Millis, limit: usize, out: &mut Vec<u8>) -> bool {
-        if !self.tables[place].is_due() {
+        if !self.tables[place].is_due() || !self.tells(&self.tables[place].shared) {
             return false;
         }
         let mut left = self.max_updates;
@@ -444,7 +510,10 @@ impl Teacher {
                 return;
             }
             *last_id = last_id.wrapping_add(1);
-            let tells = *timed && !Defect::LiveWithoutLifetimes.is_on() && !Defect::DeadEntriesReturn.is_on();
+            let tells = *timed
+                && shared.tells_lifetimes()
+                && !Defect::LiveWithoutLifetimes.is_on()
+                && !Defect::DeadEntriesReturn.is_on();
             let remaining = entry.remaining().filter(|_| tells);
             let lifetime_ms = remaining.filter(|ms| ms.saturating_add(FRESH_MS) < expire.unwrap_or(0));
             let header = UpdateHeader { id: Some(*last_id), lifetime_ms };

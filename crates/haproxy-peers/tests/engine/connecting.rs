@@ -27,6 +27,30 @@ fn an_unreachable_peer_is_tried_every_5_s() {
     assert_eq!(attempts(&mut world, node, 16_000).len(), 4);
 }
 
+/// A peer whose address is not known is waited for: not called at the start, nor after a session, nor to find out whether
+/// it speaks 2.1.
+#[test]
+fn a_peer_that_is_not_called_is_waited_for() {
+    let mut world = World::new(1);
+    world.scripted.push("h");
+    let node = world.add(Setup::new("n").awaited_peer("h").table(counters("t")));
+    assert!(attempts(&mut world, node, 20_000).is_empty());
+    for version in ["2.1", "2.0"] {
+        let mut peer = Script::call(&mut world, node, "h", version);
+        let view = world.nodes[node].section.view(world.now);
+        assert_eq!((view.peers[1].kind, view.peers[1].connect_at), (PeerKind::Static, None));
+        for _ in 0..40 {
+            world.run(2_000);
+            peer.control(&mut world, Control::Heartbeat);
+        }
+        assert!(!peer.is_closed(&world), "{version}");
+        let hellos = &world.nodes[node].hellos;
+        assert!(hellos.is_empty(), "{version}: a probe: {hellos:?}");
+        peer.close(&mut world);
+        assert!(attempts(&mut world, node, 20_000).is_empty(), "{version}: called after a session");
+    }
+}
+
 /// To HAProxy a status is final; this side tries again, more and more seldom (peers-protocol §2.3).
 #[test]
 fn a_refusal_is_followed_by_attempts_with_back_off() {
@@ -134,7 +158,7 @@ fn peers_that_are_not_configured_may_join_within_the_limit() {
     assert_eq!(world.nodes[node].section.dynamic_peers(), 2);
     let view = world.nodes[node].section.view(world.now);
     let names: Vec<_> = view.peers.iter().map(|peer| (peer.name.as_str(), peer.kind)).collect();
-    assert_eq!(names, [("n", PeerKind::Local), ("z", PeerKind::Dynamic), ("y", PeerKind::Dynamic)]);
+    assert_eq!(names, [("n", PeerKind::Local), ("y", PeerKind::Dynamic), ("z", PeerKind::Dynamic)]);
     assert!(attempts(&mut world, node, 10_000).is_empty(), "they come by themselves");
     world.nodes[node].may_join = false;
     assert_eq!(Script::hello(&mut world, node, "x", "2.1").take(&mut world), b"504\n");

@@ -1,8 +1,8 @@
 //! Live updates and signs of life (peers-protocol §3.1, §12).
 
 use haproxy_peers::{
-    Control, EndReason, Limits, ProtocolVersion, Relays, Resume, Role, Session, SessionError, SessionSetup,
-    TableSet,
+    Control, EndReason, Limits, PeerLevel, ProtocolVersion, Relays, Resume, Role, Session, SessionError,
+    SessionSetup, TableSet,
 };
 
 use stick_table::{Lifetime, Origin};
@@ -166,10 +166,12 @@ fn session() -> Session {
         role: Role::Remote,
         origin: Origin::peer(1),
         shard: 0,
+        level: PeerLevel::Below,
         up_to_date: std::sync::Arc::default(),
         limits: Limits::default(),
         resume: Resume::default(),
         relays: Relays::default(),
+        awaits_values: std::sync::Arc::default(),
     };
     Session::new(setup, 0)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use haproxy_peers::{
-    Control, HelloParser, HelloProgress, Limits, ProtocolVersion, Relays, Resume, Role, Session,
+    Control, HelloParser, HelloProgress, Limits, PeerLevel, ProtocolVersion, Relays, Resume, Role, Session,
     SessionSetup, StatusParser, StatusProgress, TableSet,
 };
 use proptest::prelude::*;
@@ -256,10 +256,12 @@ fn session() -> Session {
         role: Role::Remote,
         origin: Origin::peer(1),
         shard: 0,
+        level: PeerLevel::Below,
         up_to_date: Arc::default(),
         limits: Limits::default(),
         resume: Resume::default(),
         relays: Relays::default(),
+        awaits_values: Arc::default(),
     };
     let mut session = Session::new(setup, 0);
     session.request_lesson();

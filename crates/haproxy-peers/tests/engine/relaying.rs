@@ -395,10 +395,12 @@ fn updates_that_came_are_news_once_and_for_relays_only() {
             role: Role::Remote,
             origin: Origin::peer(1),
             shard: 0,
+            level: haproxy_peers::PeerLevel::Below,
             up_to_date: Arc::default(),
             limits: Limits::default(),
             resume: Resume::default(),
             relays: Relays::new(relays),
+            awaits_values: Arc::default(),
         };
         let mut session = Session::new(setup, 0);
         assert!(!session.take_news());

@@ -5,7 +5,7 @@ mod node;
 mod script;
 mod table;
 
-pub(crate) use node::{Node, Setup};
+pub(crate) use node::{FORGET_MS, Node, Setup};
 pub(crate) use script::{Script, control, update, with_payload};
 pub(crate) use table::{counters, gpc0, key, learn, set, table};
 
@@ -198,6 +198,7 @@ impl World {
                             self.end(at, side, EndReason::Closed(reason));
                         }
                     }
+                    Action::Forgotten { name, .. } => self.nodes[number].forgotten.push(name),
                     Action::RequestLesson { session } => {
                         self.nodes[number].requests += 1;
                         if let Some((at, side)) = self.find(number, session)

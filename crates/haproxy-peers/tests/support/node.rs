@@ -3,8 +3,14 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use haproxy_peers::{DynamicTables, EndReason, Limits, Section, SectionConfig, SessionEvent, TableSet};
+use haproxy_peers::{
+    ConfiguredPeer, DynamicTables, EndReason, Hub, Limits, PeerLevel, Section, SectionConfig, SessionEvent,
+    TableSet,
+};
 use stick_table::{Millis, Table, TableDefinition};
+
+/// How long members that are not configured are remembered.
+pub(crate) const FORGET_MS: Millis = 60_000;
 
 pub(crate) struct Node {
     pub(crate) name: String,
@@ -15,6 +21,8 @@ pub(crate) struct Node {
     pub(crate) running: bool,
     pub(crate) listens: bool,
     pub(crate) may_join: bool,
+    /// Members its section forgot.
+    pub(crate) forgotten: Vec<String>,
     /// What its sessions reported, and why they ended.
     pub(crate) events: Vec<SessionEvent>,
     pub(crate) ended: Vec<EndReason>,
@@ -48,12 +56,14 @@ impl Node {
 /// What a node is made from.
 pub(crate) struct Setup {
     name: String,
-    peers: Vec<(String, u32)>,
+    peers: Vec<ConfiguredPeer>,
     tables: Vec<(Arc<Table>, Option<Arc<Table>>)>,
     shards: Option<NonZeroU32>,
     dynamic: Option<DynamicTables>,
     max_dynamic_peers: usize,
+    discovers: bool,
     relay: bool,
+    hub: Option<Hub>,
     expects_predecessor: bool,
     limits: Limits,
     update_ids_after: u32,
@@ -68,7 +78,9 @@ impl Setup {
             shards: None,
             dynamic: None,
             max_dynamic_peers: 0,
+            discovers: false,
             relay: false,
+            hub: None,
             expects_predecessor: false,
             limits: Limits::default(),
             update_ids_after: 0,
@@ -80,7 +92,28 @@ impl Setup {
     }
 
     pub(crate) fn peer_of_shard(mut self, name: &str, shard: u32) -> Self {
-        self.peers.push((name.into(), shard));
+        self.peers.push((name.to_owned(), shard).into());
+        self
+    }
+
+    /// An upper hub.
+    pub(crate) fn peer_above(self, name: &str) -> Self {
+        self.peer_of_level(name, PeerLevel::Above)
+    }
+
+    /// A lower hub.
+    pub(crate) fn lower_hub(self, name: &str) -> Self {
+        self.peer_of_level(name, PeerLevel::Lower)
+    }
+
+    fn peer_of_level(mut self, name: &str, level: PeerLevel) -> Self {
+        self.peers.push(ConfiguredPeer { level, ..(name.to_owned(), 0).into() });
+        self
+    }
+
+    /// One that is not called.
+    pub(crate) fn awaited_peer(mut self, name: &str) -> Self {
+        self.peers.push(ConfiguredPeer { is_called: false, ..(name.to_owned(), 0).into() });
         self
     }
 
@@ -109,9 +142,19 @@ impl Setup {
         self
     }
 
+    pub(crate) fn discovers(mut self) -> Self {
+        self.discovers = true;
+        self
+    }
+
     pub(crate) fn relay(mut self) -> Self {
         self.relay = true;
         self
+    }
+
+    pub(crate) fn hub(mut self, hub: Hub) -> Self {
+        self.hub = Some(hub);
+        self.dynamic_tables(10)
     }
 
     pub(crate) fn expects_predecessor(mut self) -> Self {
@@ -131,12 +174,18 @@ impl Setup {
 
     pub(super) fn start(self, skew: Millis, now: Millis) -> Node {
         let tables = TableSet::new("p", self.tables, self.shards, self.dynamic, 3);
-        let tables = Arc::new(tables.with_update_ids_after(self.update_ids_after));
+        let tables = tables.with_update_ids_after(self.update_ids_after);
+        let tables = Arc::new(match self.hub {
+            Some(hub) => tables.with_hub(hub),
+            None => tables,
+        });
         let config = SectionConfig {
             name: "p".into(),
             local_name: self.name.clone(),
             peers: self.peers,
             max_dynamic_peers: self.max_dynamic_peers,
+            discovers: self.discovers,
+            forget_ms: FORGET_MS,
             relay: self.relay,
             tables: Arc::clone(&tables),
             limits: self.limits,
@@ -152,6 +201,7 @@ impl Setup {
             running: true,
             listens: true,
             may_join: true,
+            forgotten: Vec::new(),
             events: Vec::new(),
             ended: Vec::new(),
             hellos: Vec::new(),

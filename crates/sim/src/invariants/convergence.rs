@@ -19,7 +19,8 @@ impl Invariant for Convergence {
     }
 
     fn see(&mut self, stage: &Stage, seen: &Seen<'_>, say: &mut dyn FnMut(String)) {
-        if let Seen::Said(at, side, noted, None) = *seen
+        if let Seen::Said(at, side, noted, way) = *seen
+            && way.carried.is_none()
             && let Said::Update(update) = &noted.said
         {
             let who = stage.name(stage.connections[at].ends[side].slot);

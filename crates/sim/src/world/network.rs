@@ -3,10 +3,11 @@
 use haproxy_peers::ProtocolVersion;
 
 use super::World;
+use crate::ledger::Ledger;
 use crate::pipe::{Arrival, Pipe};
-use crate::stage::{Connection, End, Seen, Stage, node_name, table_of_name};
+use crate::stage::{Connection, End, Seen, Stage, Way, node_name, table_of_name};
 use crate::tap::{Noted, Said, Tap};
-use crate::truth::{Carried, Hearer, Sender, SlotId};
+use crate::truth::{Hearer, Sender, SlotId};
 use crate::{Link, Want};
 
 impl World {
@@ -123,9 +124,12 @@ impl World {
         stage.trace.hash(now, &bytes);
         let connection = &mut stage.connections[at];
         let old = connection.version == Some(ProtocolVersion::V2_0);
-        let mut said: Vec<(Noted, Option<Carried>)> = Vec::new();
+        let to = connection.ends[1 - side].slot;
+        let mut tap = std::mem::replace(&mut connection.taps[side], Tap::new(true));
+        let mut said: Vec<(Noted, Way)> = Vec::new();
+        let stage = &self.stage;
         let (truth, plan, clocks) = (&stage.truth, &stage.plan, &stage.clocks);
-        let result = connection.taps[side].say(now, &bytes, bytes.len() < room, |noted| {
+        let result = tap.say(now, &bytes, bytes.len() < room, |noted| {
             let carried = match &noted.said {
                 Said::Update(update) => table_of_name(&update.table).and_then(|table| {
                     let clock = (clocks[node].at(noted.made), clocks[node].at(noted.entered));
@@ -134,17 +138,20 @@ impl World {
                 }),
                 _ => None,
             };
-            said.push((noted.clone(), carried.clone()));
-            carried
+            let way = Way { carried, word: Ledger::word(stage, (slot, to), old, noted) };
+            said.push((noted.clone(), way.clone()));
+            way
         });
+        let connection = &mut self.stage.connections[at];
+        connection.taps[side] = tap;
         connection.pipes[side].send(now, bytes);
         if let Err(error) = result {
             let who = self.stage.name(slot);
             self.fail(format!("{who} says something malformed: {error}"));
         }
-        for (noted, carried) in &said {
+        for (noted, way) in &said {
             self.note(at, side, noted);
-            self.see(&Seen::Said(at, side, noted, carried.as_ref()));
+            self.see(&Seen::Said(at, side, noted, way));
         }
     }
 
@@ -210,8 +217,18 @@ impl World {
         let heard = self.stage.connections[at].taps[side].hear(bytes);
         let [sender, reader] = [side, 1 - side].map(|side| self.stage.connections[at].ends[side].slot);
         let (node, clock) = (self.stage.slots[reader].node, self.stage.clock(reader));
-        for (noted, carried) in heard {
-            match (&noted.said, &carried) {
+        let session = (reader, self.stage.slots[sender].node);
+        let established = self.stage.connections[at].established;
+        self.stage.ledger.saw(session, established, self.stage.now);
+        for (noted, way) in heard {
+            if let Some(word) = &way.word {
+                Ledger::hear(&mut self.stage, (sender, reader), word);
+            }
+            if matches!(noted.said, Said::End { .. }) {
+                let teacher = self.stage.slots[sender].node;
+                self.stage.ledger.lesson_ended(reader, teacher);
+            }
+            match (&noted.said, &way.carried) {
                 (Said::Hello { version, .. }, _) => {
                     self.stage.connections[at].version = Some(*version);
                 }

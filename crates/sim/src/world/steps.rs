@@ -7,6 +7,7 @@ use haproxy_peers::{Limits, TableSet};
 use stick_table::{Column, DataType, KeyType, Millis, Table, TableDefinition};
 
 use super::{Flood, Pair, Start, World};
+use crate::ledger::Ledger;
 use crate::node::{Node, NodeSetup};
 use crate::plan::{Step, What};
 use crate::stage::{Seen, Slot, node_name, table_name};
@@ -23,6 +24,7 @@ impl World {
         self.stage.trace.note(now, 0, || format!("==> {:?}", step.what));
         match step.what {
             What::Write { table, key, requests } => self.write((table, key), requests),
+            What::Count { node, table, key, events } => self.count(node, (table, key), events),
             What::Flood { node, table, count, every_ms } => {
                 self.floods.push(Flood { at: now, node, table, left: count, every_ms });
             }
@@ -33,7 +35,8 @@ impl World {
                 self.partitions.push((pair(nodes), now + ms));
             }
             What::Stall { nodes, ms } => self.each_pipe(nodes, |pipe, now| pipe.stall(now + ms)),
-            What::Kill { node, quietly, ms } => self.kill(node, quietly, ms),
+            What::Kill { node, quietly, ms } => self.kill(node, quietly, Some(ms)),
+            What::Leave { node, quietly } => self.kill(node, quietly, None),
             What::HandOver { node } => self.hand_over(node),
             What::Version { node } => {
                 if self.serves(node) && self.stage.plan.nodes[node].haproxy.is_none() {
@@ -46,9 +49,12 @@ impl World {
             What::Calm => self.calm(),
             What::Compare => {
                 self.settle();
+                Ledger::look(&mut self.stage);
                 self.see(&Seen::Looked);
                 self.see(&Seen::Compared);
                 self.stage.calm_since = None;
+                let back = self.stage.away.drain(..).map(|node| Start { at: now, node });
+                self.starts.extend(back);
             }
             What::CompareVersions => self.see(&Seen::VersionsCompared),
         }
@@ -124,7 +130,8 @@ impl World {
         self.stage.serving(node, 0).is_some()
     }
 
-    fn kill(&mut self, node: usize, quietly: bool, ms: u64) {
+    /// Ends a node's processes, until `ms` later or, without that, until after the next comparison.
+    fn kill(&mut self, node: usize, quietly: bool, ms: Option<u64>) {
         if !self.serves(node) {
             return;
         }
@@ -134,7 +141,10 @@ impl World {
             }
         }
         self.note_loss(node);
-        self.starts.push(Start { at: self.stage.now + ms, node });
+        match ms {
+            Some(ms) => self.starts.push(Start { at: self.stage.now + ms, node }),
+            None => self.stage.away.push(node),
+        }
     }
 
     /// A process is gone; its machine says so, unless `quietly`.
@@ -217,6 +227,9 @@ impl World {
             let release = self.stage.plan.nodes[node].haproxy;
             let place = (node, section, slot);
             let process: Box<dyn Process> = match release {
+                _ if let Some(hubs) = self.stage.plan.hubs => {
+                    self.of_hubs(&hubs, (node, slot), expects_predecessor, now)
+                }
                 Some(release) => Box::new(self.haproxy(place, release, expects_predecessor, now)),
                 None => Box::new(self.stickd(place, expects_predecessor, now)),
             };
@@ -284,7 +297,7 @@ impl World {
         let others = (0..plan.nodes.len()).filter(|&other| other != node);
         let setup = NodeSetup {
             name: node_name(node),
-            peers: others.map(|other| (node_name(other), plan.nodes[other].shard)).collect(),
+            peers: others.map(|other| (node_name(other), plan.nodes[other].shard).into()).collect(),
             tables,
             limits: Limits { max_updates_at_once: it.max_updates, ..Limits::default() },
             chunk: it.chunk,

@@ -156,8 +156,10 @@ impl Stickd {
         let config = SectionConfig {
             name: "p".into(),
             local_name: name.into(),
-            peers: peers.iter().map(|&peer| (peer.into(), 0)).collect(),
+            peers: peers.iter().map(|&peer| (peer.to_owned(), 0).into()).collect(),
             max_dynamic_peers: 0,
+            discovers: false,
+            forget_ms: 3_600_000,
             relay: false,
             tables: Arc::clone(&set),
             limits: Limits::default(),
@@ -200,6 +202,7 @@ impl Stickd {
                         self.wants.push_back(Want::Close(link));
                     }
                 }
+                Action::Forgotten { .. } => {}
                 Action::RequestLesson { session } => {
                     if let Some(link) = self.link_of(session)
                         && let Some((End::Live(_, _, session), _)) = self.ends.get_mut(&link)

@@ -3,9 +3,12 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use stick_aggregate::Rules;
 use stick_table::{Column, KeyType, TableDefinition};
 
+use super::hub::{Hub, Mapping, PeerLevel, Source};
 use super::model::{PeersSection, StatsSocket, TableEntry};
+use super::template::{MemberNames, Membership};
 use super::{Config, Options};
 
 /// Reads the configuration of `paths` as [`Config::load`] does and describes it. The flag says whether it is good.
@@ -28,6 +31,10 @@ pub fn summary(config: &Config) -> String {
     }
     if let Some(connections) = config.global.max_connections {
         line(&mut text, 0, &format!("{} connections of peers at most", connections.number));
+    }
+    if let Some(source) = config.global.source {
+        let port = if source.port() == 0 { String::new() } else { format!(", port {}", source.port()) };
+        line(&mut text, 0, &format!("connects to peers from {}{port}", source.ip()));
     }
     for section in &config.sections {
         peers(&mut text, section);
@@ -54,10 +61,11 @@ fn runtime(socket: &StatsSocket) -> String {
     format!("runtime socket {}, level {level}", socket.address)
 }
 
+/// A `peers` or an `aggregations` section.
 fn peers(text: &mut String, section: &PeersSection) {
     let disabled = if section.disabled { " (disabled: not synchronised)" } else { "" };
     text.push('\n');
-    line(text, 0, &format!("peers {}{disabled}", section.name));
+    line(text, 0, &format!("{} {}{disabled}", section.keyword(), section.name));
     for listener in &section.local.listeners {
         let tls = if listener.tls.is_some() { " with TLS" } else { "" };
         line(text, 1, &format!("listens on {}{tls} as \"{}\"", listener.address, section.local.name));
@@ -68,12 +76,55 @@ fn peers(text: &mut String, section: &PeersSection) {
     for peer in &section.remotes {
         let tls = if peer.tls.is_some() { " with TLS" } else { "" };
         let shard = if peer.shard == 0 { String::new() } else { format!(", shard {}", peer.shard) };
-        line(text, 1, &format!("peer {} at {}{tls}{shard}", peer.name, peer.address));
+        let place = match &peer.address {
+            Some(address) => format!("at {address}"),
+            None => "that connects itself".to_owned(),
+        };
+        let what = peer_word(section.hub.is_some(), peer.level);
+        let group = match peer.level {
+            PeerLevel::Up { group: Some(group) } => format!(", group {group}"),
+            _ => String::new(),
+        };
+        line(text, 1, &format!("{what} {} {place}{tls}{shard}{group}", peer.name));
     }
     if let Some(dynamic) = &section.dynamic_peers {
         let blocks: Vec<_> = dynamic.from.iter().map(ToString::to_string).collect();
         let from = if blocks.is_empty() { "anywhere".to_owned() } else { blocks.join(", ") };
-        line(text, 1, &format!("any other peer from {from}, {} at most", dynamic.max));
+        let what = peer_word(section.hub.is_some(), PeerLevel::Balancer);
+        line(text, 1, &format!("any other {what} from {from}, {} at most", dynamic.max));
+    }
+    for template in &section.templates {
+        let tls = if template.tls.is_some() { " with TLS" } else { "" };
+        let shard = if template.shard == 0 { String::new() } else { format!(", shard {}", template.shard) };
+        let domain = &template.domain;
+        let what = match template.port {
+            None => format!("the SRV records of {domain}"),
+            Some(port) => format!("the addresses of {domain}, port {port}"),
+        };
+        let names = match template.names {
+            MemberNames::Target => "their targets".to_owned(),
+            MemberNames::Number => {
+                format!("{0}{1} to {0}{2}", template.prefix, template.numbers.0, template.numbers.1)
+            }
+            MemberNames::Address => format!("{} and the address", template.prefix),
+        };
+        let peers = peer_word(section.hub.is_some(), PeerLevel::Balancer);
+        let most = template.most();
+        line(text, 1, &format!("{peers}s by {what}{tls}{shard}, {most} at most, named by {names}"));
+    }
+    let Membership { resolve_every, name_servers, forget } = &section.membership;
+    if !section.templates.is_empty() {
+        let servers: Vec<_> = name_servers.iter().map(ToString::to_string).collect();
+        let whom =
+            if servers.is_empty() { "the system's name servers".to_owned() } else { servers.join(", ") };
+        line(text, 1, &format!("asks {whom} every {}", duration(*resolve_every)));
+    }
+    if !section.templates.is_empty() || *forget != Membership::FORGET {
+        line(
+            text,
+            1,
+            &format!("forgets peers that are not listed after {} without a session", duration(*forget)),
+        );
     }
     if section.relay {
         line(text, 1, "relays live updates of each peer to all others");
@@ -81,17 +132,50 @@ fn peers(text: &mut String, section: &PeersSection) {
     for entry in &section.tables {
         line(text, 1, &table(entry, true));
     }
+    if let Some(hub) = &section.hub {
+        aggregation(text, hub);
+    }
     if let Some(dynamic) = section.dynamic_tables {
-        line(
-            text,
-            1,
-            &format!(
-                "any other table that is defined by a peer: size {}, {} at most{}",
-                dynamic.size,
-                dynamic.max,
-                memory(dynamic.memory)
-            ),
-        );
+        let what = if section.hub.is_some() {
+            "tables that peers define, and their results"
+        } else {
+            "any other table that is defined by a peer"
+        };
+        let (size, max, memory) = (dynamic.size, dynamic.max, memory(dynamic.memory));
+        line(text, 1, &format!("{what}: size {size}, {max} at most{memory}"));
+    }
+}
+
+/// What a peer is to this node.
+fn peer_word(hub: bool, level: PeerLevel) -> &'static str {
+    match level {
+        PeerLevel::Balancer if !hub => "peer",
+        PeerLevel::Balancer => "load balancer",
+        PeerLevel::Down => "lower-level aggregator",
+        PeerLevel::Up { .. } => "upper-level aggregator",
+    }
+}
+
+/// Which tables become which, and how.
+fn aggregation(text: &mut String, hub: &Hub) {
+    for Mapping { from, to } in &hub.mappings {
+        let sources = match from {
+            Source::Any => "any table NAME that is no result becomes".to_owned(),
+            Source::Suffix(suffix) => format!("each table NAME{suffix} becomes"),
+        };
+        line(text, 1, &format!("{sources} NAME{to}"));
+    }
+    let differ = |(data_type, rule): &&(_, _)| Rules::default().get(*data_type) != *rule;
+    for (data_type, rule) in hub.rules.iter().filter(differ) {
+        line(text, 1, &format!("{data_type}: {rule}"));
+    }
+    let timeout = match hub.node_timeout {
+        0 => "until its session ends".to_owned(),
+        ms => format!("for {} after its session ended", duration(ms)),
+    };
+    line(text, 1, &format!("the values of a node count {timeout}"));
+    if let Some(name) = &hub.status_table {
+        line(text, 1, &format!("its own state is in the table /{name}"));
     }
 }
 

@@ -1,16 +1,19 @@
 //! What the lines of a `peers` section mean together (stick-tables §9).
 //!
 //! - The local peer is the line with this node's name. A section without such a line is refused, unless it has
-//!   `dynamic-peers` and a `bind` line: then the node takes part under its name without being listed.
+//!   `dynamic-peers` or `server-template` and a `bind` line: then the node takes part under its name without being listed.
 //! - The listener is the address of the local `peer` line, or the `bind` line; there is exactly one.
 //! - A disabled section needs neither.
 
+use super::address::Address;
 use super::arguments::{Report, Word};
 use super::diagnostic::Diagnostic;
 use super::global::Bases;
+use super::hub::PeerLevel;
 use super::model::{Bind, LocalPeer, PeersSection, RemotePeer};
 use super::peers::{Member, PeersDraft};
 use super::socket::address;
+use super::transport::Parameters;
 
 /// What a section needs to know of the rest.
 pub(super) struct Context<'c> {
@@ -32,6 +35,11 @@ pub(super) fn build(draft: &PeersDraft, context: &Context<'_>, report: &mut Repo
     for member in draft.members.iter().filter(|member| !is_local(member)) {
         remotes.extend(remote(draft, member, context, report));
     }
+    let templates = draft.templates.build(
+        context.bases,
+        |template, report| shard(draft, &template.domain, &template.server, report),
+        report,
+    );
     (report.errors() == errors).then_some(())?;
     relaying(draft, remotes.len(), report);
     Some(PeersSection {
@@ -42,9 +50,12 @@ pub(super) fn build(draft: &PeersDraft, context: &Context<'_>, report: &mut Repo
         tables: Vec::new(),
         shards: draft.shards,
         dynamic_peers: draft.dynamic_peers.clone(),
+        templates,
+        membership: draft.templates.membership.clone(),
         dynamic_tables: draft.dynamic_tables,
         handshakes: draft.handshakes,
         relay: draft.relay.is_some(),
+        hub: None,
         span: draft.name.span,
     })
 }
@@ -81,6 +92,7 @@ fn relaying(draft: &PeersDraft, remotes: usize, report: &mut Report) {
     if let Some(keyword) = &draft.relay
         && !draft.disabled
         && draft.dynamic_peers.is_none()
+        && draft.templates.templates.is_empty()
         && remotes < 2
     {
         let peers = if remotes == 0 { "no other peer" } else { "one other peer only" };
@@ -106,7 +118,8 @@ fn local(
         Some(Bind { address, tls, span: address_span })
     });
     let Some(member) = member else {
-        let may_be_absent = draft.disabled || (draft.dynamic_peers.is_some() && draft.listener.is_some());
+        let may_join = draft.dynamic_peers.is_some() || !draft.templates.templates.is_empty();
+        let may_be_absent = draft.disabled || (may_join && draft.listener.is_some());
         if !may_be_absent {
             missing_local(draft, context, report);
             return None;
@@ -132,7 +145,7 @@ fn local(
 }
 
 /// The listener of a local `peer` line: its own address.
-fn peer_line_bind(member: &Member, context: &Context<'_>, report: &mut Report) -> Option<Bind> {
+pub(super) fn peer_line_bind(member: &Member, context: &Context<'_>, report: &mut Report) -> Option<Bind> {
     let Some(word) = &member.address else {
         report.push(
             Diagnostic::error(member.name.span, format!("the peer \"{}\" has no address", member.name.text))
@@ -176,7 +189,7 @@ fn server_line_bind(
 }
 
 /// How to connect to the own listener over TLS; the two lines should agree.
-fn own_server_tls(
+pub(super) fn own_server_tls(
     member: &Member,
     bind: &Bind,
     context: &Context<'_>,
@@ -230,6 +243,21 @@ fn remote(
         );
         return None;
     };
+    let address = address_of_remote(word, report)?;
+    let tls = member.server.server_tls(member.name.span, context.bases, report);
+    let shard = shard(draft, &member.name, &member.server, report);
+    Some(RemotePeer {
+        name: member.name.text.clone(),
+        address: Some(address),
+        shard,
+        tls,
+        level: PeerLevel::default(),
+        span: member.name.span,
+    })
+}
+
+/// An address to connect to.
+pub(super) fn address_of_remote(word: &Word, report: &mut Report) -> Option<Address> {
     let address = address(word, report)?;
     if address.is_wildcard() {
         report.push(
@@ -238,13 +266,11 @@ fn remote(
         );
         return None;
     }
-    let tls = member.server.server_tls(member.name.span, context.bases, report);
-    let shard = shard(draft, member, report);
-    Some(RemotePeer { name: member.name.text.clone(), address, shard, tls, span: member.name.span })
+    Some(address)
 }
 
-fn shard(draft: &PeersDraft, member: &Member, report: &mut Report) -> u32 {
-    let Some((shard, span)) = member.server.shard else { return 0 };
+fn shard(draft: &PeersDraft, name: &Word, server: &Parameters, report: &mut Report) -> u32 {
+    let Some((shard, span)) = server.shard else { return 0 };
     let shards = draft.shards.unwrap_or(0);
     if shard <= shards || draft.has_faulty_shards() {
         return shard;
@@ -254,7 +280,7 @@ fn shard(draft: &PeersDraft, member: &Member, report: &mut Report) -> u32 {
         _ => format!("the section has {shards} shards"),
     };
     report.push(
-        Diagnostic::warning(span, format!("shard {shard} of \"{}\" does not exist", member.name.text))
+        Diagnostic::warning(span, format!("shard {shard} of \"{}\" does not exist", name.text))
             .label(label)
             .help("taken as 0: the peer gets every entry"),
     );
@@ -262,12 +288,16 @@ fn shard(draft: &PeersDraft, member: &Member, report: &mut Report) -> u32 {
 }
 
 /// Reports a section that is declared twice.
-pub(super) fn check_unique(sections: &[PeersDraft], name: &Word, report: &mut Report) {
-    if let Some(first) = sections.iter().find(|section| section.name.text == name.text) {
+pub(super) fn check_unique<'d>(
+    mut sections: impl Iterator<Item = &'d Word>,
+    name: &Word,
+    report: &mut Report,
+) {
+    if let Some(first) = sections.find(|section| section.text == name.text) {
         report.push(
             Diagnostic::error(name.span, format!("the section \"{}\" is declared twice", name.text))
                 .label("second declaration")
-                .related(first.name.span, "first declaration"),
+                .related(first.span, "first declaration"),
         );
     }
 }

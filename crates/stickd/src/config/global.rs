@@ -1,12 +1,14 @@
 //! The lines of a `global` section.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use super::address::{Address, Family};
 use super::arguments::{Arguments, Report, Word, number, size, suggest};
 use super::diagnostic::{Diagnostic, closest};
-use super::model::{Global, MaxConnections};
-use super::{log, socket};
+use super::model::{DynamicPeers, Global, MaxConnections, PeersSection};
+use super::{log, peers, socket};
 
 /// Smallest and largest `tune.bufsize`, in bytes: each session may take as much memory (peers-protocol §14.2).
 const BUFSIZE: std::ops::RangeInclusive<u32> = 1024..=16 << 20;
@@ -18,13 +20,15 @@ const SERVER_KEY: std::ops::RangeInclusive<u32> = 16..=16_384;
 const MAX_CONNECTIONS: u32 = 1 << 20;
 
 /// What a `global` section may say.
-pub(super) const KEYWORDS: [&str; 13] = [
+pub(super) const KEYWORDS: [&str; 15] = [
     "localpeer",
     "node",
     "description",
     "stats",
     "log",
     "maxconn",
+    "source",
+    "dynamic-peers",
     "tune.peers.max-server-key",
     "tune.peers.max-updates-at-once",
     "tune.bufsize",
@@ -41,6 +45,10 @@ pub(super) struct GlobalDraft {
     /// The argument of `localpeer` and its place.
     pub(super) local_peer: Option<Word>,
     pub(super) bases: Bases,
+    /// A `dynamic-peers` line, with its keyword.
+    dynamic_peers: Option<(Word, DynamicPeers)>,
+    /// The argument of `source`.
+    source: Option<Word>,
     /// Variables set by `setenv` and `presetenv`.
     pub(super) variables: BTreeMap<String, String>,
 }
@@ -101,6 +109,25 @@ impl GlobalDraft {
                     self.global.max_server_key = bytes;
                 }
             }
+            "source" => self.source(arguments, report),
+            "dynamic-peers" => {
+                if let Some((first, _)) = &self.dynamic_peers {
+                    report.push(
+                        Diagnostic::error(keyword.span, "\"dynamic-peers\" is given twice in global")
+                            .label("second line")
+                            .related(first.span, "first line"),
+                    );
+                    return;
+                }
+                self.dynamic_peers = Some((keyword.clone(), peers::dynamic_peers(arguments, report)));
+            }
+            "cpu-map" | "hash-table" | "trash-batch" => without_effect(keyword, report),
+            "bind" => report.push(
+                Diagnostic::error(keyword.span, "\"bind\" is not supported in global")
+                    .label("no listener for several sections")
+                    .help("each aggregations section listens where its local line says: `peer NAME 0.0.0.0:10000 local`")
+                    .help("sections that shared a port need ports of their own; TLS is on `default-bind` there"),
+            ),
             "ca-base" => base(arguments, &mut self.bases.ca, report),
             "crt-base" => base(arguments, &mut self.bases.crt, report),
             "setenv" | "presetenv" => self.set_variable(arguments, is_set, report),
@@ -124,6 +151,61 @@ impl GlobalDraft {
         }
     }
 
+    fn source(&mut self, arguments: Arguments<'_>, report: &mut Report) {
+        const EXAMPLE: &str = "source 10.0.0.1";
+        let Some(word) = arguments.only_value("an address of this machine", EXAMPLE, report) else { return };
+        if let Some(first) = &self.source {
+            report.push(
+                Diagnostic::error(word.span, "\"source\" is given twice")
+                    .label("second address")
+                    .related(first.span, "first address"),
+            );
+            return;
+        }
+        let Some(source) = source_address(&word.text) else {
+            let error = Diagnostic::error(word.span, format!("\"{}\" is no source address", word.text));
+            let help = "write an IP address of this machine, such as 10.0.0.1 or [2001:db8::1], and `:PORT` behind it if need be";
+            report.push(error.label("not an IP address with or without a port").help(help));
+            return;
+        };
+        self.source = Some(word.clone());
+        self.global.source = Some(source);
+    }
+
+    /// Reports peers that cannot be reached from the address of `source`.
+    pub(super) fn check_source(&self, sections: &[PeersSection], report: &mut Report) {
+        let (Some(word), Some(source)) = (&self.source, self.global.source) else { return };
+        let enabled = sections.iter().filter(|section| !section.disabled);
+        for peer in enabled.flat_map(|section| &section.remotes) {
+            let is_v4 = match &peer.address {
+                Some(Address::Ip(address)) => address.is_ipv4(),
+                Some(Address::Host { family: Some(family), .. }) => *family == Family::V4,
+                _ => continue,
+            };
+            if is_v4 != source.is_ipv4() {
+                let title = format!("the peer \"{}\" cannot be reached from the source address", peer.name);
+                report.push(
+                    Diagnostic::error(peer.span, title)
+                        .label(if is_v4 { "has an IPv4 address" } else { "has an IPv6 address" })
+                        .related(word.span, "connections to all peers come from here"),
+                );
+            }
+        }
+    }
+
+    /// The `dynamic-peers` line, which is for aggregations sections: without any it gets a warning.
+    pub(super) fn dynamic_peers(&self, alone: bool, report: &mut Report) -> Option<&DynamicPeers> {
+        let (keyword, dynamic) = self.dynamic_peers.as_ref()?;
+        if alone {
+            report.push(
+                Diagnostic::warning(keyword.span, "\"dynamic-peers\" in global is for aggregations sections")
+                    .label("there is none")
+                    .help("a peers section has its own line: move this one there"),
+            );
+        }
+        Some(dynamic)
+    }
+
     fn set_variable(&mut self, mut arguments: Arguments<'_>, is_set: bool, report: &mut Report) {
         let keyword = arguments.keyword();
         let Some(name) = arguments.value(keyword, "a name and a value", "setenv NAME value", report) else {
@@ -137,6 +219,27 @@ impl GlobalDraft {
             self.variables.insert(name.text.clone(), value.text.clone());
         }
     }
+}
+
+/// Words of another product's that only tune.
+fn without_effect(keyword: &Word, report: &mut Report) {
+    let why = match keyword.text.as_str() {
+        "cpu-map" => "stickd chooses its threads itself; the service manager can bind them (CPUAffinity=)",
+        "hash-table" => "tables grow as they are filled",
+        _ => "expired entries are freed all the time, whatever comes in",
+    };
+    let title = format!("\"{}\" has no effect in stickd", keyword.text);
+    report.push(Diagnostic::warning(keyword.span, title).label("can be removed").help(why));
+}
+
+/// An IP address with or without a port: `10.0.0.1`, `10.0.0.1:4000`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:4000`.
+fn source_address(text: &str) -> Option<SocketAddr> {
+    let bracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    if let Some(address) = bracketed {
+        return address.parse::<Ipv6Addr>().ok().map(|ip| SocketAddr::new(ip.into(), 0));
+    }
+    let alone = text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 0));
+    alone.or_else(|| text.parse().ok())
 }
 
 fn base(arguments: Arguments<'_>, base: &mut Option<PathBuf>, report: &mut Report) {
@@ -171,7 +274,7 @@ fn haproxys(keyword: &str) -> Option<&'static str> {
         | "maxcomprate" | "maxcompcpuusage" | "fd-hard-limit" => {
             "stickd accepts peers, not clients: their number is bounded by the sections"
         }
-        "nbthread" | "nbproc" | "cpu-map" | "cpu-policy" | "cpu-set" | "thread-groups" | "thread-group"
+        "nbthread" | "nbproc" | "cpu-policy" | "cpu-set" | "thread-groups" | "thread-group"
         | "numa-cpu-mapping" => "stickd chooses its threads itself",
         "hard-stop-after" | "grace" | "close-spread-time" => "stickd does not close clients' connections",
         "log-tag" | "log-send-hostname" => "stickd's log lines have no syslog header",

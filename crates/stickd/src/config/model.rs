@@ -2,14 +2,16 @@
 //!
 //! Every structure is complete and checked: names are unique, references lead somewhere, numbers are in range.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use stick_table::TableDefinition;
 
 use super::address::Address;
 use super::cidr::Cidr;
+use super::hub::{Hub, PeerLevel};
 use super::source::Span;
+use super::template::{Membership, ServerTemplate};
 
 /// The `global` sections taken together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct Global {
     pub max_connections: Option<MaxConnections>,
     /// Longest `server_key` kept, in bytes.
     pub max_server_key: u32,
+    /// Where connections that this node opens to peers come from; a port of 0 is any. The system decides when `None`.
+    pub source: Option<SocketAddr>,
 }
 
 /// A `maxconn` line.
@@ -74,6 +78,7 @@ impl Default for Global {
             bufsize: Self::BUFSIZE,
             max_connections: None,
             max_server_key: Self::MAX_SERVER_KEY,
+            source: None,
         }
     }
 }
@@ -162,7 +167,7 @@ pub enum LogLevel {
     Debug,
 }
 
-/// A `peers` section: a cluster of peers and the tables they share.
+/// A `peers` or an `aggregations` section: a cluster of peers and the tables they share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeersSection {
     /// Name of the section. Peers do not see it, but shards depend on it (peers-protocol §15).
@@ -181,18 +186,34 @@ pub struct PeersSection {
     pub handshakes: Handshakes,
     /// Set when peers that are not listed may connect.
     pub dynamic_peers: Option<DynamicPeers>,
+    /// Members that DNS lists.
+    pub templates: Vec<ServerTemplate>,
+    /// How members that are not listed are found and forgotten.
+    pub membership: Membership,
     /// Set when tables that are not listed are created from the definitions peers send.
     pub dynamic_tables: Option<DynamicTables>,
     /// Whether live updates of one peer are passed on to all others.
     pub relay: bool,
+    /// Set in an `aggregations` section. That has no tables of its own, no shards and no `relay`, but `dynamic_tables`.
+    pub hub: Option<Hub>,
     /// The name in the section's first line.
     pub span: Span,
 }
 
 impl PeersSection {
-    /// Peers that are configured and may connect: the others, and the process before this one.
+    /// The word the section begins with.
+    pub fn keyword(&self) -> &'static str {
+        if self.hub.is_some() { "aggregations" } else { "peers" }
+    }
+
+    /// Peers that are configured and may connect: the others, as many as DNS may list, and the process before this one.
     pub fn configured_peers(&self) -> u32 {
-        self.remotes.len() as u32 + 1
+        self.discovered_peers().saturating_add(self.remotes.len() as u32 + 1)
+    }
+
+    /// Most members that DNS may list.
+    pub fn discovered_peers(&self) -> u32 {
+        self.templates.iter().map(ServerTemplate::most).fold(0, u32::saturating_add)
     }
 
     /// Most connections that peers can have opened at a time.
@@ -331,12 +352,15 @@ pub enum TlsVersion {
 pub struct RemotePeer {
     /// Its name.
     pub name: String,
-    /// Where to connect; never a wildcard.
-    pub address: Address,
+    /// Where to connect, never a wildcard; `None` for one that is waited for, as only a load balancer of an `aggregations`
+    /// section may be.
+    pub address: Option<Address>,
     /// The shard it gets, 1 to the section's `shards`; 0 when it gets all (peers-protocol §15).
     pub shard: u32,
     /// Set to connect over TLS.
     pub tls: Option<ServerTls>,
+    /// Which way its values go; [`PeerLevel::Balancer`] in a `peers` section.
+    pub level: PeerLevel,
     /// The name in the configuration.
     pub span: Span,
 }
@@ -387,6 +411,12 @@ impl DynamicTables {
     pub const MAX: u32 = 256;
     /// Default of [`memory`](Self::memory): `1g`.
     pub const MEMORY: u32 = 1 << 30;
+}
+
+impl Default for DynamicTables {
+    fn default() -> Self {
+        Self { size: Self::SIZE, max: Self::MAX, memory: Self::MEMORY }
+    }
 }
 
 #[cfg(test)]

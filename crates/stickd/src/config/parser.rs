@@ -2,6 +2,7 @@
 
 use std::env;
 
+use super::aggregations::AggregationsDraft;
 use super::arguments::{Arguments, Report, Word, check_name, suggest};
 use super::cluster::{self, Context};
 use super::diagnostic::{Diagnostic, Diagnostics, closest};
@@ -11,9 +12,9 @@ use super::model::{Global, MaxConnections, PeersSection};
 use super::peers::PeersDraft;
 use super::proxy::ProxyDraft;
 use super::source::{Source, Sources, Span};
-use super::{Config, Environment, Options, global, peers, references};
+use super::{Config, Environment, Options, aggregations, aggregator, global, peers, references};
 
-const SECTIONS: [&str; 5] = ["global", "peers", "backend", "frontend", "listen"];
+const SECTIONS: [&str; 6] = ["global", "peers", "aggregations", "backend", "frontend", "listen"];
 
 /// Sections of HAProxy's that say nothing about peers and tables.
 const HAPROXYS_SECTIONS: [&str; 14] = [
@@ -41,6 +42,8 @@ enum Current {
     Global,
     /// The last of the peers sections.
     Peers,
+    /// The last of the aggregations sections.
+    Aggregations,
     /// The last of the proxies.
     Proxy,
     /// One that was refused as a whole: its lines are passed over.
@@ -52,6 +55,7 @@ struct Parser<'o> {
     current: Current,
     global: GlobalDraft,
     sections: Vec<PeersDraft>,
+    hubs: Vec<AggregationsDraft>,
     proxies: Vec<ProxyDraft>,
     report: Report,
 }
@@ -63,6 +67,7 @@ pub(super) fn parse(sources: Sources, report: Report, options: &Options) -> Resu
         current: Current::None,
         global: GlobalDraft::default(),
         sections: Vec::new(),
+        hubs: Vec::new(),
         proxies: Vec::new(),
         report,
     };
@@ -162,7 +167,7 @@ impl Parser<'_> {
             let error = Diagnostic::error(keyword.span, format!("stickd has no \"{text}\" sections"));
             let error = error.label("HAProxy's, not stickd's");
             return self.report.push(error.help(
-                "remove the section; stickd reads global, peers, and the stick-table lines of proxies",
+                "remove the section; stickd reads global, peers, aggregations, and the stick-table lines of proxies",
             ));
         }
         if let [".if" | ".elif" | ".else" | ".endif" | ".notice" | ".warning" | ".alert" | ".diag"] = [text] {
@@ -197,6 +202,11 @@ impl Parser<'_> {
                     section.line(arguments, &mut self.report);
                 }
             }
+            Current::Aggregations => {
+                if let Some(hub) = self.hubs.last_mut() {
+                    hub.line(arguments, &mut self.report);
+                }
+            }
             Current::Proxy => {
                 if let Some(proxy) = self.proxies.last_mut() {
                     proxy.line(arguments, &mut self.report);
@@ -211,6 +221,7 @@ impl Parser<'_> {
             return None;
         }
         let keywords = global::KEYWORDS.into_iter().chain(peers::KEYWORDS).chain(["stick-table"]);
+        let keywords = keywords.chain(aggregations::KEYWORDS);
         closest(word, keywords.chain(SECTIONS)).filter(|meant| SECTIONS.contains(meant))
     }
 
@@ -230,19 +241,33 @@ impl Parser<'_> {
             self.current = Current::Global;
             return;
         }
-        let example = if keyword.text == "peers" { "peers mypeers" } else { "backend t1" };
+        let example = match keyword.text.as_str() {
+            "peers" => "peers mypeers",
+            "aggregations" => "aggregations data",
+            _ => "backend t1",
+        };
         let Some(name) = arguments.value(keyword, "a name", example, report) else { return };
         arguments.end(example, report);
         if !check_name(name, "a section", report) {
             return;
         }
-        if keyword.text == "peers" {
-            cluster::check_unique(&self.sections, name, report);
-            self.sections.push(PeersDraft::new(name.clone()));
-            self.current = Current::Peers;
-        } else {
-            self.proxies.push(ProxyDraft::new(keyword.clone(), name.clone()));
-            self.current = Current::Proxy;
+        let sections = self.sections.iter().map(|section| &section.name);
+        let sections = sections.chain(self.hubs.iter().map(AggregationsDraft::name));
+        match keyword.text.as_str() {
+            "peers" => {
+                cluster::check_unique(sections, name, report);
+                self.sections.push(PeersDraft::new(name.clone()));
+                self.current = Current::Peers;
+            }
+            "aggregations" => {
+                cluster::check_unique(sections, name, report);
+                self.hubs.push(AggregationsDraft::new(name.clone()));
+                self.current = Current::Aggregations;
+            }
+            _ => {
+                self.proxies.push(ProxyDraft::new(keyword.clone(), name.clone()));
+                self.current = Current::Proxy;
+            }
         }
     }
 
@@ -254,12 +279,18 @@ impl Parser<'_> {
         for proxy in &self.proxies {
             proxy.end(report);
         }
-        references::check(&self.sections, &self.proxies, report);
+        references::check(&self.sections, &self.hubs, &self.proxies, report);
         let context = Context { local_peer: &local_peer, local_peer_origin, bases: &self.global.bases };
         let mut sections = Vec::new();
         for draft in &self.sections {
             sections.extend(cluster::build(draft, &context, report));
         }
+        let dynamic = self.global.dynamic_peers(self.hubs.is_empty(), report);
+        for draft in &self.hubs {
+            sections.extend(aggregator::build(draft, dynamic, &context, report));
+        }
+        sections.sort_by_key(|section| section.span);
+        self.global.check_source(&sections, report);
         check_max_connections(&self.global.global, &sections, report);
         let found = Diagnostics::new(sources.clone(), std::mem::take(&mut report.items));
         if found.has_errors() {

@@ -5,16 +5,18 @@ use super::cidr::Cidr;
 use super::diagnostic::Diagnostic;
 use super::model::{DynamicPeers, DynamicTables, Handshakes};
 use super::table::{self, Form, TableDraft};
+use super::template::TemplateDrafts;
 use super::transport::{Parameters, Role, is_parameter};
 
 /// Most connections without a hello that can be asked for: each takes an open file.
 const MAX_HANDSHAKES: u32 = 1 << 20;
 
 /// What a `peers` section may say.
-pub(super) const KEYWORDS: [&str; 14] = [
+pub(super) const KEYWORDS: [&str; 18] = [
     "peer",
     "bind",
     "server",
+    "server-template",
     "default-bind",
     "default-server",
     "table",
@@ -26,6 +28,9 @@ pub(super) const KEYWORDS: [&str; 14] = [
     "dynamic-tables",
     "handshakes",
     "relay",
+    "resolve-every",
+    "nameserver",
+    "forget",
 ];
 
 /// A section as it is written.
@@ -41,12 +46,13 @@ pub(super) struct PeersDraft {
     pub(super) table_names: Vec<(String, Word)>,
     pub(super) shards: Option<u32>,
     pub(super) dynamic_peers: Option<DynamicPeers>,
+    pub(super) templates: TemplateDrafts,
     pub(super) dynamic_tables: Option<DynamicTables>,
     pub(super) handshakes: Handshakes,
     /// The `relay` keyword.
     pub(super) relay: Option<Word>,
-    default_bind: Parameters,
-    default_server: Parameters,
+    pub(super) default_bind: Parameters,
+    pub(super) default_server: Parameters,
     /// Keywords that may stand once, with the word they were first given by.
     once: Vec<Word>,
 }
@@ -89,6 +95,7 @@ impl PeersDraft {
             table_names: Vec::new(),
             shards: None,
             dynamic_peers: None,
+            templates: TemplateDrafts::default(),
             dynamic_tables: None,
             handshakes: Handshakes::default(),
             relay: None,
@@ -115,13 +122,18 @@ impl PeersDraft {
             "shards" => self.shards(arguments, report),
             "disabled" => self.disabled = arguments.end("disabled", report) || self.disabled,
             "enabled" => self.disabled = !arguments.end("enabled", report) && self.disabled,
-            "log" => report.push(
-                Diagnostic::warning(keyword.span, "\"log\" has no effect in a peers section")
-                    .label("can be removed")
-                    .help("stickd logs every section where the \"log\" line of global says"),
-            ),
-            "dynamic-peers" => self.dynamic_peers(arguments, report),
-            "dynamic-tables" => self.dynamic_tables(arguments, report),
+            "log" => log_has_no_effect(keyword, "a peers section", report),
+            "dynamic-peers" => {
+                if self.first(keyword, report) {
+                    self.dynamic_peers = Some(dynamic_peers(arguments, report));
+                }
+            }
+            "server-template" => self.templates.template(arguments, &self.default_server, report),
+            "nameserver" => self.templates.name_server(arguments, report),
+            "resolve-every" | "forget" if !self.first(keyword, report) => {}
+            "resolve-every" => self.templates.resolve_every(arguments, report),
+            "forget" => self.templates.forget(arguments, report),
+            "dynamic-tables" => self.limits_of_tables(arguments, report),
             "handshakes" => self.handshakes(arguments, report),
             "relay" => {
                 if self.first(keyword, report) && arguments.end("relay", report) {
@@ -202,57 +214,27 @@ impl PeersDraft {
         }
     }
 
-    fn dynamic_peers(&mut self, mut arguments: Arguments<'_>, report: &mut Report) {
-        const EXAMPLE: &str = "dynamic-peers from 10.0.0.0/8 max 100";
-        if !self.first(arguments.keyword(), report) {
+    /// Reads `dynamic-tables`, or `tables` of an `aggregations` section.
+    pub(super) fn limits_of_tables(&mut self, mut arguments: Arguments<'_>, report: &mut Report) {
+        let keyword = arguments.keyword();
+        if !self.first(keyword, report) {
             return;
         }
-        let mut dynamic = DynamicPeers { from: Vec::new(), max: DynamicPeers::MAX };
-        while let Some(word) = arguments.next() {
-            match word.text.as_str() {
-                "from" => {
-                    let Some(first) = arguments.value(word, "a block of addresses", EXAMPLE, report) else {
-                        break;
-                    };
-                    dynamic.from.extend(block(first, report));
-                    while let Some(next) =
-                        arguments.peek().filter(|word| !["max", "from"].contains(&&*word.text))
-                    {
-                        arguments.next();
-                        dynamic.from.extend(block(next, report));
-                    }
-                }
-                "max" => {
-                    let Some(value) = arguments.value(word, "a number", EXAMPLE, report) else { break };
-                    dynamic.max = size(value, 1, u32::MAX, report).unwrap_or(dynamic.max);
-                }
-                _ => {
-                    report.unknown(word, "word", "after dynamic-peers", &["from", "max"]);
-                    break;
-                }
-            }
-        }
-        self.dynamic_peers = Some(dynamic);
-    }
-
-    fn dynamic_tables(&mut self, mut arguments: Arguments<'_>, report: &mut Report) {
-        const EXAMPLE: &str = "dynamic-tables size 100k max 50 memory 512m";
-        if !self.first(arguments.keyword(), report) {
-            return;
-        }
-        let (max, memory) = (DynamicTables::MAX, DynamicTables::MEMORY);
-        let mut dynamic = DynamicTables { size: DynamicTables::SIZE, max, memory };
+        let keyword = &keyword.text;
+        let example = format!("{keyword} size 100k max 50 memory 512m");
+        let mut dynamic = DynamicTables::default();
         while let Some(word) = arguments.next() {
             let (target, least) = match word.text.as_str() {
                 "size" => (&mut dynamic.size, 1),
                 "max" => (&mut dynamic.max, 1),
                 "memory" => (&mut dynamic.memory, 0),
                 _ => {
-                    report.unknown(word, "word", "after dynamic-tables", &["size", "max", "memory"]);
+                    let place = format!("after {keyword}");
+                    report.unknown(word, "word", &place, &["size", "max", "memory"]);
                     break;
                 }
             };
-            let Some(value) = arguments.value(word, "a number", EXAMPLE, report) else { break };
+            let Some(value) = arguments.value(word, "a number", &example, report) else { break };
             *target = size(value, least, u32::MAX, report).unwrap_or(*target);
         }
         self.dynamic_tables = Some(dynamic);
@@ -287,7 +269,7 @@ impl PeersDraft {
     }
 
     /// Whether a keyword is given for the first time; reports the second.
-    fn first(&mut self, keyword: &Word, report: &mut Report) -> bool {
+    pub(super) fn first(&mut self, keyword: &Word, report: &mut Report) -> bool {
         if let Some(first) = self.once.iter().find(|first| first.text == keyword.text) {
             report.push(
                 Diagnostic::error(
@@ -313,6 +295,44 @@ impl PeersDraft {
         let names: Vec<_> = self.members.iter().map(|member| format!("\"{}\"", member.name.text)).collect();
         listed(&names)
     }
+}
+
+/// Reads `dynamic-peers`, of a section or of `global`.
+pub(super) fn dynamic_peers(mut arguments: Arguments<'_>, report: &mut Report) -> DynamicPeers {
+    const EXAMPLE: &str = "dynamic-peers from 10.0.0.0/8 max 100";
+    let mut dynamic = DynamicPeers { from: Vec::new(), max: DynamicPeers::MAX };
+    while let Some(word) = arguments.next() {
+        match word.text.as_str() {
+            "from" => {
+                let Some(first) = arguments.value(word, "a block of addresses", EXAMPLE, report) else {
+                    break;
+                };
+                dynamic.from.extend(block(first, report));
+                while let Some(next) = arguments.peek().filter(|word| !["max", "from"].contains(&&*word.text))
+                {
+                    arguments.next();
+                    dynamic.from.extend(block(next, report));
+                }
+            }
+            "max" => {
+                let Some(value) = arguments.value(word, "a number", EXAMPLE, report) else { break };
+                dynamic.max = size(value, 1, u32::MAX, report).unwrap_or(dynamic.max);
+            }
+            _ => {
+                report.unknown(word, "word", "after dynamic-peers", &["from", "max"]);
+                break;
+            }
+        }
+    }
+    dynamic
+}
+
+pub(super) fn log_has_no_effect(keyword: &Word, section: &str, report: &mut Report) {
+    report.push(
+        Diagnostic::warning(keyword.span, format!("\"log\" has no effect in {section}"))
+            .label("can be removed")
+            .help("stickd logs every section where the \"log\" line of global says"),
+    );
 }
 
 /// HAProxy takes any name for a table; one that breaks lines would break what `show table` prints.

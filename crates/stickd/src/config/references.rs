@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::aggregations::AggregationsDraft;
 use super::arguments::{Report, Word, listed};
 use super::diagnostic::{Diagnostic, closest};
 use super::model::{PeersSection, TableEntry};
@@ -16,7 +17,12 @@ const MOST_LISTED: usize = 20;
 const MOST_COMPARED: usize = 200;
 
 /// Reports tables that share a name and references that lead nowhere.
-pub(super) fn check(sections: &[PeersDraft], proxies: &[ProxyDraft], report: &mut Report) {
+pub(super) fn check(
+    sections: &[PeersDraft],
+    hubs: &[AggregationsDraft],
+    proxies: &[ProxyDraft],
+    report: &mut Report,
+) {
     let mut names: BTreeMap<&str, Span> = BTreeMap::new();
     let of_sections = sections.iter().flat_map(|section| &section.table_names);
     let of_proxies =
@@ -36,7 +42,7 @@ pub(super) fn check(sections: &[PeersDraft], proxies: &[ProxyDraft], report: &mu
     let tables: Vec<_> = tables(sections, proxies).collect();
     for table in &tables {
         if let Some(section) = &table.peers {
-            check_section(section, &known, report);
+            check_section(section, &known, hubs, report);
         }
         if let Some(target) = &table.write_to {
             check_target(table, target, &tables, &names, report);
@@ -77,8 +83,17 @@ fn tables<'d>(sections: &'d [PeersDraft], proxies: &'d [ProxyDraft]) -> impl Ite
     of_sections.chain(proxies.iter().filter_map(|proxy| proxy.table.as_ref()))
 }
 
-fn check_section(name: &Word, known: &BTreeSet<&str>, report: &mut Report) {
+fn check_section(name: &Word, known: &BTreeSet<&str>, hubs: &[AggregationsDraft], report: &mut Report) {
     if known.contains(name.text.as_str()) {
+        return;
+    }
+    if let Some(hub) = hubs.iter().find(|hub| hub.name().text == name.text) {
+        report.push(
+            Diagnostic::error(name.span, format!("\"{}\" is an aggregations section", name.text))
+                .label("no tables are declared for it")
+                .related(hub.name().span, "makes its tables from what its peers define")
+                .help("remove \"peers\" and the name here, or the whole table"),
+        );
         return;
     }
     let known: Vec<_> = known.iter().copied().collect();

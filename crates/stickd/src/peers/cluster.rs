@@ -1,13 +1,14 @@
 //! One peers section with its connections.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use haproxy_peers::{
-    Action, DecodeErrorKind, EndReason, Greeting, Hello, Limits, PeerId, PeerKind, Section, SectionConfig,
-    SectionView, Session, SessionError, SessionEvent, SessionId, Status, StopProgress, TableSet,
+    Action, ConfiguredPeer, DecodeErrorKind, EndReason, Greeting, Hello, Limits, PeerId, PeerKind, PeerLevel,
+    Section, SectionConfig, SectionView, Session, SessionError, SessionEvent, SessionId, Status,
+    StopProgress, TableSet,
 };
 use parking_lot::Mutex;
 use stick_table::Millis;
@@ -17,12 +18,13 @@ use tracing::{info, warn};
 
 use super::connection::{Connection, Direction};
 use super::log_quota::LogQuota;
+use super::members::Members;
 use super::places::Places;
 use super::refusals::Refusals;
 use super::waiting::WaitingRoom;
-use super::{exchange, inbound, outbound};
+use super::{discovery, exchange, hub, inbound, outbound};
 use crate::clock::Clock;
-use crate::config::{Address, PeersSection};
+use crate::config::{self, Address, PeersSection, RemotePeer};
 use crate::net::{Listener, Stream};
 use crate::tls::{Acceptor, Connector};
 
@@ -36,6 +38,8 @@ pub struct ClusterSetup {
     pub limits: Limits,
     /// Bounds of connections, shared by all sections.
     pub places: Arc<Places>,
+    /// Where connections to peers come from, see [`Global::source`](crate::config::Global::source).
+    pub source: Option<SocketAddr>,
     /// Whether a process before this one is expected to teach.
     pub expects_predecessor: bool,
     /// A random number.
@@ -46,6 +50,8 @@ pub struct ClusterSetup {
 #[derive(Clone)]
 pub(super) struct Target {
     pub(super) address: Address,
+    /// Where the connection comes from.
+    pub(super) source: Option<SocketAddr>,
     pub(super) connector: Option<Arc<Connector>>,
     /// The name for TLS where none is configured.
     pub(super) host: String,
@@ -100,9 +106,13 @@ pub(super) fn count(total: &AtomicU64) {
 /// A peers section at work.
 pub struct Cluster {
     config: PeersSection,
+    tables: Arc<TableSet>,
     section: Mutex<Section>,
     connections: Mutex<HashMap<SessionId, Arc<Connection>>>,
+    /// Of configured peers.
     targets: HashMap<String, Target>,
+    /// Where those are that DNS lists.
+    pub(super) members: Members,
     clock: Clock,
     limits: Limits,
     /// Counts changes of tables that are to be pushed; sessions look for something to push when it moves.
@@ -111,7 +121,7 @@ pub struct Cluster {
     wake: Notify,
     listening: watch::Sender<bool>,
     refusals: Refusals,
-    log_quota: LogQuota,
+    pub(super) log_quota: LogQuota,
     places: Arc<Places>,
     waiting: Arc<WaitingRoom>,
     /// Why the last attempt to reach each peer failed; nothing after a session.
@@ -125,10 +135,13 @@ impl Cluster {
     /// # Errors
     /// When a TLS file cannot be loaded.
     pub fn new(setup: ClusterSetup, clock: Clock) -> Result<Self, crate::tls::TlsError> {
-        let ClusterSetup { config, tables, limits, places, expects_predecessor, seed } = setup;
+        let ClusterSetup { config, tables, limits, places, source, expects_predecessor, seed } = setup;
         let mut targets = HashMap::new();
         for remote in &config.remotes {
-            targets.insert(remote.name.clone(), target(&remote.address, remote.tls.as_ref())?);
+            if let Some(address) = &remote.address {
+                let target = Target { source, ..target(address, remote.tls.as_ref())? };
+                targets.insert(remote.name.clone(), target);
+            }
         }
         if let Some(own) = config.local.listeners.first() {
             targets.insert(config.local.name.clone(), target(&own.address, config.local.tls.as_ref())?);
@@ -139,10 +152,12 @@ impl Cluster {
             SectionConfig {
                 name: config.name.clone(),
                 local_name: config.local.name.clone(),
-                peers: config.remotes.iter().map(|remote| (remote.name.clone(), remote.shard)).collect(),
+                peers: config.remotes.iter().map(configured).collect(),
                 max_dynamic_peers: config.dynamic_peers.as_ref().map_or(0, |dynamic| dynamic.max as usize),
+                discovers: !config.templates.is_empty(),
+                forget_ms: config.membership.forget.into(),
                 relay: config.relay,
-                tables,
+                tables: Arc::clone(&tables),
                 limits,
                 expects_predecessor,
                 pid: std::process::id(),
@@ -150,11 +165,14 @@ impl Cluster {
             },
             clock.now(),
         );
+        let members = Members::new(&config.templates, source)?;
         Ok(Self {
             config,
+            tables,
             section: Mutex::new(section),
             connections: Mutex::default(),
             targets,
+            members,
             clock,
             limits,
             changes: watch::Sender::new(0),
@@ -175,8 +193,16 @@ impl Cluster {
             let stopped = self.listening.subscribe();
             tokio::spawn(inbound::accept(Arc::clone(self), listener, acceptor, stopped));
         }
+        for template in 0..self.config.templates.len() {
+            tokio::spawn(discovery::discover(Arc::clone(self), template, self.listening.subscribe()));
+        }
         let cluster = Arc::clone(self);
         tokio::spawn(async move { cluster.keep_time().await });
+        if self.tables.is_hub() {
+            // Of a hub the only table that is configured.
+            let status = self.tables.get(0).filter(|_| !self.config.tables.is_empty());
+            tokio::spawn(hub::keep(Arc::clone(self), status.map(|shared| Arc::clone(shared.table()))));
+        }
     }
 
     /// Calls the section when it is time.
@@ -195,7 +221,7 @@ impl Cluster {
     }
 
     /// Lets the section handle something, does what it wants done, and looks at its timers again.
-    fn with_section<R>(self: &Arc<Self>, handle: impl FnOnce(&mut Section, Millis) -> R) -> R {
+    pub(super) fn with_section<R>(self: &Arc<Self>, handle: impl FnOnce(&mut Section, Millis) -> R) -> R {
         let result = self.act(handle);
         self.wake.notify_one();
         result
@@ -222,7 +248,10 @@ impl Cluster {
     fn perform(self: &Arc<Self>, action: Action) {
         match action {
             Action::Connect { peer, name, session, hello } => {
-                let Some(target) = self.targets.get(&name).cloned() else { return };
+                let Some(target) = self.targets.get(&name).cloned().or_else(|| self.members.target(&name))
+                else {
+                    return;
+                };
                 let tls = target.connector.is_some();
                 let connection = Arc::new(Connection::new(session, peer, name, Direction::Outbound, tls));
                 self.register(&connection);
@@ -232,6 +261,10 @@ impl Cluster {
                 if let Some(connection) = self.connections.lock().get(&session) {
                     connection.close(reason);
                 }
+            }
+            Action::Forgotten { name, kind } => {
+                self.failures.lock().remove(&name);
+                self.forgotten(&name, kind);
             }
             Action::RequestLesson { session } => {
                 let connection = self.connections.lock().get(&session).cloned();
@@ -486,9 +519,9 @@ impl Cluster {
         &self.config
     }
 
-    /// Members that are not configured.
-    pub fn dynamic_peers(&self) -> usize {
-        self.section.lock().dynamic_peers()
+    /// Looks at the section.
+    pub(super) fn with_view<R>(&self, look: impl FnOnce(&Section) -> R) -> R {
+        look(&self.section.lock())
     }
 
     /// The section at this moment.
@@ -502,25 +535,36 @@ impl Cluster {
     }
 
     /// The section's tables.
-    pub fn tables(&self) -> Arc<TableSet> {
-        Arc::clone(self.section.lock().tables())
+    pub fn tables(&self) -> &Arc<TableSet> {
+        &self.tables
     }
 }
 
-fn target(address: &Address, tls: Option<&crate::config::ServerTls>) -> Result<Target, crate::tls::TlsError> {
+fn configured(remote: &RemotePeer) -> ConfiguredPeer {
+    let is_called = remote.address.is_some();
+    let level = match remote.level {
+        config::PeerLevel::Balancer => PeerLevel::Below,
+        config::PeerLevel::Down => PeerLevel::Lower,
+        config::PeerLevel::Up { .. } => PeerLevel::Above,
+    };
+    ConfiguredPeer { name: remote.name.clone(), shard: remote.shard, level, is_called }
+}
+
+fn target(address: &Address, tls: Option<&config::ServerTls>) -> Result<Target, crate::tls::TlsError> {
     let connector = tls.map(Connector::load).transpose()?.map(Arc::new);
     let host = match address {
         Address::Ip(address) => address.ip().to_string(),
         Address::Host { host, .. } => host.clone(),
         Address::Unix(_) => "localhost".to_owned(),
     };
-    Ok(Target { address: address.clone(), connector, host })
+    Ok(Target { address: address.clone(), source: None, connector, host })
 }
 
-fn member_word(kind: PeerKind) -> &'static str {
+pub(super) fn member_word(kind: PeerKind) -> &'static str {
     match kind {
         PeerKind::Local => "local",
         PeerKind::Static => "static",
         PeerKind::Dynamic => "dynamic",
+        PeerKind::Discovered => "discovered",
     }
 }

@@ -30,6 +30,17 @@ impl LogQuota {
         Self { quotas: Mutex::new(named.chain([(None, full())]).collect()) }
     }
 
+    /// Gives a peer a quota of its own, unless it has one.
+    pub(super) fn add(&self, name: &str, now: Millis) {
+        let full = Quota { left: BURST * REGAIN_MS, since: now, left_out: 0 };
+        self.quotas.lock().entry(Some(name.to_owned())).or_insert(full);
+    }
+
+    /// Takes it back.
+    pub(super) fn remove(&self, name: &str) {
+        self.quotas.lock().remove(&Some(name.to_owned()));
+    }
+
     /// Whether a line about this peer may be written now, and how many were left out before it.
     pub(super) fn take(&self, name: &str, now: Millis) -> Option<u64> {
         let mut quotas = self.quotas.lock();
@@ -61,6 +72,18 @@ mod tests {
         assert_eq!(lines("x", 5) + lines("y", 5), BURST);
         assert_eq!(lines("a", 5 + 3 * REGAIN_MS), 3);
         assert_eq!(lines("a", 1_000_000), BURST);
+    }
+
+    #[test]
+    fn quotas_come_and_go() {
+        let quota = LogQuota::new([], 0);
+        let lines = |name: &str, now| (0..1_000).filter(|_| quota.take(name, now).is_some()).count() as u64;
+        quota.add("a", 0);
+        assert_eq!((lines("x", 0), lines("a", 0)), (BURST, BURST));
+        quota.add("a", 0);
+        assert_eq!(lines("a", 0), 0, "it has one");
+        quota.remove("a");
+        assert_eq!(lines("a", 2 * REGAIN_MS), 2, "a stranger");
     }
 
     #[test]

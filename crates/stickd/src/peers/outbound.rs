@@ -76,7 +76,7 @@ async fn shake_hands(
     target: &Target,
     hello: &Hello,
 ) -> io::Result<Answered> {
-    let Connected { mut stream, remote, local, .. } = net::connect(&target.address).await?;
+    let Connected { mut stream, remote, local, .. } = net::connect(&target.address, target.source).await?;
     let handshake = async {
         if let Some(connector) = &target.connector {
             stream = Box::new(connector.connect(stream, &target.host).await.map_err(io::Error::other)?);
@@ -129,7 +129,8 @@ fn explain(status: Status) -> &'static str {
         Status::ProtocolError => "it did not understand the hello; is this address a peers listener?",
         Status::VersionMismatch => "it does not speak this version; trying 2.0 next",
         Status::NameMismatch => {
-            "its local peer name is another one; make the name of this peer line the peer's own (localpeer, -L)"
+            "its local peer name is another one; make the name of this peer line (or what \"names\" of server-template gives) \
+             the peer's own (localpeer, -L)"
         }
         Status::UnknownPeer => "it has no peer of this node's name; add this node to its peers section",
         Status::Other(_) => "the status is unknown; trying again",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::config::Level;
 
 use super::Context;
+use super::cluster_wide;
 use super::level::DENIED;
 use super::reply::Reply;
 use super::table_command::{Action, Target, TargetError};
@@ -15,11 +16,31 @@ pub(crate) fn run(context: &Arc<dyn Context>, level: Level, arguments: &[Vec<u8>
 }
 
 fn clear(context: &Arc<dyn Context>, level: Level, arguments: &[Vec<u8>]) -> Result<Reply, TargetError> {
-    let table = Action::Clear.table(&**context, arguments)?;
+    let (words, cluster) = cluster_wide::take_word(arguments.get(1..).unwrap_or_default());
+    let sum = arguments.first().filter(|_| cluster).and_then(|name| cluster_wide::sum_of(&**context, name));
+    let table = match &sum {
+        Some(sum) => Arc::clone(sum.output()),
+        None => Action::Clear.table(&**context, arguments)?,
+    };
     if level < Level::Operator {
         return Ok(Reply::line(DENIED));
     }
-    let filters = match Action::Clear.target(&**context, &table, &arguments[1..])? {
+    let target = Action::Clear.target(&**context, &table, words)?;
+    if let Some(sum) = sum {
+        let context = Arc::clone(context);
+        return Ok(Reply::Work(Box::new(move || {
+            let done = cluster_wide::clear_nodes(&*context, &sum, &target);
+            done.map_or_else(|error| format!("{error}\n"), |()| String::new())
+        })));
+    }
+    if cluster {
+        let context = Arc::clone(context);
+        return Ok(Reply::Work(Box::new(move || {
+            cluster_wide::clear(&*context, &table, &target);
+            String::new()
+        })));
+    }
+    let filters = match target {
         Target::Key(key) => {
             table.remove(&key, context.now());
             return Ok(Reply::done());

@@ -10,7 +10,10 @@ use crate::config::Level;
 use super::mode::Mode;
 use super::reply::{Reply, put};
 use super::words::words;
-use super::{Context, clear_table, help, level, set_table, show_info, show_peers, show_table};
+use super::{
+    Context, clear_table, help, level, set_table, show_aggregations, show_contributions, show_info,
+    show_peers, show_table,
+};
 
 /// What a connection is allowed and set to.
 #[derive(Clone, Debug)]
@@ -40,6 +43,8 @@ impl Session {
             ["set", "table", _] => set_table::run(context, self.level, &words[2..]),
             ["clear", "table", _] => clear_table::run(context, self.level, &words[2..]),
             ["show", "peers", _] => show_peers::run(context, &words[2..]),
+            ["show", "aggregations", _] => show_aggregations::run(context, &words[2..]),
+            ["show", "contributions", _] => show_contributions::run(context, self.level, &words[2..]),
             ["show", "info", _] => show_info::run(&context.info(), &words[2..]),
             ["show", "version", _] => Reply::line(context.info().version),
             ["show", "cli", "level"] => Reply::line(level::word(self.level)),

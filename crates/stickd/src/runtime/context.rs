@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use haproxy_peers::{Order, OrderError, Orders};
+use stick_aggregate::Aggregate;
 use stick_table::{Millis, Table};
 
-use super::{Info, SectionView};
+use super::{HubView, Info, SectionView};
 
 /// The daemon as seen from the runtime socket.
 ///
@@ -38,6 +40,26 @@ pub trait Context: Send + Sync + 'static {
 
     /// The `peers` sections, the most recently declared first, for `show peers`.
     fn sections(&self) -> Vec<SectionView>;
+
+    /// The `aggregations` sections in declaration order.
+    fn hubs(&self) -> Vec<HubView> {
+        Vec::new()
+    }
+
+    /// The sums that a table of a hub is about, by its full local name or that of its source.
+    fn sum(&self, name: &str) -> Option<Arc<Aggregate>> {
+        let _ = name;
+        None
+    }
+
+    /// Prepares an order to all nodes of a hub.
+    ///
+    /// # Errors
+    /// When they cannot be told.
+    fn orders<'o>(&self, sum: &Arc<Aggregate>, order: Order<'o>) -> Result<Orders<'o>, OrderError> {
+        let _ = (sum, order);
+        Err(OrderError::Gone)
+    }
 
     /// What `show info` prints. Also gives `show version` its version.
     fn info(&self) -> Info;

@@ -10,20 +10,25 @@ struct Entry {
 }
 
 /// Every command, sorted.
-const COMMANDS: [Entry; 12] = [
+const COMMANDS: [Entry; 14] = [
     Entry {
-        usage: "clear table <table> [<filter>]*",
-        text: "remove entries from a table (filter: data/key/ptr)",
+        usage: "clear table <t> [<filter>]* [cluster]",
+        text: "remove entries from a table, here or on all nodes (filter: data/key/ptr)",
     },
     Entry { usage: "echo <text>", text: "answer with the text" },
     Entry { usage: "operator", text: "go down to the level operator on this connection" },
     Entry {
         usage: "set table <table> key <k> [data.* <v>]*",
-        text: "create an entry of a table, or change it",
+        text: "create an entry of a table, or change it; with \"cluster\" behind, those of a hub's nodes",
     },
     Entry { usage: "set timeout [cli] <delay>", text: "close this connection when it is idle for so long" },
+    Entry { usage: "show aggregations [section]", text: "tell what the hubs sum, and of whom" },
     Entry { usage: "show cli level", text: "tell the level of this connection" },
     Entry { usage: "show cli sockets", text: "list the sockets of this interface" },
+    Entry {
+        usage: "show contributions <table> key <k>",
+        text: "tell what each node counts of a key of a hub's table",
+    },
     Entry { usage: "show info [desc|json|typed|float]*", text: "tell about the process" },
     Entry {
         usage: "show peers [dict|-] [section]",
@@ -131,7 +136,7 @@ mod tests {
                 "Unknown command: 'set', but",
                 &["set table <table> key <k> [data.* <v>]*", "set timeout [cli] <delay>"],
             ),
-            ("clear zz", "Unknown command: 'clear', but", &["clear table <table> [<filter>]*"]),
+            ("clear zz", "Unknown command: 'clear', but", &["clear table <t> [<filter>]* [cluster]"]),
         ] {
             let answer = unknown(&split(text));
             assert!(answer.starts_with(start), "{answer}");

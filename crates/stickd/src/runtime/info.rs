@@ -76,6 +76,8 @@ pub struct Limits {
     pub handshakes_timed_out: u64,
     /// Peers that are not configured, over all sections.
     pub dynamic_peers: Usage,
+    /// Peers that DNS lists, over all sections.
+    pub discovered_peers: Usage,
     /// Tables that are not configured, over all sections.
     pub dynamic_tables: Usage,
     /// Bytes of those tables when they are full.

@@ -76,6 +76,8 @@ pub struct PeerView {
     pub version: (u8, u8),
     /// How it became a member of the section.
     pub membership: Membership,
+    /// When it is forgotten unless it comes back; never while it has a session.
+    pub forgotten: Timer,
     /// Whether it says that it passes live updates on.
     pub relay: bool,
     /// Why the last session ended or the last attempt failed.
@@ -225,13 +227,20 @@ pub enum HandshakeStatus {
 }
 
 /// How a peer became a member.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Membership {
     /// It is in the configuration.
     #[default]
     Static,
     /// It connected, and `dynamic-peers` lets it.
     Dynamic,
+    /// DNS lists it, or did.
+    Discovered {
+        /// The name that was asked for.
+        from: String,
+        /// Whether it is listed now.
+        listed: bool,
+    },
 }
 
 impl SharedTableView {

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use stick_table::{EntryMut, FrequencyCounter, Lifetime, Millis, Origin, Storage, TableDefinition, Value};
+use haproxy_peers::Order;
+use stick_aggregate::Aggregate;
+use stick_table::{DataType, FrequencyCounter, Lifetime, Millis, Origin, Storage, TableDefinition, Value};
 use thiserror::Error;
 
 use crate::config::Level;
 
 use super::Context;
+use super::cluster_wide;
 use super::filter::{DataName, parse_value};
 use super::level::DENIED;
 use super::reply::Reply;
@@ -28,6 +31,10 @@ enum SetError {
     Value,
     #[error("Unable to allocate a new entry")]
     Full,
+    #[error(
+        "The table holds sums, which nodes tell anew at any time; add \"cluster\" to set the values of all nodes, or clear them"
+    )]
+    Sum,
 }
 
 /// Runs `set table` with its arguments.
@@ -38,16 +45,31 @@ pub(crate) fn run(context: &Arc<dyn Context>, level: Level, arguments: &[Vec<u8>
 }
 
 fn set(context: &dyn Context, level: Level, arguments: &[Vec<u8>]) -> Result<Reply, TargetError> {
-    let table = Action::Set.table(context, arguments)?;
+    let (words, cluster) = cluster_wide::take_word_of_set(arguments.get(1..).unwrap_or_default());
+    let sum = arguments.first().and_then(|name| cluster_wide::sum_of(context, name));
+    let table = match &sum {
+        Some(sum) => Arc::clone(sum.output()),
+        None => Action::Set.table(context, arguments)?,
+    };
     if level < Level::Operator {
         return Ok(Reply::line(DENIED));
     }
-    let Target::Key(key) = Action::Set.target(context, &table, &arguments[1..])? else {
+    let Target::Key(key) = Action::Set.target(context, &table, words)? else {
         return Ok(Reply::done());
     };
     let now = context.now();
+    let pairs = words.get(2..).unwrap_or_default();
+    if let Some(sum) = sum {
+        return Ok(if cluster {
+            set_nodes(context, &sum, &key, pairs, now).map_or_else(Reply::line, |()| Reply::done())
+        } else {
+            Reply::line(SetError::Sum)
+        });
+    }
     let result = table.update(&key, Origin::LOCAL, Lifetime::Restart, now, |entry| {
-        set_values(entry, table.definition(), &arguments[3..], now)
+        set_values(table.definition(), pairs, now, |data_type, element, value| {
+            entry.set(data_type, element, &value);
+        })
     });
     Ok(match result {
         Err(_) => Reply::line(SetError::Full),
@@ -58,11 +80,34 @@ fn set(context: &dyn Context, level: Level, arguments: &[Vec<u8>]) -> Result<Rep
     })
 }
 
+/// Sets the values of all nodes of a hub.
+fn set_nodes(
+    context: &dyn Context,
+    sum: &Arc<Aggregate>,
+    key: &[u8],
+    pairs: &[Vec<u8>],
+    now: Millis,
+) -> Result<(), String> {
+    let mut values = Vec::new();
+    set_values(sum.source(), pairs, now, |data_type, element, value| {
+        values.retain(|&(it, other, _)| (it, other) != (data_type, element));
+        values.push((data_type, element, value));
+    })
+    .map_err(|error| error.to_string())?;
+    if values.is_empty() {
+        return Err(SetError::NotData.to_string());
+    }
+    let orders = context.orders(sum, Order::Set(&values));
+    orders.and_then(|orders| orders.give(key, now)).map_err(|error| error.to_string())?;
+    context.changed();
+    Ok(())
+}
+
 fn set_values(
-    entry: &mut EntryMut<'_>,
     definition: &TableDefinition,
     words: &[Vec<u8>],
     now: Millis,
+    mut set: impl FnMut(DataType, u32, Value),
 ) -> Result<(), SetError> {
     for pair in words.chunks(2) {
         let name = pair[0].strip_prefix(b"data.").ok_or(SetError::NotData)?;
@@ -71,7 +116,7 @@ fn set_values(
         let element = name.element_of(column).ok_or(SetError::Index)?;
         let number = pair.get(1).and_then(|word| parse_value(word)).ok_or(SetError::Value)?;
         if let Some(value) = value_of(name.data_type.storage(), number, now) {
-            entry.set(name.data_type, element, &value);
+            set(name.data_type, element, value);
         }
     }
     Ok(())
@@ -93,7 +138,7 @@ fn value_of(storage: Storage, number: i64, now: Millis) -> Option<Value> {
 mod tests {
     use super::super::testing::Node;
     use super::*;
-    use stick_table::{DataType, Follow};
+    use stick_table::Follow;
 
     fn value(node: &Node, table: &str, key: &[u8], data_type: DataType) -> Option<Value> {
         let table = node.table(table).unwrap();

@@ -120,7 +120,7 @@ fn own_fields(info: &Info) -> impl Iterator<Item = Field> {
 }
 
 /// What is taken of each limit, and how often it was reached.
-fn limit_fields(info: &Info) -> [(&'static str, &'static str, u64, &'static str); 19] {
+fn limit_fields(info: &Info) -> [(&'static str, &'static str, u64, &'static str); 21] {
     let limits = &info.limits;
     let (bytes, handshakes) = (&limits.dynamic_table_bytes, &limits.handshakes);
     [
@@ -138,6 +138,13 @@ fn limit_fields(info: &Info) -> [(&'static str, &'static str, u64, &'static str)
         ),
         ("Stickd_dynamic_peers", "MGP", limits.dynamic_peers.used, "Dynamic peers"),
         ("Stickd_dynamic_peers_refused", "MCP", limits.dynamic_peers.hits, "Dynamic peers refused"),
+        ("Stickd_discovered_peers", "MGP", limits.discovered_peers.used, "Peers that DNS lists"),
+        (
+            "Stickd_discovered_peers_limit",
+            "CLP",
+            limits.discovered_peers.limit,
+            "Limit of peers that DNS lists",
+        ),
         ("Stickd_dynamic_tables", "MGP", limits.dynamic_tables.used, "Dynamic tables"),
         (
             "Stickd_dynamic_tables_refused",

@@ -228,10 +228,16 @@ fn put_texts<'a>(out: &mut String, texts: impl Iterator<Item = &'a str>) {
 /// The line that HAProxy does not have.
 fn put_additions(out: &mut String, peer: &PeerView) {
     let (major, minor) = peer.version;
-    let member = match peer.membership {
-        Membership::Static => "static",
-        Membership::Dynamic => "dynamic",
+    let mut member = match &peer.membership {
+        Membership::Static => "static".to_owned(),
+        Membership::Dynamic => "dynamic".to_owned(),
+        Membership::Discovered { from, listed } => {
+            format!("discovered from={from} listed={}", u8::from(*listed))
+        }
     };
+    if peer.forgotten != Timer::Never {
+        put(&mut member, format_args!(" forgotten={}", peer.forgotten));
+    }
     let behind = peer.behind();
     let mismatches = peer.tables.iter().filter(|table| !table.agrees()).count();
     put(

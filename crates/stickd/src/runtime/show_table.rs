@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use stick_table::{EntryRef, Millis, Table, Value, Walk};
+use stick_table::{DataType, EntryRef, Millis, Table, TableDefinition, Value, Walk};
 
 use crate::config::Level;
 
@@ -114,10 +114,21 @@ fn put_entry(out: &mut String, context: &dyn Context, table: &Table, entry: &Ent
     let expires = entry.remaining().unwrap_or(0);
     let shard = context.shard(table, entry.key());
     put(out, format_args!("{:#x}: key={key} use=0 exp={expires} shard={shard}", entry.handle()));
+    put_values(out, definition, now, |data_type, element| entry.value(data_type, element));
+    out.push('\n');
+}
+
+/// Writes the values of all columns as ` name=value`, those that `value_of` has.
+pub(crate) fn put_values(
+    out: &mut String,
+    definition: &TableDefinition,
+    now: Millis,
+    value_of: impl Fn(DataType, u32) -> Option<Value>,
+) {
     for column in definition.columns() {
         let name = column.data_type().name();
         for element in 0..column.count() {
-            let Some(value) = entry.value(column.data_type(), element) else { continue };
+            let Some(value) = value_of(column.data_type(), element) else { continue };
             match name.split_once('_') {
                 _ if !column.data_type().is_array() => put(out, format_args!(" {name}")),
                 Some((prefix, suffix)) => put(out, format_args!(" {prefix}{element}_{suffix}")),
@@ -132,14 +143,13 @@ fn put_entry(out: &mut String, context: &dyn Context, table: &Table, entry: &Ent
             }
         }
     }
-    out.push('\n');
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::Node;
     use super::*;
-    use stick_table::{DataType, KeyType, Lifetime, Origin, TableDefinition};
+    use stick_table::{KeyType, Lifetime, Origin};
 
     #[test]
     fn tables_are_listed_the_last_declared_first() {

@@ -36,6 +36,10 @@ pub(crate) enum Target {
 pub(crate) enum TargetError {
     #[error("No such table")]
     UnknownTable,
+    #[error(
+        "Nodes count in this table, each for itself: their sum is {0}, and \"show contributions\" tells them apart"
+    )]
+    Source(String),
     #[error("Key value expected")]
     MissingKey,
     #[error("Invalid key")]
@@ -88,8 +92,12 @@ impl Action {
         arguments: &[Vec<u8>],
     ) -> Result<Arc<Table>, TargetError> {
         let name = arguments.first().ok_or(TargetError::Usage(self))?;
-        let table = std::str::from_utf8(name).ok().and_then(|name| context.table(name));
-        table.ok_or(TargetError::UnknownTable)
+        let name = std::str::from_utf8(name).map_err(|_| TargetError::UnknownTable)?;
+        match (context.table(name), context.sum(name)) {
+            (Some(table), _) => Ok(table),
+            (None, Some(sum)) => Err(TargetError::Source(sum.output().definition().name.clone())),
+            (None, None) => Err(TargetError::UnknownTable),
+        }
     }
 
     /// Reads the target from the words after the table's name.
@@ -124,7 +132,7 @@ impl Action {
 }
 
 /// The canonical form of a key. The keys of string tables are any bytes, others are text.
-fn parse_key(action: Action, key_type: KeyType, word: &[u8]) -> Result<Vec<u8>, TargetError> {
+pub(crate) fn parse_key(action: Action, key_type: KeyType, word: &[u8]) -> Result<Vec<u8>, TargetError> {
     match key_type {
         KeyType::Binary { .. } => Err(TargetError::KeyType(action)),
         KeyType::String { .. } => {

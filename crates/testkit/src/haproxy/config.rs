@@ -18,6 +18,8 @@ pub struct Config {
     backends: Vec<String>,
     http: Option<(SocketAddr, SocketAddr)>,
     global: Vec<String>,
+    /// A text that stands for all of it.
+    text: Option<Box<str>>,
 }
 
 impl Config {
@@ -31,7 +33,14 @@ impl Config {
             backends: Vec::new(),
             http: None,
             global: Vec::new(),
+            text: None,
         }
+    }
+
+    /// A configuration as it stands in a file, of which only the path in its line `stats socket` is changed. It serves HTTP
+    /// on `front`.
+    pub fn of_text(name: impl Into<String>, text: impl Into<String>, front: SocketAddr) -> Self {
+        Self { text: Some(text.into().into_boxed_str()), http: Some((front, front)), ..Self::new(name) }
     }
 
     /// Number of threads; one unless set.
@@ -87,6 +96,12 @@ impl Config {
         self
     }
 
+    /// Requests of `/<path>` are answered 429 when a condition holds, e.g. `{ req.hdr(x-key),table_gpc0(t) gt 9 }`.
+    pub fn limit(mut self, path: &str, condition: &str) -> Self {
+        self.rules.push(format!("http-request deny deny_status 429 if {{ path_dir {path} }} {condition}"));
+        self
+    }
+
     /// Requests of `/<path>` stick to one of two servers by `key` in `table`, which stores `server_id` and `server_key`.
     /// The servers are `s1` (id 7) and `s2` (id 9).
     ///
@@ -117,6 +132,13 @@ impl Config {
 
     /// The text of the configuration with its runtime socket at `socket`.
     pub fn text(&self, socket: &str) -> String {
+        if let Some(text) = &self.text {
+            let of_line = |line: &str| match line.trim_start().strip_prefix("stats socket ") {
+                Some(_) => format!("    stats socket {socket} level admin\n"),
+                None => format!("{line}\n"),
+            };
+            return text.lines().map(of_line).collect();
+        }
         let mut text = String::new();
         let mut add = |line: &str| writeln!(text, "{line}").expect("writing to a string cannot fail");
         add("global");

@@ -3,6 +3,8 @@
 //! Each `config/good/NAME.cfg` is described in `NAME.txt`, and each `config/broken/NAME.cfg` has its messages there.
 //! `BLESS=1 cargo test -p stickd --test config` writes the texts anew: read the difference before it is committed.
 
+mod aggregations;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -275,6 +277,16 @@ fn line() -> impl Strategy<Value = String> {
         "level",
         "mode",
         "dynamic-peers",
+        "server-template",
+        "lb",
+        "1-5",
+        "_p._tcp.a.b",
+        "a.b:1",
+        "names",
+        "target",
+        "resolve-every",
+        "nameserver",
+        "forget",
         "relay",
         "from",
         "::/0",
@@ -291,6 +303,23 @@ fn line() -> impl Strategy<Value = String> {
         "setenv",
         "${X",
         "\0",
+        "aggregations",
+        "any",
+        "to",
+        ".a",
+        ".a.b",
+        "local",
+        "up",
+        "down",
+        "group",
+        "1",
+        "rule",
+        "gpt0",
+        "node-timeout",
+        "tables",
+        "memory",
+        "status-table",
+        "source",
     ];
     prop::collection::vec(prop::sample::select(WORDS), 0..8).prop_map(|words| words.join(" "))
 }

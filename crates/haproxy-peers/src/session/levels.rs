@@ -1,0 +1,210 @@
+//! Levels of hubs: who sums whom, and that nobody sums itself.
+//!
+//! A hub sums what lower hubs publish. If one of those sums what this one publishes, at once or over others, every number
+//! goes round and grows without end. So:
+//!
+//! - Each process of a hub has a number of its own, drawn at random. The first thing it says in a session, before any update,
+//!   is whether it takes the other one for a lower or an upper hub, followed by its own number and those of all hubs below it:
+//!   all whose values are in its sums. It says so again when they change.
+//! - A hub passes on what hubs say that its configuration calls lower ones, not what others make up.
+//! - A hub refuses a peer below it whose sums have its own number in them, and forgets at once what that peer told. It also
+//!   refuses one that takes it for a peer of the same level as it takes the other for: both cannot be above.
+//!
+//! Two hubs that sum each other notice in the first message, so no value goes round even once. Where a cycle has more hubs, the
+//! numbers go round it like values do, so the hub that closes it learns of it as soon as it is closed.
+//!
+//! The message is stickd's own, of class 0 and a type that says nothing to others: every HAProxy passes over it
+//! (peers-protocol §4).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use stick_table::Origin;
+use thiserror::Error;
+
+use crate::{DecodeError, FrameWriter, Padding, PeerLevel, Reader, class, varint};
+
+/// Type of the message.
+pub(crate) const KIND: u8 = 0xf2;
+/// Most hubs below one, itself included.
+const MAX_HUBS: usize = 256;
+
+/// Why a hub refuses a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum LevelsError {
+    #[error(
+        "the levels of hubs form a cycle: what it sums contains what this hub sums; remove one of the \"down\" lines"
+    )]
+    Cycle,
+    #[error(
+        "it sums what this hub publishes, and this hub what it publishes; one of the two must call the other \"up\""
+    )]
+    BothBelow,
+    #[error("both hubs call each other \"up\"; one of the two must call the other \"down\"")]
+    BothAbove,
+    #[error("more than {MAX_HUBS} hubs would be in the sums of this one")]
+    TooMany,
+}
+
+/// The hubs below a hub. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Levels(Arc<Mutex<Known>>);
+
+#[derive(Debug)]
+struct Known {
+    own: u64,
+    /// By peer, the hubs in its sums.
+    below: BTreeMap<u16, BTreeSet<u64>>,
+    /// Counts changes; 0 for none.
+    version: u64,
+}
+
+impl Levels {
+    /// Nobody is known to be below. `own` is this process's number; pass a random one.
+    pub fn new(own: u64) -> Self {
+        Self(Arc::new(Mutex::new(Known { own, below: BTreeMap::new(), version: 1 })))
+    }
+
+    /// Sets this process's number, before the first session.
+    pub(crate) fn begin(&self, own: u64) {
+        self.0.lock().own = own;
+    }
+
+    /// Counts the changes of what is announced; never 0.
+    pub(crate) fn version(&self) -> u64 {
+        self.0.lock().version
+    }
+
+    /// Appends what a peer of this level is told; returns the version that it is of.
+    pub(crate) fn encode(&self, level: PeerLevel, out: &mut Vec<u8>) -> u64 {
+        let known = self.0.lock();
+        let below: BTreeSet<u64> = known.below.values().flatten().copied().collect();
+        let hubs: Vec<u64> = std::iter::once(known.own).chain(below).collect();
+        let mut frame = FrameWriter::begin(out, class::CONTROL, KIND);
+        let payload = frame.payload();
+        payload.push(u8::from(level == PeerLevel::Above));
+        varint::encode(hubs.len() as u64, payload);
+        for hub in hubs {
+            payload.extend_from_slice(&hub.to_be_bytes());
+        }
+        frame.finish(Padding::ForOldReceivers);
+        known.version
+    }
+
+    /// Takes what a peer of this level said.
+    ///
+    /// # Errors
+    /// When the payload is malformed, or the peer has to be refused.
+    pub(crate) fn note(
+        &self,
+        peer: Origin,
+        level: PeerLevel,
+        reader: &mut Reader<'_>,
+    ) -> Result<Result<(), LevelsError>, DecodeError> {
+        let takes_us_for_upper = reader.bytes(1, "level")? != [0];
+        let count = reader.varint_u32("number of hubs")?;
+        let mut hubs = BTreeSet::new();
+        for _ in 0..count {
+            let (high, low) = (reader.u32_be("hub")?, reader.u32_be("hub")?);
+            hubs.insert(u64::from(high) << 32 | u64::from(low));
+        }
+        Ok(self.judge(peer, level, takes_us_for_upper, hubs))
+    }
+
+    fn judge(
+        &self,
+        peer: Origin,
+        level: PeerLevel,
+        takes_us_for_upper: bool,
+        hubs: BTreeSet<u64>,
+    ) -> Result<(), LevelsError> {
+        let mut known = self.0.lock();
+        match level {
+            PeerLevel::Below | PeerLevel::Lower if !takes_us_for_upper => return Err(LevelsError::BothBelow),
+            PeerLevel::Above if takes_us_for_upper => return Err(LevelsError::BothAbove),
+            PeerLevel::Above | PeerLevel::Itself => return Ok(()),
+            PeerLevel::Below | PeerLevel::Lower => {}
+        }
+        if hubs.contains(&known.own) {
+            return Err(LevelsError::Cycle);
+        }
+        if level != PeerLevel::Lower {
+            // Who is not said to be a hub has no say in who is below this one.
+            return Ok(());
+        }
+        let others = known.below.iter().filter(|(other, _)| **other != peer.number());
+        let all: BTreeSet<_> = others.flat_map(|(_, hubs)| hubs).chain(&hubs).collect();
+        if all.len() >= MAX_HUBS {
+            return Err(LevelsError::TooMany);
+        }
+        if known.below.get(&peer.number()) != Some(&hubs) {
+            known.below.insert(peer.number(), hubs);
+            known.version += 1;
+        }
+        Ok(())
+    }
+
+    /// A peer has no session any more.
+    pub(crate) fn forget(&self, peer: Origin) {
+        let mut known = self.0.lock();
+        if known.below.remove(&peer.number()).is_some() {
+            known.version += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `from` says to `to`, in which it is peer 1 of this level.
+    fn say(from: &Levels, takes_for: PeerLevel, to: &Levels, level: PeerLevel) -> Result<(), LevelsError> {
+        let mut out = Vec::new();
+        from.encode(takes_for, &mut out);
+        assert_eq!(out[..2], [0, KIND]);
+        to.note(Origin::peer(1), level, &mut Reader::new(&out[3..], 3)).unwrap()
+    }
+
+    #[test]
+    fn hubs_at_two_levels_go_well_and_the_lower_one_is_known_above() {
+        let [low, high, top] = [1, 2, 3].map(Levels::new);
+        assert_eq!(say(&low, PeerLevel::Above, &high, PeerLevel::Lower), Ok(()));
+        assert_eq!(say(&high, PeerLevel::Below, &low, PeerLevel::Above), Ok(()));
+        let before = high.version();
+        assert_eq!(say(&low, PeerLevel::Above, &high, PeerLevel::Lower), Ok(()));
+        assert_eq!(high.version(), before, "nothing new");
+        let mut out = Vec::new();
+        high.encode(PeerLevel::Above, &mut out);
+        assert_eq!(out[3..], [1, 2, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(say(&high, PeerLevel::Above, &top, PeerLevel::Lower), Ok(()));
+        // Over two hubs.
+        assert_eq!(say(&top, PeerLevel::Above, &low, PeerLevel::Lower), Err(LevelsError::Cycle));
+        high.forget(Origin::peer(1));
+        assert_eq!(say(&high, PeerLevel::Above, &top, PeerLevel::Lower), Ok(()));
+        assert_eq!(say(&top, PeerLevel::Above, &low, PeerLevel::Lower), Ok(()), "it is not below any more");
+    }
+
+    #[test]
+    fn two_that_sum_each_other_notice_at_once() {
+        let [one, two] = [1, 2].map(Levels::new);
+        assert_eq!(say(&one, PeerLevel::Below, &two, PeerLevel::Below), Err(LevelsError::BothBelow));
+        assert_eq!(say(&one, PeerLevel::Above, &two, PeerLevel::Above), Err(LevelsError::BothAbove));
+    }
+
+    #[test]
+    fn what_is_malformed_or_too_much_is_refused() {
+        let hub = Levels::new(1);
+        for payload in [&[][..], &[1], &[1, 1, 0, 0, 0, 0, 0, 0, 0]] {
+            assert!(hub.note(Origin::peer(1), PeerLevel::Below, &mut Reader::new(payload, 0)).is_err());
+        }
+        let mut payload = vec![1];
+        varint::encode(MAX_HUBS as u64 + 1, &mut payload);
+        (0..=MAX_HUBS as u64).for_each(|hub| payload.extend_from_slice(&(hub + 2).to_be_bytes()));
+        let note = |level| hub.note(Origin::peer(1), level, &mut Reader::new(&payload, 0));
+        assert_eq!(note(PeerLevel::Lower), Ok(Err(LevelsError::TooMany)));
+        assert_eq!(note(PeerLevel::Below), Ok(Ok(())), "who is no hub is not believed to have some below");
+        assert_eq!(hub.version(), 1);
+    }
+}

@@ -1,0 +1,80 @@
+//! Tables that are made from the definitions of peers: their limits, and why one is not made.
+
+use stick_aggregate::AggregateError;
+use stick_table::{DataType, TableDefinition};
+use thiserror::Error;
+
+use crate::ToTableError;
+
+/// Longest name of a table made from a definition, in bytes.
+pub(super) const MAX_NAME: usize = 255;
+
+/// Bytes for a string of its own beside its text.
+const STRING_BYTES: usize = 64;
+
+/// Makes tables from the definitions of peers, within limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DynamicTables {
+    /// Most entries of each such table.
+    pub size: u32,
+    /// Most such tables.
+    pub max_tables: usize,
+    /// Most bytes that all of them would take when they were full; 0 for no limit.
+    pub max_bytes: u64,
+    /// Longest `server_key`, in bytes: each entry of a table that stores it may have one of its own.
+    pub max_server_key: usize,
+}
+
+/// What tables that were made from definitions take of their limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DynamicUsage {
+    /// Such tables.
+    pub tables: usize,
+    /// Bytes that they take when they are full.
+    pub bytes: u64,
+    /// Definitions for which no table was made because of a limit.
+    pub refused: u64,
+}
+
+/// Why no table was made from a definition.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum CreateError {
+    #[error("no table of this name is configured")]
+    NotConfigured,
+    #[error("the section has its limit of {0} such tables already (dynamic-tables max)")]
+    TooMany(usize),
+    #[error(
+        "{needed} bytes for a full table are more than the {left} left for such tables (dynamic-tables size, memory)"
+    )]
+    Memory { needed: u64, left: u64 },
+    #[error("its name is not a printable word of 1 to {MAX_NAME} bytes without slashes but at its start")]
+    Name,
+    #[error("HAProxy 1.6 and 1.7 do not tell a table's expiry; configure the table here")]
+    NoTail,
+    #[error(transparent)]
+    Definition(#[from] ToTableError),
+    #[error("it is neither a source nor a result of this hub")]
+    NoMapping,
+    #[error("it is a result, and its source is not known yet")]
+    Result,
+    #[error("sources are taken from load balancers and lower hubs")]
+    SourceFromElsewhere,
+    #[error(transparent)]
+    Aggregate(#[from] AggregateError),
+}
+
+impl CreateError {
+    /// Whether everything is as it should be, so that nobody needs to be told.
+    pub fn is_expected(&self) -> bool {
+        matches!(self, Self::Result | Self::SourceFromElsewhere)
+    }
+}
+
+impl DynamicTables {
+    /// Bytes that a table takes when it is full.
+    pub(super) fn bytes_of(&self, table: &TableDefinition) -> u64 {
+        let string = table.column(DataType::ServerKey).map_or(0, |_| self.max_server_key + STRING_BYTES);
+        table.full_bytes() + u64::from(table.size) * string as u64
+    }
+}

@@ -1,0 +1,221 @@
+//! What a hub orders its nodes to do with their own entries.
+
+use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use stick_aggregate::{Aggregate, Contribution, Told};
+use stick_table::{DataType, Lifetime, Millis, Origin, Storage, Table, TableDefinition, Value};
+use thiserror::Error;
+
+use super::{SharedTable, TablePart, TableSet};
+
+/// How long an entry lives that nodes are ordered to clear, in ms: long enough for a node whose session was cut to come back
+/// and hear of it.
+pub const ORDER_MS: u32 = 6_000;
+
+/// Most different sets of data types that nodes are ordered to set, for each source.
+const MAX_SETS: usize = 16;
+
+/// What all nodes are to do with their entry of a key.
+///
+/// The protocol has no message for either: both are updates of the nodes' own table, which a stock HAProxy takes from
+/// anybody.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Order<'a> {
+    /// All values become 0, and the entry ends after [`ORDER_MS`].
+    Clear,
+    /// These elements get these values; those of other data types stay as they are. The entry lives on.
+    Set(&'a [(DataType, u32, Value)]),
+}
+
+/// Why nodes are ordered nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum OrderError {
+    /// The update of an array has all of its elements.
+    #[error("the protocol tells an array as a whole: give all {count} elements of {data_type}")]
+    PartOfArray {
+        /// The array.
+        data_type: DataType,
+        /// How many elements it has.
+        count: u32,
+    },
+    /// The table does not store it, or it is text.
+    #[error("{0} cannot be set in this table")]
+    NotSettable(DataType),
+    /// Each set of data types needs a table of its own on the wire, which stays.
+    #[error("more than {MAX_SETS} different sets of data types since the start: set one that was set before")]
+    TooManySets,
+    /// The table of orders is full.
+    #[error("too many orders at once: try again in a few seconds")]
+    Full,
+    /// Nodes of lower hubs are theirs to order.
+    #[error("lower hubs sum some of the nodes: give the command to them ({0})")]
+    LowerHubs(String),
+    /// There is no such hub.
+    #[error("there is no such aggregations section any more")]
+    Gone,
+}
+
+/// One order, for the nodes of a source, to be given for any number of keys.
+pub struct Orders<'a> {
+    source: Arc<Aggregate>,
+    nodes: Vec<Origin>,
+    order: Order<'a>,
+    /// The table by which nodes are told.
+    shared: Arc<SharedTable>,
+}
+
+impl TableSet {
+    /// Prepares an order to all nodes of a source, of which `nodes` have a session now.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub fn orders<'a>(
+        &self,
+        source: &Arc<Aggregate>,
+        nodes: Vec<Origin>,
+        order: Order<'a>,
+    ) -> Result<Orders<'a>, OrderError> {
+        let definition = definition(source.source(), order)?;
+        let tells_lifetimes = matches!(order, Order::Clear);
+        let is_it = |shared: &&Arc<SharedTable>| shared.is_of_orders() && *shared.definition() == definition;
+        let there = self.tables.read().iter().find(is_it).cloned();
+        let shared = match there {
+            Some(there) => there,
+            None => {
+                let mut list = self.tables.write();
+                let sets = list
+                    .iter()
+                    .filter(|shared| shared.is_of_orders() && shared.definition().name == definition.name);
+                if sets.count() > MAX_SETS {
+                    return Err(OrderError::TooManySets);
+                }
+                let seed = self.seed.wrapping_add(list.len() as u64);
+                let table = Arc::new(Table::new(definition, seed));
+                self.push(&mut list, table, None, TablePart::Orders { tells_lifetimes })
+            }
+        };
+        Ok(Orders { source: Arc::clone(source), nodes, order, shared })
+    }
+}
+
+impl Orders<'_> {
+    /// Lets all nodes do it with their entry of a canonical key, and counts them, and all others that told the key, as if
+    /// they had told so. Poll all sessions for bytes afterwards.
+    ///
+    /// A node that has no session for [`ORDER_MS`] does not hear of it: what it tells when it comes back counts again.
+    ///
+    /// # Errors
+    /// When there is no room for the order; nothing is changed then.
+    pub fn give(&self, key: &[u8], now: Millis) -> Result<(), OrderError> {
+        let Self { source, order, shared, .. } = self;
+        let lifetime = match order {
+            Order::Clear => Lifetime::Exactly(ORDER_MS),
+            Order::Set(_) => Lifetime::Restart,
+        };
+        let told = shared.table().update(key, Origin::LOCAL, lifetime, now, |entry| {
+            entry.reset();
+            if let Order::Set(values) = order {
+                values
+                    .iter()
+                    .for_each(|(data_type, element, value)| _ = entry.set(*data_type, *element, value));
+            }
+        });
+        told.map_err(|_| OrderError::Full)?;
+        match order {
+            Order::Clear => _ = source.clear(key, lifetime, now),
+            Order::Set(set) => self.count(key, set, lifetime, now),
+        }
+        Ok(())
+    }
+
+    /// Counts values that all nodes are told to set as told by them.
+    fn count(&self, key: &[u8], set: &[(DataType, u32, Value)], lifetime: Lifetime, now: Millis) {
+        let known = self.source.contributions(key, now);
+        if known.iter().any(|known| known.former) {
+            // What a former process of a node told would be added to what is set.
+            self.source.clear(key, lifetime, now);
+        }
+        let nodes = self.nodes.iter().copied().chain(known.iter().map(|known| known.node));
+        for node in nodes.collect::<HashSet<_>>() {
+            let last = known.iter().rev().find(|known: &&Contribution| known.node == node);
+            let mut values = last.map_or_else(Vec::new, |known| known.values.clone());
+            values.retain(|(data_type, ..)| set.iter().all(|(it, ..)| it != data_type));
+            values.extend_from_slice(set);
+            tell(&self.source, node, key, lifetime, &values, now);
+        }
+    }
+}
+
+/// The table by which nodes of a source are told an order: theirs, with no more columns than are set.
+fn definition(source: &TableDefinition, order: Order<'_>) -> Result<TableDefinition, OrderError> {
+    let mut definition = TableDefinition::new(&source.name, source.key_type, source.size);
+    definition.brates_factor = source.brates_factor;
+    // An order that was not told must not make place for another one.
+    definition.no_purge = true;
+    // Orders are forgotten soon, so that no process that comes later is told old ones. A lifetime is told that is less than
+    // a whole one.
+    definition.expire = Some(if matches!(order, Order::Clear) { 2 * ORDER_MS } else { ORDER_MS });
+    for column in source.columns() {
+        let (data_type, count) = (column.data_type(), column.count());
+        let is_in = match order {
+            Order::Clear => true,
+            Order::Set(values) => {
+                let given = values.iter().filter(|(it, ..)| *it == data_type).map(|(_, element, _)| *element);
+                let given: BTreeSet<_> = given.collect();
+                let is_given = !given.is_empty();
+                if is_given && !given.into_iter().eq(0..count) {
+                    return Err(OrderError::PartOfArray { data_type, count });
+                }
+                is_given
+            }
+        };
+        if is_in {
+            // It is right in the source.
+            definition.add_column(*column).map_err(|_| OrderError::NotSettable(data_type))?;
+        }
+    }
+    if let Order::Set(values) = order {
+        let is_settable = |data_type: DataType| {
+            definition.column(data_type).is_some() && data_type.storage() != Storage::Dictionary
+        };
+        if let Some((data_type, ..)) = values.iter().find(|(data_type, ..)| !is_settable(*data_type)) {
+            return Err(OrderError::NotSettable(*data_type));
+        }
+    }
+    Ok(definition)
+}
+
+/// Counts values as told by a node.
+fn tell(
+    source: &Aggregate,
+    node: Origin,
+    key: &[u8],
+    lifetime: Lifetime,
+    values: &[(DataType, u32, Value)],
+    now: Millis,
+) {
+    let mut batch = source.batch();
+    let mut places: Vec<(Range<usize>, &Value)> = values
+        .iter()
+        .filter_map(|(data_type, element, value)| {
+            let offset = source.layout().offset(*data_type, *element)?;
+            Some((offset..offset + data_type.storage().words(), value))
+        })
+        .collect();
+    places.sort_by_key(|(range, _)| range.start);
+    batch.set_columns(places.iter().map(|(range, _)| range.clone()));
+    let words = batch.push(key, lifetime);
+    let mut text = None;
+    for (range, value) in places {
+        match value {
+            Value::Dictionary(string) => text = string.clone(),
+            value => value.write(&mut words[range]),
+        }
+    }
+    if let Some(text) = text {
+        batch.set_string(&text);
+    }
+    source.absorb(&mut batch, node, Told::Live, now);
+}

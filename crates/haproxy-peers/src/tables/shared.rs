@@ -1,0 +1,113 @@
+//! A table as a section shares it.
+
+use std::sync::Arc;
+
+use stick_aggregate::Aggregate;
+use stick_table::defect::Defect;
+use stick_table::{Table, TableDefinition};
+
+use crate::{PeerLevel, TableShards};
+
+/// What a section does with a table.
+#[derive(Clone)]
+pub enum TablePart {
+    /// It is shared: what peers tell is stored, what this side changes is told.
+    Shared,
+    /// A hub keeps what each peer tells apart, and teaches each its own values only.
+    Source(Arc<Aggregate>),
+    /// A hub publishes it; what peers tell of it is not taken.
+    Result,
+    /// A hub takes it from upper hubs and passes it on to the others.
+    PassedOn,
+    /// A hub lets nodes set their values by it: on the wire it has the name of their table, and no more columns than are set.
+    /// See [`TableSet::order`](crate::TableSet::order).
+    Orders {
+        /// Whether nodes are told how long the entries live; else they live as long as any there.
+        tells_lifetimes: bool,
+    },
+}
+
+/// A table that is shared with peers.
+pub struct SharedTable {
+    pub(super) id: u32,
+    pub(super) table: Arc<Table>,
+    pub(super) copy: Option<Arc<Table>>,
+    pub(super) shards: Option<TableShards>,
+    pub(super) part: TablePart,
+}
+
+impl SharedTable {
+    /// This side's id of the table on the wire: 1 for the first of the section (peers-protocol §7.4).
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The table; that of a [source](TablePart::Source) is always empty.
+    pub fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// What is done with it.
+    pub fn part(&self) -> &TablePart {
+        &self.part
+    }
+
+    /// The sums of a source.
+    pub fn aggregate(&self) -> Option<&Arc<Aggregate>> {
+        match &self.part {
+            TablePart::Source(aggregate) => Some(aggregate),
+            _ => None,
+        }
+    }
+
+    /// Whether what a peer tells of the table is taken.
+    pub(crate) fn takes_from(&self, level: PeerLevel) -> bool {
+        match self.part {
+            TablePart::Shared => true,
+            TablePart::Source(_) => level.is_below(),
+            TablePart::Result => level == PeerLevel::Itself || Defect::ResultsAreInput.is_on(),
+            TablePart::PassedOn => !level.is_below(),
+            TablePart::Orders { .. } => false,
+        }
+    }
+
+    /// Whether it is a result.
+    pub(crate) fn is_result(&self) -> bool {
+        matches!(self.part, TablePart::Result)
+    }
+
+    /// Whether nodes are ordered by it what to set.
+    pub(crate) fn is_of_orders(&self) -> bool {
+        matches!(self.part, TablePart::Orders { .. })
+    }
+
+    /// Whether live updates tell how long an entry lives when that is less than its whole life.
+    pub(crate) fn tells_lifetimes(&self) -> bool {
+        !matches!(self.part, TablePart::Orders { tells_lifetimes: false })
+    }
+
+    /// Whether a peer is told of the table's changes.
+    pub(crate) fn is_told_to(&self, level: PeerLevel) -> bool {
+        match self.part {
+            TablePart::Shared | TablePart::Result => true,
+            TablePart::Source(_) => level.is_below(),
+            TablePart::Orders { .. } => level == PeerLevel::Below,
+            TablePart::PassedOn => level != PeerLevel::Above,
+        }
+    }
+
+    /// The table's definition.
+    pub fn definition(&self) -> &TableDefinition {
+        self.table.definition()
+    }
+
+    /// The table of `write-to`, which gets a copy of what peers send.
+    pub fn copy(&self) -> Option<&Arc<Table>> {
+        self.copy.as_ref()
+    }
+
+    /// The shard of a canonical key; 0 when the section has no shards (peers-protocol §15).
+    pub fn shard_of(&self, key: &[u8]) -> u32 {
+        self.shards.as_ref().map_or(0, |shards| shards.shard_of(self.definition().key_type, key))
+    }
+}

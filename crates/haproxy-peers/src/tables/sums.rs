@@ -1,0 +1,101 @@
+//! What makes the tables of a section those of a hub.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use stick_aggregate::Aggregate;
+use stick_table::{Millis, Origin, TableDefinition};
+
+use super::{TablePart, TableSet};
+use crate::{Hub, Levels, NamedPart, PeerLevel};
+
+/// Bytes of a contribution beside its data.
+const CONTRIBUTION_BYTES: u64 = 8;
+
+impl TableSet {
+    /// Makes the section a hub: tables are made from definitions by what it says of their names.
+    #[must_use]
+    pub fn with_hub(mut self, hub: Hub) -> Self {
+        // Tables that are configured are this side's own.
+        let configured = self.tables.get_mut().iter_mut().filter_map(Arc::get_mut);
+        configured.for_each(|shared| shared.part = TablePart::Result);
+        self.hub = Some(hub);
+        *self.holds_results.get_mut() = true;
+        self
+    }
+
+    /// Whether results are held back: a process that just started knows the values of some nodes only, and the sums of
+    /// before are higher.
+    pub fn holds_results(&self) -> bool {
+        self.holds_results.load(Ordering::Relaxed)
+    }
+
+    /// Lets results be told.
+    pub(crate) fn release_results(&self) {
+        self.holds_results.store(false, Ordering::Relaxed);
+        self.news.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether results changed, or may be told now, without anybody having said something, since the last call: poll all
+    /// sessions for bytes then.
+    pub fn take_news(&self) -> bool {
+        self.news.swap(false, Ordering::Relaxed)
+    }
+
+    /// What makes the section a hub.
+    pub fn hub(&self) -> Option<&Hub> {
+        self.hub.as_ref()
+    }
+
+    /// What is known of hubs below this one; nothing is asked of it unless the section is a hub.
+    pub(crate) fn levels(&self) -> &Levels {
+        &self.levels
+    }
+
+    /// Whether the section is a hub.
+    pub fn is_hub(&self) -> bool {
+        self.hub.is_some()
+    }
+
+    /// The sums of all sources.
+    pub fn aggregates(&self) -> Vec<Arc<Aggregate>> {
+        self.tables.read().iter().filter_map(|shared| shared.aggregate().cloned()).collect()
+    }
+
+    /// A session of a peer begins: its process may be another one, which counts from nothing. That of a lower hub does not:
+    /// it waits for what its nodes count, and is right whatever it says.
+    pub(crate) fn session_began(&self, peer: Origin, level: PeerLevel, now: Millis) {
+        if level != PeerLevel::Lower {
+            self.each_aggregate(|aggregate| aggregate.process_may_have_changed(peer, now));
+        }
+    }
+
+    /// A peer has what it was taught.
+    pub(crate) fn taught(&self, peer: Origin, now: Millis) {
+        self.each_aggregate(|aggregate| aggregate.taught(peer, now));
+    }
+
+    /// A peer is gone: what it told counts no more.
+    pub(crate) fn forget(&self, peer: Origin, now: Millis) {
+        self.each_aggregate(|aggregate| _ = aggregate.forget(peer, now));
+        self.news.store(true, Ordering::Relaxed);
+    }
+
+    fn each_aggregate(&self, act: impl Fn(&Aggregate)) {
+        if self.is_hub() {
+            self.aggregates().iter().for_each(|aggregate| act(aggregate));
+        }
+    }
+
+    /// Whether a table is a source, by its name.
+    pub(super) fn is_source(&self, table: &TableDefinition) -> bool {
+        self.hub.as_ref().is_some_and(|hub| matches!(hub.part_of(table.network_name()), NamedPart::Source(_)))
+    }
+
+    /// Bytes that the contributions to a source take when it is full and all nodes tell all of its keys.
+    pub(super) fn contribution_bytes(&self, source: &TableDefinition) -> u64 {
+        let nodes = self.hub.as_ref().map_or(0, |hub| hub.nodes.max(1)) as u64;
+        let words: usize = source.columns().iter().map(stick_table::Column::words).sum();
+        source.full_bytes() + u64::from(source.size) * nodes * (CONTRIBUTION_BYTES + 4 * words as u64)
+    }
+}

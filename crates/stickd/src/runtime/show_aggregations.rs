@@ -1,0 +1,57 @@
+//! `show aggregations`: what hubs sum, and whose values.
+
+use std::sync::Arc;
+
+use super::reply::{Reply, put};
+use super::{Context, HubPeerView, HubView};
+
+/// Runs `show aggregations` with its arguments: all sections, or one.
+pub(crate) fn run(context: &Arc<dyn Context>, arguments: &[Vec<u8>]) -> Reply {
+    let wanted = arguments.first().map(|name| String::from_utf8_lossy(name));
+    let hubs: Vec<_> =
+        context.hubs().into_iter().filter(|hub| wanted.as_ref().is_none_or(|name| *name == hub.id)).collect();
+    if let (Some(name), true) = (wanted, hubs.is_empty()) {
+        return Reply::line(format_args!("No such aggregations section: {name}"));
+    }
+    let mut out = String::new();
+    hubs.iter().for_each(|hub| put_hub(&mut out, hub));
+    Reply::Text(out)
+}
+
+fn put_hub(out: &mut String, hub: &HubView) {
+    let HubView { id, nodes, expected, complete, holding, node_timeout, .. } = hub;
+    let (complete, holding) = (u8::from(*complete), u8::from(*holding));
+    put(
+        out,
+        format_args!(
+            "# aggregations: {id}, nodes:{nodes}, expected:{expected}, complete:{complete}, holding:{holding}, \
+             node-timeout:{node_timeout}\n"
+        ),
+    );
+    hub.peers.iter().for_each(|peer| put_peer(out, peer));
+    for sum in &hub.sums {
+        let (source, result) = (&sum.source().name, &sum.output().definition().name);
+        let usage = sum.usage();
+        put(
+            out,
+            format_args!(
+                "  table={source} result={result} keys={} size={} contributions={} bytes={}\n",
+                usage.keys,
+                sum.source().size,
+                usage.contributions,
+                usage.bytes
+            ),
+        );
+    }
+}
+
+fn put_peer(out: &mut String, peer: &HubPeerView) {
+    let HubPeerView { name, level, told_all, heard, forgotten_in, .. } = peer;
+    put(out, format_args!("  peer={name} level={level} "));
+    match (heard, forgotten_in) {
+        (Some(ms), _) => put(out, format_args!("state=up heard={ms}")),
+        (None, Some(ms)) => put(out, format_args!("state=away forgotten-in={ms}")),
+        (None, None) => put(out, format_args!("state=down")),
+    }
+    put(out, format_args!(" told-all={}\n", u8::from(*told_all)));
+}
