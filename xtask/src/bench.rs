@@ -14,7 +14,8 @@ pub(crate) struct Options {
     /// Fewer entries, rounds and HAProxys, under 5 minutes; prints only
     #[arg(long)]
     quick: bool,
-    /// Run only this scenario (may be given several times); prints only
+    /// Run only this scenario (may be given several times); prints only. Scenarios: learn, strings, sessions, purge, expiry,
+    /// fan-out; and, run only when named: hostile, hub-latency, hub-nodes, hub-mesh
     #[arg(long, value_name = "SCENARIO")]
     only: Vec<String>,
     /// Another HAProxy to measure besides those of the set-up (may be given several times)

@@ -26,13 +26,15 @@ pub(crate) enum Unit {
     Share,
     /// Milliseconds, the fewer the better.
     Milliseconds,
+    /// Microseconds, the fewer the better.
+    Microseconds,
 }
 
 impl Goal {
     fn verdict(&self) -> &'static str {
         let better = |limit: f64| match self.unit {
             Unit::Times => self.reached >= limit,
-            Unit::Share | Unit::Milliseconds => self.reached <= limit,
+            Unit::Share | Unit::Milliseconds | Unit::Microseconds => self.reached <= limit,
         };
         match (better(self.at_least), better(self.aim)) {
             (_, true) => "aim reached",
@@ -48,13 +50,14 @@ impl Unit {
             Self::Times => times(value),
             Self::Share => format!("{value:.2}"),
             Self::Milliseconds => format!("{value:.1} ms"),
+            Self::Microseconds => format!("{value:.0} µs"),
         }
     }
 
     fn limit(self, value: f64) -> String {
         match self {
             Self::Times => self.value(value),
-            Self::Share | Self::Milliseconds => format!("≤ {}", self.value(value)),
+            Self::Share | Self::Milliseconds | Self::Microseconds => format!("≤ {}", self.value(value)),
         }
     }
 }
@@ -136,6 +139,7 @@ mod tests {
             assert_eq!(goal(reached, 0.30, 0.22, Unit::Share).verdict(), verdict);
         }
         assert_eq!(goal(4.0, 10.0, 3.0, Unit::Milliseconds).verdict(), "reached");
+        assert_eq!(goal(201.0, 200.0, 200.0, Unit::Microseconds).verdict(), "short");
     }
 
     #[test]

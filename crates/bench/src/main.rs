@@ -1,4 +1,8 @@
 //! Measures HAProxy and stickd side by side on the same work. Run by `cargo xtask bench`.
+//!
+//! Scenarios are listed in `plan.rs`. Some run only when they are named: `hostile` (an honest peer's latency under attacks),
+//! `hub-latency` (from a request on one HAProxy to the sum on another), `hub-nodes` (what an update costs a hub with few and many
+//! nodes) and `hub-mesh` (the same requests at HAProxys in a full mesh, with a relay and with a hub).
 
 mod backing;
 mod document;
@@ -6,6 +10,7 @@ mod expiry;
 mod fan_out;
 mod goals;
 mod hostile;
+mod hub;
 mod learn;
 mod link;
 mod machine;

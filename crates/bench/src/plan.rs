@@ -23,9 +23,20 @@ pub(crate) enum Scenario {
     FanOut,
     /// An honest peer's latency while others attack; only when it is asked for
     Hostile,
+    /// From a request on one HAProxy to the sum on another, through a hub; only when it is asked for
+    HubLatency,
+    /// What an update costs a hub with few and many nodes; only when it is asked for
+    HubNodes,
+    /// HAProxys in a full mesh, with a relay and with a hub; only when it is asked for
+    HubMesh,
 }
 
 impl Scenario {
+    /// Whether it is no comparison with HAProxy on the same work, and so no part of a full run.
+    fn is_extra(self) -> bool {
+        matches!(self, Self::Hostile | Self::HubLatency | Self::HubNodes | Self::HubMesh)
+    }
+
     /// As it is written after `--only`.
     pub(crate) fn label(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
@@ -46,8 +57,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Everything, or what `only` names.
     pub(crate) fn new(quick: bool, only: &[Scenario]) -> Self {
-        // What is a comparison with HAProxy.
-        let every = Scenario::value_variants().iter().copied().filter(|it| *it != Scenario::Hostile);
+        let every = Scenario::value_variants().iter().copied().filter(|it| !it.is_extra());
         let scenarios = if only.is_empty() { every.collect() } else { only.to_vec() };
         let extra = if quick { Duration::from_secs(15) } else { Duration::from_mins(2) };
         Self { quick, scenarios, named: !only.is_empty(), extra }
@@ -104,6 +114,9 @@ mod tests {
         let all = Plan::new(false, &[]);
         assert!(all.has(Scenario::FanOut) && !all.is_named(Scenario::FanOut));
         assert_eq!(all.lives().len(), 6);
+        for extra in [Scenario::Hostile, Scenario::HubLatency, Scenario::HubNodes, Scenario::HubMesh] {
+            assert!(!all.has(extra) && Plan::new(false, &[extra]).is_named(extra), "{}", extra.label());
+        }
     }
 
     #[test]
@@ -124,5 +137,6 @@ mod tests {
     #[test]
     fn scenarios_are_named_as_on_the_command_line() {
         assert_eq!(Scenario::FanOut.label(), "fan-out");
+        assert_eq!(Scenario::HubLatency.label(), "hub-latency");
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
-use stickd_testkit::Release;
+use stickd_testkit::{Release, haproxy};
 
 use crate::goals::{self, Goal};
 use crate::learn::{Life, Material};
@@ -15,7 +15,7 @@ use crate::progress::Progress;
 use crate::report::Table;
 use crate::results::{BUSY, Results};
 use crate::subject::{Candidate, Kind};
-use crate::{Arguments, document, expiry, fan_out, hostile, purge, sessions};
+use crate::{Arguments, document, expiry, fan_out, hostile, hub, purge, sessions};
 
 /// Rounds repeated because a HAProxy ended a session.
 const MAX_BROKEN: usize = 3;
@@ -83,6 +83,17 @@ fn candidates(arguments: &Arguments) -> Result<Vec<Candidate>> {
 }
 
 impl Bench {
+    /// The stickd that is measured.
+    pub(crate) fn stickd(&self) -> Result<&Candidate> {
+        self.candidates.iter().find(|it| it.kind == Kind::Stickd).context("no stickd")
+    }
+
+    /// The newest HAProxy at hand.
+    pub(crate) fn newest_haproxy(&self) -> Result<&Candidate> {
+        let haproxys = self.candidates.iter().filter(|it| it.kind == Kind::Haproxy);
+        haproxys.max_by_key(|it| haproxy::branch(&it.version)).context("no HAProxy")
+    }
+
     fn all(&self) -> Result<Outcome> {
         let mut outcome = Outcome::default();
         let lives = self.lives()?;
@@ -96,6 +107,9 @@ impl Bench {
                 Scenario::Expiry => expiry::run(self)?,
                 Scenario::FanOut => fan_out::run(self)?,
                 Scenario::Hostile => hostile::run(self)?,
+                Scenario::HubLatency => hub::latency::run(self)?,
+                Scenario::HubNodes => hub::nodes::run(self)?,
+                Scenario::HubMesh => hub::mesh::run(self)?,
             });
         }
         Ok(outcome)

@@ -66,8 +66,18 @@ pub(crate) struct Subject {
 
 #[derive(Debug)]
 enum Process {
-    Haproxy { cli: Cli, _daemon: Daemon, _dir: tempfile::TempDir },
+    Haproxy(Node),
     Stickd(StickdProcess),
+}
+
+/// A running HAProxy of any configuration. Dropping it ends its process.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) cli: Cli,
+    pub(crate) usage: Watched,
+    _daemon: Daemon,
+    // Last: the directory goes when the process is gone.
+    _dir: tempfile::TempDir,
 }
 
 impl Candidate {
@@ -134,9 +144,7 @@ impl Candidate {
         let (process, pid) = match self.kind {
             Kind::Haproxy => self.start_haproxy(address, setup)?,
             Kind::Stickd => {
-                let config = Self::stickd_config(address, setup)?;
-                let process = StickdProcess::try_start(&self.program, Some(&config), &[])
-                    .map_err(|ended| anyhow::anyhow!("stickd {ended}\nits configuration:\n{config}"))?;
+                let process = self.start_stickd(&Self::stickd_config(address, setup)?)?;
                 let pid = process.pid();
                 (Process::Stickd(process), pid)
             }
@@ -145,7 +153,6 @@ impl Candidate {
     }
 
     fn start_haproxy(&self, address: SocketAddr, setup: &Setup) -> Result<(Process, u32)> {
-        let dir = tempfile::Builder::new().prefix("stickd-bench-").tempdir()?;
         let mut config = Config::new(NAME).threads(self.threads).peer(NAME, address);
         for (peer, address) in peers(setup)? {
             config = config.peer(peer, address);
@@ -153,17 +160,31 @@ impl Candidate {
         for (name, arguments) in &setup.tables {
             config = config.table(name, arguments);
         }
+        let node = self.start_node(&config)?;
+        let pid = node.usage.0;
+        Ok((Process::Haproxy(node), pid))
+    }
+
+    /// Starts this HAProxy with a configuration of its own.
+    pub(crate) fn start_node(&self, config: &Config) -> Result<Node> {
+        let dir = tempfile::Builder::new().prefix("stickd-bench-").tempdir()?;
         let (file, socket) = (dir.path().join("haproxy.cfg"), dir.path().join("haproxy.sock"));
         let text = config.text(&socket.display().to_string());
         fs::write(&file, &text)?;
         let mut command = Command::new(&self.program);
-        command.args(["-db", "-L", NAME, "-f"]).arg(&file).current_dir(dir.path());
+        command.args(["-db", "-L", config.name(), "-f"]).arg(&file).current_dir(dir.path());
         let cli = Cli::unix(socket);
         let daemon = Daemon::spawn(self.label(), &mut command, dir.path().join("haproxy.log"))?
             .wait_ready(&cli, SOON)
             .map_err(|ended| anyhow::anyhow!("{} {ended}\nits configuration:\n{text}", self.label()))?;
-        let pid = daemon.pid();
-        Ok((Process::Haproxy { cli, _daemon: daemon, _dir: dir }, pid))
+        let usage = Watched(daemon.pid());
+        Ok(Node { cli, usage, _daemon: daemon, _dir: dir })
+    }
+
+    /// Starts this stickd with a configuration of its own.
+    pub(crate) fn start_stickd(&self, config: &str) -> Result<StickdProcess> {
+        StickdProcess::try_start(&self.program, Some(config), &[])
+            .map_err(|ended| anyhow::anyhow!("stickd {ended}\nits configuration:\n{config}"))
     }
 
     fn stickd_config(address: SocketAddr, setup: &Setup) -> Result<String> {
@@ -230,7 +251,7 @@ impl Subject {
     /// Its runtime socket.
     pub(crate) fn cli(&self) -> Cli {
         match &self.process {
-            Process::Haproxy { cli, .. } => cli.clone(),
+            Process::Haproxy(node) => node.cli.clone(),
             Process::Stickd(process) => process.cli(),
         }
     }
