@@ -1,12 +1,14 @@
 //! `cargo xtask demo`: two HAProxys and stickd share a stick table before your eyes.
 //!
 //! HTTP traffic fills the table; both HAProxys go, one of them by `kill -9`, and are given their entries back by stickd with
-//! the lifetimes they had left; stickd itself is replaced with `-sf`. Everything runs on the loopback in temporary
+//! the lifetimes they had left; stickd itself is replaced with `-sf`. Then two HAProxys that know only a hub of stickd hold a
+//! limit together, also over a `kill -9`, and each a limit of its own when the hub is gone. Everything runs on the loopback in temporary
 //! directories and is gone afterwards, also after Ctrl-C or an error.
 
 mod board;
 mod cluster;
 mod comparison;
+mod hub;
 mod interrupt;
 mod paint;
 mod screen;
@@ -23,6 +25,7 @@ use screen::Screen;
 use stage::Stage;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// Sets up, builds, and tells the story; an error when something did not work.
 pub(crate) fn run() -> Result<()> {
@@ -32,11 +35,25 @@ pub(crate) fn run() -> Result<()> {
     let screen = Screen::new();
     let told = without_panics(|| {
         // Dropped at the end of this function whatever happens, and every process with it.
+        let begun = Instant::now();
         let mut stage = Stage::new(Cluster::start(stickd), screen, interrupt.clone());
-        story::tell(&mut stage)
+        story::tell(&mut stage)?;
+        let mut stage = stage.then(|| hub::Cluster::start(stickd));
+        hub::tell(&mut stage)?;
+        end(&mut stage, begun)
     });
     // A process that Ctrl-C ended as well makes for odd messages: say what happened instead.
     interrupt.check().and(told)
+}
+
+/// The last step.
+fn end(stage: &mut Stage<hub::Cluster>, begun: Instant) -> Result<()> {
+    stage.screen.step("the end");
+    let seconds = begun.elapsed().as_secs_f32();
+    stage
+        .screen
+        .say(&format!("All processes are stopped, their directories go with us; {seconds:.0} s in all."));
+    stage.conclude()
 }
 
 /// The test kit's helpers panic with the output of the process concerned: makes that an error like others.

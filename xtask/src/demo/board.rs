@@ -5,34 +5,14 @@ use super::snapshot::{Snapshot, View};
 use stickd_testkit::EntryDump;
 
 /// Characters of a member's part of a line.
-const MEMBER: usize = 25;
+pub(super) const MEMBER: usize = 25;
 
 /// One line a key with what each member holds, then one line a session.
 pub(super) fn lines(snapshot: &Snapshot, titles: &[String], paint: Paint) -> Vec<String> {
-    let bar = paint.dim("│");
-    let row =
-        |first: &str, cells: Vec<String>| format!(" {first:<12} {bar} {}", cells.join(&format!(" {bar} ")));
-    let bold = |text: &str| paint.bold(&format!("{text:<MEMBER$}"));
-    let mut lines = vec![
-        row("", titles.iter().map(|title| bold(title)).collect()),
-        row(
-            "client",
-            vec![
-                paint.dim(&format!("{:>5} {:>5} {:>4} {:>8}", "reqs", "rate", "gpc0", "left"));
-                titles.len()
-            ],
-        ),
-        paint.dim(&format!(
-            "─{}",
-            format!("┼{}", "─".repeat(MEMBER + 2)).repeat(titles.len()).replacen(
-                '┼',
-                &format!("{}┼", "─".repeat(13)),
-                1
-            )
-        )),
-    ];
+    let columns = format!("{:>5} {:>5} {:>4} {:>8}", "reqs", "rate", "gpc0", "left");
+    let mut lines = heading(titles, &vec![columns; titles.len()], paint);
     for key in snapshot.keys() {
-        lines.push(row(key, snapshot.0.iter().map(|view| cell(view, key, paint)).collect()));
+        lines.push(row(key, snapshot.0.iter().map(|view| cell(view, key, paint)), paint));
     }
     lines.push(String::new());
     lines.push(paint.bold(&format!(
@@ -41,6 +21,25 @@ pub(super) fn lines(snapshot: &Snapshot, titles: &[String], paint: Paint) -> Vec
     )));
     lines.extend(snapshot.0.iter().flat_map(|view| sessions(view, paint)));
     lines
+}
+
+/// The titles of the members, the names of the columns of each, and a rule below.
+pub(super) fn heading(titles: &[String], columns: &[String], paint: Paint) -> Vec<String> {
+    let bold = |title: &String| paint.bold(&format!("{title:<MEMBER$}"));
+    let dim = |columns: &String| paint.dim(&format!("{columns:<MEMBER$}"));
+    let rule = format!("┼{}", "─".repeat(MEMBER + 2)).repeat(titles.len());
+    vec![
+        row("", titles.iter().map(bold), paint),
+        row("client", columns.iter().map(dim), paint),
+        paint.dim(&format!("{}{rule}", "─".repeat(14))),
+    ]
+}
+
+/// A line with a part for each member.
+pub(super) fn row(first: &str, cells: impl Iterator<Item = String>, paint: Paint) -> String {
+    let bar = paint.dim("│");
+    let cells: String = cells.map(|cell| format!(" {bar} {cell}")).collect();
+    format!(" {first:<12}{cells}")
 }
 
 /// What a member holds of a key.

@@ -1,6 +1,9 @@
 //! The processes of the demonstration: two HAProxys of different releases, stickd between them.
 
+use super::board;
+use super::paint::Paint;
 use super::snapshot::{Snapshot, TABLE, View};
+use super::stage::Watched;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use stickd_testkit::haproxy::Config;
@@ -40,22 +43,8 @@ impl Cluster {
     }
 
     /// What stands above each member's part of the live table.
-    pub(super) fn titles(&self) -> Vec<String> {
-        let haproxy = |name: &str, process: &HaproxyProcess| {
-            let version = process.release().version().split(['-', '+']).next().unwrap_or_default();
-            format!("{name}: HAProxy {version}")
-        };
-        vec![
-            haproxy("lb1", &self.lb1),
-            haproxy("lb2", &self.lb2),
-            format!("stickd, pid {}", self.stickd.pid()),
-        ]
-    }
-
-    /// Asks every member what it holds.
-    pub(super) fn snapshot(&self) -> Snapshot {
-        let members = [("lb1", self.lb1.cli()), ("lb2", self.lb2.cli()), ("stickd", self.stickd.cli())];
-        Snapshot(members.iter().map(|(name, cli): &(_, Cli)| View::take(name, cli)).collect())
+    fn titles(&self) -> Vec<String> {
+        vec![title("lb1", &self.lb1), title("lb2", &self.lb2), format!("stickd, pid {}", self.stickd.pid())]
     }
 
     /// Starts another stickd that takes over, and returns the one before, which teaches it and ends.
@@ -78,6 +67,26 @@ impl Cluster {
         self.lb2.stop();
         self.stickd.stop();
     }
+}
+
+impl Watched for Cluster {
+    type Snapshot = Snapshot;
+
+    /// Asks every member what it holds.
+    fn snapshot(&self) -> Snapshot {
+        let members = [("lb1", self.lb1.cli()), ("lb2", self.lb2.cli()), ("stickd", self.stickd.cli())];
+        Snapshot(members.iter().map(|(name, cli): &(_, Cli)| View::take(name, cli)).collect())
+    }
+
+    fn lines(&self, snapshot: &Snapshot, paint: Paint) -> Vec<String> {
+        board::lines(snapshot, &self.titles(), paint)
+    }
+}
+
+/// What stands above a HAProxy's part of a live table.
+pub(super) fn title(name: &str, process: &HaproxyProcess) -> String {
+    let version = process.release().version().split(['-', '+']).next().unwrap_or_default();
+    format!("{name}: HAProxy {version}")
 }
 
 fn section(addresses: &[(&str, SocketAddr)]) -> String {

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 const COLUMNS: u16 = 96;
 const ROWS: u16 = 28;
 
+/// Steps of the whole demonstration.
+const STEPS: usize = 10;
+
 /// Time between two frames in place.
 const REDRAW: Duration = Duration::from_millis(200);
 
@@ -22,6 +25,8 @@ pub(super) struct Screen {
     redraws: bool,
     /// Lines of the frame above the cursor, 0 when the next frame starts afresh.
     drawn: usize,
+    /// Number of the step shown.
+    step: usize,
     shown: Instant,
 }
 
@@ -33,6 +38,7 @@ impl Screen {
             paint: Paint::detect(),
             redraws: output.is_terminal() && fits,
             drawn: 0,
+            step: 0,
             shown: Instant::now(),
         }
     }
@@ -48,8 +54,10 @@ impl Screen {
         put(&format!("{line}\n"));
     }
 
-    /// Prints the heading of a step.
+    /// Prints the heading of the next step.
     pub(super) fn step(&mut self, title: &str) {
+        self.step += 1;
+        let title = format!("{} of {STEPS}: {title}", self.step);
         let heading = format!("── {title} {}", "─".repeat(92_usize.saturating_sub(title.chars().count())));
         self.say("");
         self.say(&self.paint.bold(&heading));

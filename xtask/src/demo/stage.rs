@@ -1,10 +1,8 @@
 //! Watching the cluster.
 
-use super::board;
-use super::cluster::Cluster;
 use super::interrupt::Interrupt;
+use super::paint::Paint;
 use super::screen::Screen;
-use super::snapshot::Snapshot;
 use anyhow::{Result, bail};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,22 +10,41 @@ use std::time::{Duration, Instant};
 /// A deadline for what the peers do in a few seconds: HAProxy waits five for a predecessor's lesson.
 const LIMIT: Duration = Duration::from_secs(40);
 
+/// Processes that can be looked at.
+pub(super) trait Watched {
+    /// One look at all of them.
+    type Snapshot;
+
+    /// Looks at them now.
+    fn snapshot(&self) -> Self::Snapshot;
+
+    /// The live table of a look.
+    fn lines(&self, snapshot: &Self::Snapshot, paint: Paint) -> Vec<String>;
+}
+
 /// The cluster, the screen it is shown on, and what was found out.
 #[derive(Debug)]
-pub(super) struct Stage {
-    pub(super) cluster: Cluster,
+pub(super) struct Stage<C> {
+    pub(super) cluster: C,
     pub(super) screen: Screen,
     pub(super) interrupt: Interrupt,
     checks: Vec<(String, bool)>,
 }
 
-impl Stage {
-    pub(super) fn new(cluster: Cluster, screen: Screen, interrupt: Interrupt) -> Self {
+impl<C: Watched> Stage<C> {
+    pub(super) fn new(cluster: C, screen: Screen, interrupt: Interrupt) -> Self {
         Self { cluster, screen, interrupt, checks: Vec::new() }
     }
 
+    /// The next part of the demonstration has a cluster of its own, started when the one before is gone.
+    pub(super) fn then<D>(self, start: impl FnOnce() -> D) -> Stage<D> {
+        let Self { cluster, screen, interrupt, checks } = self;
+        drop(cluster);
+        Stage { cluster: start(), screen, interrupt, checks }
+    }
+
     /// Shows the live table for a while, and returns what it showed last.
-    pub(super) fn watch(&mut self, time: Duration) -> Result<Snapshot> {
+    pub(super) fn watch(&mut self, time: Duration) -> Result<C::Snapshot> {
         let end = Instant::now() + time;
         self.look(|_, _| Instant::now() >= end, || Ok(()))
     }
@@ -36,8 +53,8 @@ impl Stage {
     pub(super) fn watch_until(
         &mut self,
         what: &str,
-        done: impl FnMut(&Cluster, &Snapshot) -> bool,
-    ) -> Result<Snapshot> {
+        done: impl FnMut(&C, &C::Snapshot) -> bool,
+    ) -> Result<C::Snapshot> {
         let end = Instant::now() + LIMIT;
         self.look(done, || {
             if Instant::now() >= end {
@@ -49,14 +66,14 @@ impl Stage {
 
     fn look(
         &mut self,
-        mut done: impl FnMut(&Cluster, &Snapshot) -> bool,
+        mut done: impl FnMut(&C, &C::Snapshot) -> bool,
         late: impl Fn() -> Result<()>,
-    ) -> Result<Snapshot> {
+    ) -> Result<C::Snapshot> {
         self.screen.open();
         loop {
             let snapshot = self.cluster.snapshot();
             self.interrupt.check()?;
-            let lines = board::lines(&snapshot, &self.cluster.titles(), self.screen.paint);
+            let lines = self.cluster.lines(&snapshot, self.screen.paint);
             if done(&self.cluster, &snapshot) {
                 self.screen.close(&lines);
                 return Ok(snapshot);

@@ -1,8 +1,9 @@
-//! What happens, step by step.
+//! What happens to a table that three share, step by step.
 
+use super::cluster::Cluster;
 use super::comparison::Comparison;
 use super::snapshot::{Snapshot, TABLE, View};
-use super::stage::Stage;
+use super::stage::{Stage, Watched};
 use anyhow::{Result, ensure};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,24 +18,19 @@ const TRAFFIC: Duration = Duration::from_secs(10);
 /// HAProxy takes lessons until 5 s after its start; what it counts before may be overwritten by what another knew earlier.
 const SETTLED: Duration = Duration::from_secs(6);
 
-pub(super) fn tell(stage: &mut Stage) -> Result<()> {
-    let started = Instant::now();
+/// Steps 1 to 5.
+pub(super) fn tell(stage: &mut Stage<Cluster>) -> Result<()> {
     start(stage)?;
     let counted = traffic(stage)?;
     let before = crash(stage)?;
     come_back(stage, &before)?;
     hand_over(stage, &counted)?;
-    stage.screen.step("6 of 6: the end");
     stage.cluster.stop();
-    let seconds = started.elapsed().as_secs_f32();
-    stage
-        .screen
-        .say(&format!("All processes are stopped, their directories go with us; {seconds:.0} s in all."));
-    stage.conclude()
+    Ok(())
 }
 
-fn start(stage: &mut Stage) -> Result<()> {
-    stage.screen.step("1 of 6: three members of one peers section start");
+fn start(stage: &mut Stage<Cluster>) -> Result<()> {
+    stage.screen.step("three members of one peers section start");
     stage.screen.say("Each of the three has this section, and a table of the same definition:");
     for line in stage.cluster.section().lines() {
         stage.screen.say(&format!("    {line}"));
@@ -56,9 +52,9 @@ fn start(stage: &mut Stage) -> Result<()> {
 }
 
 /// Returns how many requests each client made.
-fn traffic(stage: &mut Stage) -> Result<BTreeMap<String, u64>> {
+fn traffic(stage: &mut Stage<Cluster>) -> Result<BTreeMap<String, u64>> {
     let (lb1, lb2) = (stage.cluster.lb1.http_address(), stage.cluster.lb2.http_address());
-    stage.screen.step("2 of 6: traffic through both HAProxys, counted everywhere");
+    stage.screen.step("traffic through both HAProxys, counted everywhere");
     stage.screen.say("reqs = http_req_cnt, rate = http_req_rate(10s), left = remaining lifetime. By hand:");
     stage.screen.command(&format!("curl -H 'x-key: 192.0.2.1' http://{lb1}/shop"));
     stage.screen.command(&format!("curl -H 'x-key: 192.0.2.66' http://{lb2}/login     # counts in gpc0 too"));
@@ -93,9 +89,9 @@ fn traffic(stage: &mut Stage) -> Result<BTreeMap<String, u64>> {
 }
 
 /// Returns what the members held when all were well.
-fn crash(stage: &mut Stage) -> Result<Snapshot> {
+fn crash(stage: &mut Stage<Cluster>) -> Result<Snapshot> {
     let (lb1, lb2) = (stage.cluster.lb1.pid(), stage.cluster.lb2.pid());
-    stage.screen.step("3 of 6: lb2 stops and lb1 crashes: stickd alone remembers");
+    stage.screen.step("lb2 stops and lb1 crashes: stickd alone remembers");
     stage.screen.command(&format!("kill {lb2}; kill -9 {lb1}"));
     let before = stage.cluster.snapshot();
     stage.cluster.lb2.stop();
@@ -108,8 +104,8 @@ fn crash(stage: &mut Stage) -> Result<Snapshot> {
     Ok(before)
 }
 
-fn come_back(stage: &mut Stage, before: &Snapshot) -> Result<()> {
-    stage.screen.step("4 of 6: lb1 and lb2 start again, empty, and are taught by stickd");
+fn come_back(stage: &mut Stage<Cluster>, before: &Snapshot) -> Result<()> {
+    stage.screen.step("lb1 and lb2 start again, empty, and are taught by stickd");
     for name in ["lb1", "lb2"] {
         let log_length = stage.cluster.stickd.daemon().log().len();
         let begun = Instant::now();
@@ -140,7 +136,7 @@ fn come_back(stage: &mut Stage, before: &Snapshot) -> Result<()> {
 }
 
 /// Shows what stickd printed of a peer's lesson after the first `from` bytes.
-fn log(stage: &mut Stage, from: usize, peer: &str) {
+fn log(stage: &mut Stage<Cluster>, from: usize, peer: &str) {
     let text = stage.cluster.stickd.daemon().log();
     let of_peer = format!("peer=\"{peer}\"");
     let tells = |line: &&str| line.contains(&of_peer) && line.contains("lesson");
@@ -150,9 +146,9 @@ fn log(stage: &mut Stage, from: usize, peer: &str) {
     }
 }
 
-fn hand_over(stage: &mut Stage, counted: &BTreeMap<String, u64>) -> Result<()> {
+fn hand_over(stage: &mut Stage<Cluster>, counted: &BTreeMap<String, u64>) -> Result<()> {
     let old_pid = stage.cluster.stickd.pid();
-    stage.screen.step("5 of 6: stickd is replaced by a new process, as in an upgrade");
+    stage.screen.step("stickd is replaced by a new process, as in an upgrade");
     stage.screen.command(&format!("stickd run -f stickd.cfg -sf {old_pid}"));
     let before = stage.cluster.snapshot();
     let old = stage.cluster.hand_over()?;
@@ -178,7 +174,7 @@ fn hand_over(stage: &mut Stage, counted: &BTreeMap<String, u64>) -> Result<()> {
     Ok(())
 }
 
-fn compare(stage: &mut Stage, before: &View, after: &View, what: &str) {
+fn compare(stage: &mut Stage<Cluster>, before: &View, after: &View, what: &str) {
     let comparison = Comparison::new(before, after);
     for line in comparison.lines(stage.screen.paint) {
         stage.screen.say(&line);
@@ -191,7 +187,7 @@ fn everybody_connected(snapshot: &Snapshot) -> bool {
 }
 
 /// Requests of the visitor through lb1.
-fn visit(stage: &Stage, times: u64) -> Result<()> {
+fn visit(stage: &Stage<Cluster>, times: u64) -> Result<()> {
     for _ in 0..times {
         let answer = http::get(stage.cluster.lb1.http_address(), "/shop", &[("x-key", VISITOR)])?;
         ensure!(answer.status == 200, "lb1 answered {}", answer.status);
