@@ -1,8 +1,9 @@
-//! The sums over all nodes: one update of a key that so many nodes know, in batches of 512.
+//! The sums over all nodes: one update of a key that so many nodes know, in batches of 512; and the looks at rates that fall.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use stick_aggregate::{Aggregate, Rules, Told};
 use stick_table::{Batch, KeyType, Lifetime, Origin, Storage, Table, TableDefinition};
 
@@ -14,6 +15,9 @@ const START: u64 = 1_000_000_007;
 /// Time from batch to batch: as if 256,000 updates came each second, so that periods end meanwhile.
 const PACE: u64 = 2;
 const PERIOD: u32 = 10_000;
+/// Keys whose rates fall, and time from refresh to refresh.
+const FALLING: u32 = 10_000;
+const PAUSE: u64 = 100;
 
 const RATE: &[&str] = &["http_req_rate(10s)"];
 const COUNTERS: &[&str] = &["gpc(4)"];
@@ -83,13 +87,18 @@ impl Work {
     /// All nodes have told all keys.
     fn told_by(columns: &[&str], nodes: u16) -> Self {
         let mut work = Self::new(columns);
+        work.tell(KEYS, nodes, START);
+        work
+    }
+
+    /// All nodes tell the first keys.
+    fn tell(&mut self, keys: u32, nodes: u16, now: u64) {
         for node in 1..=nodes {
-            for first in (0..KEYS).step_by(BATCH as usize) {
-                work.fill(first..KEYS.min(first + BATCH), node, START);
-                work.absorb(node, START);
+            for first in (0..keys).step_by(BATCH as usize) {
+                self.fill(first..keys.min(first + BATCH), node, now);
+                self.absorb(node, now);
             }
         }
-        work
     }
 }
 
@@ -128,12 +137,75 @@ fn refresh(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// From the moment all nodes have told their rates until these have fallen to nothing: a refresh every 100 ms, 200 in all. An
+/// element is a key in one refresh.
+fn fall(criterion: &mut Criterion) {
+    let refreshes = 2 * u64::from(PERIOD) / PAUSE;
+    let mut group = criterion.benchmark_group("fall");
+    group.throughput(Throughput::Elements(refreshes * u64::from(FALLING)));
+    group.sampling_mode(SamplingMode::Flat).sample_size(10);
+    for (name, columns) in [("one rate", RATE), ("8 columns, 3 rates", WIDE)] {
+        for nodes in [2_u16, 8, 50] {
+            let mut now = START;
+            let mut work = Work::new(columns);
+            group.bench_function(format!("{name}/{nodes} nodes"), |bencher| {
+                bencher.iter_custom(|iterations| {
+                    let mut elapsed = Duration::ZERO;
+                    for _ in 0..iterations {
+                        work.tell(FALLING, nodes, now);
+                        let begin = Instant::now();
+                        for _ in 0..refreshes {
+                            now += PAUSE;
+                            work.aggregate.refresh(now, FALLING as usize);
+                        }
+                        elapsed += begin.elapsed();
+                    }
+                    elapsed
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+/// As [`fall`], while each key is told again by some node once a second. Only the refreshes are measured.
+fn busy(criterion: &mut Criterion) {
+    let refreshes = 2 * u64::from(PERIOD) / PAUSE;
+    let mut group = criterion.benchmark_group("busy");
+    group.throughput(Throughput::Elements(refreshes * u64::from(FALLING)));
+    group.sampling_mode(SamplingMode::Flat).sample_size(10);
+    for nodes in [2_u16, 8, 50] {
+        let (mut now, mut turn) = (START, 0);
+        let mut work = Work::new(RATE);
+        work.tell(FALLING, nodes, now);
+        group.bench_function(format!("one rate/{nodes} nodes"), |bencher| {
+            bencher.iter_custom(|iterations| {
+                let mut elapsed = Duration::ZERO;
+                for _ in 0..iterations * refreshes {
+                    now += PAUSE;
+                    for node in 1..=nodes {
+                        turn += 1;
+                        let keys = u64::from(FALLING) * PAUSE / 1_000 / u64::from(nodes);
+                        work.fill((0..keys as u32).map(|key| scatter(turn << 12 ^ key) % FALLING), node, now);
+                        work.absorb(node, now);
+                    }
+                    let begin = Instant::now();
+                    work.aggregate.refresh(now, FALLING as usize);
+                    elapsed += begin.elapsed();
+                }
+                elapsed
+            });
+        });
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default()
         .sample_size(20)
-        .warm_up_time(std::time::Duration::from_millis(200))
-        .measurement_time(std::time::Duration::from_millis(600));
-    targets = absorb, refresh
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(600));
+    targets = absorb, refresh, fall, busy
 }
 criterion_main!(benches);

@@ -48,8 +48,8 @@
 //!
 //! The sum of several frequency counters is published as one counter. At that moment it reads the exact sum rounded down, or
 //! one more; never less than any node's own reading; and at most 2^32 − 1. It falls as all of them do until the first of
-//! their periods ends. Then it would go wrong, and `refresh` publishes it again as soon as it *may* be wrong by more than 1
-//! or one in 64. So at any time, if every key that is due was looked at `late` ms ago at most:
+//! their periods ends. Then it goes wrong, and `refresh`, which computes when, publishes it again as soon as it is wrong by
+//! more than 1 or one in 64, besides rounding. So at any time, if every key that is due was looked at `late` ms ago at most:
 //!
 //! ```text
 //! |published − true sum| ≤ 3 + max(1, sum ÷ 64) + peak ÷ 64 + peak × (late + 2) ÷ period
@@ -99,6 +99,7 @@ pub use contribution::{Absorbed, Contribution, Refreshed, Told, Usage};
 mod own;
 pub use own::{OwnValue, OwnWalk};
 
+mod course;
 mod lives;
 mod nodes;
 mod part;

@@ -30,10 +30,20 @@ pub(crate) fn holds_for(slack: u32, peak: u64, period: u32) -> u32 {
     ms.clamp(1, 1 << 30) as u32
 }
 
-/// As [`holds_for`], of a reading that was looked at and is within its tolerance: not so short that it is looked at all the
-/// time, and wrong by `peak` ÷ 64 more for that.
-pub(crate) fn looks_again(slack: u32, peak: u64, period: u32) -> u32 {
-    holds_for(slack, peak, period).max(period / TOLERANCE)
+/// After how many ms a reading that is within its tolerance is looked at again if it holds for so many: not so few that it is
+/// looked at all the time, and wrong by `peak` ÷ 64 more for that.
+pub(crate) fn looks_again(holds: u32, period: u32) -> u32 {
+    holds.max(period / TOLERANCE).max(1)
+}
+
+/// What counters read together, not rounded.
+#[cfg(test)]
+pub(crate) fn exact(counters: &[FrequencyCounter], period: u32, now: u32) -> f64 {
+    let exact = |counter| {
+        let phase = Phase::of(counter, period, now);
+        f64::from(phase.current) + f64::from(phase.previous) * f64::from(phase.remaining) / f64::from(period)
+    };
+    counters.iter().copied().map(exact).sum()
 }
 
 /// Frequency counters of one period, gathered at one moment.
@@ -50,20 +60,22 @@ pub(crate) struct RateSum {
     /// When the first period ends, in ms from now.
     first_end: u32,
     peak: u64,
+    /// By how much the sum may have left its line after a [`part`](Self::part_of) of a period, times the period.
+    bend: u128,
 }
 
 /// A counter at one moment: events of its current period and of the one before, and what is left of the current one.
 #[derive(Clone, Copy)]
-struct Phase {
-    current: u32,
-    previous: u32,
-    remaining: u32,
+pub(crate) struct Phase {
+    pub(crate) current: u32,
+    pub(crate) previous: u32,
+    pub(crate) remaining: u32,
 }
 
 impl Phase {
     /// Where a counter is. All is computed, nothing is branched on: which nodes' periods have ended is as good as random.
     #[inline]
-    fn of(counter: FrequencyCounter, period: u32, now: u32) -> Self {
+    pub(crate) fn of(counter: FrequencyCounter, period: u32, now: u32) -> Self {
         // A tick that is ahead is one that begins now.
         let elapsed = now.wrapping_sub(counter.tick).cast_signed().max(0).cast_unsigned();
         // As at its very end, where a single event of the period before reads 1 still.
@@ -76,6 +88,12 @@ impl Phase {
             previous: if is_current { counter.previous } else { past },
             remaining: end.wrapping_sub(elapsed),
         }
+    }
+
+    /// By how much it has left its line, to either side, after so many ms, times the period.
+    #[inline]
+    fn bend(self, after: u32) -> u64 {
+        u64::from(self.current.abs_diff(self.previous)) * u64::from(after.saturating_sub(self.remaining))
     }
 
     #[inline]
@@ -101,7 +119,8 @@ impl RateSum {
     #[inline]
     pub(crate) fn of(counters: impl Iterator<Item = FrequencyCounter>, period: u32, now: u32) -> Self {
         let (mut current, mut previous, mut peak) = (0_u64, 0_u64, 0_u64);
-        let (mut count, mut weighted, mut first_end) = (0_u32, 0_u128, u32::MAX);
+        let (mut count, mut weighted, mut first_end, mut bend) = (0_u32, 0_u128, u32::MAX, 0_u128);
+        let part = Self::part_of(period);
         for counter in counters {
             let phase = Phase::of(counter, period, now);
             count += u32::from(!phase.is_zero());
@@ -109,9 +128,15 @@ impl RateSum {
             previous += u64::from(phase.previous);
             peak += u64::from(phase.current.max(phase.previous));
             weighted += u128::from(u64::from(phase.previous) * u64::from(phase.remaining));
+            bend += u128::from(phase.bend(part));
             first_end = first_end.min(if phase.is_zero() { u32::MAX } else { phase.remaining });
         }
-        Self { period, now, count, current, previous, weighted, first_end, peak }
+        Self { period, now, count, current, previous, weighted, first_end, peak, bend }
+    }
+
+    /// How far the bends of the counters are followed, in ms.
+    const fn part_of(period: u32) -> u32 {
+        period / 4
     }
 
     /// Sum of the most that each counter may lose in a period.
@@ -196,8 +221,18 @@ impl RateSum {
         if self.is_one() || Defect::RatesStay.is_on() {
             return None;
         }
-        let reading = counter.read(self.period, self.now);
-        Some(self.first_end.saturating_add(holds_for(tolerance(reading), self.peak, self.period)))
+        let tolerance = tolerance(counter.read(self.period, self.now));
+        let steep = self.first_end.saturating_add(holds_for(tolerance, self.peak, self.period));
+        // Both fall in one line, until a period ends: then a counter leaves its line by the difference of its slopes, and the
+        // published one leaves that of all. Together they do so the faster the later it is.
+        let part = Self::part_of(self.period);
+        let left = part.saturating_sub(Phase::of(counter, self.period, self.now).remaining);
+        let own = self.previous.abs_diff(counter.current.into());
+        let bend = self.bend + u128::from(own) * u128::from(left);
+        let most = u128::from(tolerance) * u128::from(self.period);
+        let bent = if bend > most { (u128::from(part) * most / bend) as u32 } else { part };
+        // What does not fit is on no line.
+        Some(if counter.current == u32::MAX { steep } else { steep.max(bent) })
     }
 }
 
@@ -280,6 +315,30 @@ mod tests {
             prop_assert!(read >= u64::from(singles.clone().max().unwrap_or(0)));
             let readings: u64 = singles.map(u64::from).sum();
             prop_assert!(read.abs_diff(readings) <= counters.len() as u64, "{} {}", read, readings);
+        }
+
+        /// The tolerance, and 1 for rounding; and what the published period ends earlier or later than it should.
+        #[test]
+        fn a_sum_holds_for_as_long_as_it_says(
+            told in proptest::collection::vec((0u64..2_200, 0u32..5_000, 0u32..5_000), 2..60),
+            period in prop_oneof![Just(10_000u32), 2u32..40, 1_000u32..1_000_000],
+            now in any::<u32>(),
+        ) {
+            let told: Vec<_> = told
+                .iter()
+                .map(|&(age, one, two)| (now.wrapping_sub((age * u64::from(period) / 1_000) as u32) & !1, one, two))
+                .collect();
+            let (sum, counter) = sum(&told, period, now);
+            let told: Vec<_> = counters(&told).collect();
+            let most = f64::from(tolerance(counter.read(period, now)))
+                + 1.0
+                + 2.0 * (sum.peak() as f64) / f64::from(period);
+            let holds = sum.holds(counter).unwrap_or(2 * period);
+            for part in 0..=100 {
+                let then = now.wrapping_add((u64::from(holds) * part / 100) as u32);
+                let off = (exact(&told, period, then) - exact(&[counter], period, then)).abs();
+                prop_assert!(off <= most + 0.001, "{} of {} at {} % of {}", off, most, part, holds);
+            }
         }
     }
 }

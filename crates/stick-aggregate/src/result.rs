@@ -3,6 +3,7 @@
 use stick_table::{FrequencyCounter, Storage};
 
 use crate::columns::{Column, Columns};
+use crate::course::Course;
 use crate::lives;
 use crate::part::{Head, PART_HEAD, left};
 use crate::rate::{RateSum, counter_of, holds_for, looks_again, tolerance};
@@ -244,37 +245,45 @@ pub(crate) enum Distance {
     Near(u32),
 }
 
+/// How the rates of a result that are sums go on, in their order.
+pub(crate) fn courses(columns: &Columns, parts: &Parts<'_>, now: u32, courses: &mut Vec<Course>) {
+    courses.clear();
+    for column in columns.all.iter().filter(|column| is_sum(column)) {
+        let Some((_, count)) = column.to else { continue };
+        let elements = column.offsets().take(count);
+        courses.extend(elements.map(|at| Course::of(parts.counters(at), column.period, now)));
+    }
+}
+
+fn is_sum(column: &Column) -> bool {
+    column.storage() == Storage::Frequency && column.rule == Rule::Sum
+}
+
 /// Compares the data words that the output has with those that it should have, as they were counted.
-pub(crate) fn distance(columns: &Columns, falls: &[Fall], is: &[u32], should: &[u32], now: u32) -> Distance {
+pub(crate) fn distance(
+    columns: &Columns,
+    (falls, courses): (&[Fall], &[Course]),
+    is: &[u32],
+    should: &[u32],
+    now: u32,
+) -> Distance {
     let mut holds = NEVER;
-    let mut falls = falls.iter();
+    let (mut falls, mut courses) = (falls.iter(), courses.iter());
     for column in &columns.all {
         let Some((place, count)) = column.to else { continue };
         let (is, should) = (&is[place..place + count * column.width], &should[place..]);
         match column.storage() {
             Storage::Dictionary => {}
             Storage::Frequency => {
-                let peak = |counter| RateSum::of(std::iter::once(counter), column.period, now).peak();
                 let counters = is.chunks_exact(3).zip(should.chunks_exact(3)).zip(&mut falls);
                 for ((is, should), fall) in counters {
+                    let course = if is_sum(column) { courses.next() } else { None };
                     if is == should && matches!(fall, Fall::Exactly) {
                         continue;
                     }
-                    let (is, should) = (counter_of(is), counter_of(should));
-                    let reading = should.read(column.period, now);
-                    let wrong = reading.abs_diff(is.read(column.period, now));
-                    let tolerance = tolerance(reading);
-                    if wrong > tolerance {
-                        return Distance::Far;
-                    }
-                    let truth = match fall {
-                        Fall::Exactly => peak(should),
-                        Fall::Peak(peak) => *peak,
-                    };
-                    // What is published may fall faster than what is true.
-                    let peak = truth.max(peak(is));
-                    if peak > 0 || wrong > 0 {
-                        holds = holds.min(looks_again(tolerance - wrong, peak, column.period));
+                    match distance_of_rate(column.period, (*fall, course), is, should, now) {
+                        Distance::Far => return Distance::Far,
+                        Distance::Near(this) => holds = holds.min(this),
                     }
                 }
             }
@@ -283,4 +292,33 @@ pub(crate) fn distance(columns: &Columns, falls: &[Fall], is: &[u32], should: &[
         }
     }
     Distance::Near(holds)
+}
+
+fn distance_of_rate(
+    period: u32,
+    (fall, course): (Fall, Option<&Course>),
+    is: &[u32],
+    should: &[u32],
+    now: u32,
+) -> Distance {
+    let (is, should) = (counter_of(is), counter_of(should));
+    let peak = |counter| RateSum::of(std::iter::once(counter), period, now).peak();
+    let truth = match fall {
+        Fall::Exactly => peak(should),
+        Fall::Peak(peak) => peak,
+    };
+    // What is published may fall faster than what is true.
+    let peak = truth.max(peak(is));
+    if peak == 0 {
+        return Distance::Near(NEVER);
+    }
+    let reading = should.read(period, now);
+    let holds = match course.filter(|course| course.fits()) {
+        Some(course) => course.holds(is, reading),
+        None => {
+            let slack = tolerance(reading).checked_sub(reading.abs_diff(is.read(period, now)));
+            slack.map(|slack| holds_for(slack, peak, period))
+        }
+    };
+    holds.map_or(Distance::Far, |holds| Distance::Near(looks_again(holds, period)))
 }

@@ -10,6 +10,7 @@ use stick_table::defect::Defect;
 use stick_table::{Batch, Dictionary, Lifetime, Millis, Origin, Precedence, Schema, Table};
 
 use crate::columns::Columns;
+use crate::course::Course;
 use crate::nodes::Nodes;
 use crate::part::{Head, PART_HEAD, left};
 use crate::result::{self, Fall, NEVER, Parts, Survey};
@@ -81,8 +82,9 @@ pub(crate) struct Shard {
     parts: Vec<u32>,
     should: Vec<u32>,
     is: Vec<u32>,
-    /// How the rates of a result fall.
+    /// How the rates of a result fall, and how those that are sums go on.
     falls: Vec<Fall>,
+    courses: Vec<Course>,
     /// Where refresh goes on, and the search for a key to drop.
     hand: u32,
     drop_hand: u32,
@@ -104,6 +106,7 @@ impl Shard {
             should: Vec::new(),
             is: Vec::new(),
             falls: Vec::new(),
+            courses: Vec::new(),
             hand: 0,
             drop_hand: 0,
         }
@@ -116,6 +119,7 @@ impl Shard {
             + self.results.memory()
             + 4 * room
             + size_of::<Fall>() * self.falls.capacity()
+            + size_of::<Course>() * self.courses.capacity()
     }
 
     /// Publishes what was counted.

@@ -1,7 +1,5 @@
 //! What passes by itself, or with a node.
 
-use std::sync::Arc;
-
 use stick_table::{Lifetime, Millis, Storage};
 
 use super::{Shard, Shared};
@@ -13,6 +11,19 @@ use crate::result::{self, Distance, Parts};
 /// Slots looked at in one hold of a shard's lock, and keys looked at closely.
 pub(crate) const SLOTS_PER_HOLD: u32 = 4096;
 const KEYS_PER_HOLD: usize = 128;
+
+/// Whether an entry of the output ends neither later than the contributions nor, if the output's entries end sooner, much
+/// sooner.
+fn is_long_enough(shared: &Shared, remaining: Option<u32>, lifetime: Lifetime) -> bool {
+    let Some(remaining) = remaining else { return true };
+    let expire = shared.output.definition().expire;
+    match lifetime {
+        Lifetime::Exactly(last) => {
+            remaining <= last && (remaining >= last || remaining > expire.unwrap_or(last) / 2)
+        }
+        _ => remaining > expire.unwrap_or(0) / 2,
+    }
+}
 
 impl Shard {
     /// Looks at the next slots: ends what is over, and publishes again what reads otherwise by now. Returns how many slots it
@@ -54,10 +65,7 @@ impl Shard {
             return;
         }
         self.stop_counters(shared, slot, tick);
-        if let Some(due) = self.holds(shared, slot, now) {
-            self.store.set_due(slot, tick.wrapping_add(due));
-        } else {
-            self.count(shared, slot, now);
+        if self.compare(shared, slot, now) {
             refreshed.published += 1;
         }
     }
@@ -78,49 +86,50 @@ impl Shard {
         }
     }
 
-    /// For how long, in ms, what the output has of a key surely holds; `None` when it has to be published again.
-    fn holds(&mut self, shared: &Shared, slot: u32, now: Millis) -> Option<u32> {
+    /// Counts the result of a key, to be published if what the output has is too far from it, and sets when the key is to be
+    /// looked at again. Returns whether it is published.
+    fn compare(&mut self, shared: &Shared, slot: u32, now: Millis) -> bool {
+        if self.results.is_full() {
+            self.publish(shared, now);
+        }
         let tick = now as u32;
         let columns = &shared.columns;
-        let Self { store, is, should, parts: scratch, dictionary, falls, .. } = self;
+        let Self { store, results, is, should, parts: scratch, dictionary, falls, courses, .. } = self;
         let parts = Parts { words: store.parts(slot), width: PART_HEAD + columns.data_words };
         let survey = parts.survey(tick);
         let (lifetime, look) = shared.lifetime(survey);
-        let mut string: Option<Arc<str>> = None;
+        should.clear();
+        should.resize(shared.output.layout().data_words(), 0);
+        let counted = shared.with_written(|written| {
+            let nodes = parts.by_node(survey.has_former, columns, written, scratch, tick);
+            result::count(columns, (&parts, &nodes), written, tick, should, falls)
+        });
+        let told = dictionary.get(counted.string);
         let at = shared.output.layout().offset(stick_table::DataType::ServerKey, 0);
-        let remaining = shared.output.get(store.key(slot), now, |entry| {
+        let is_there = shared.output.get(store.key(slot), now, |entry| {
             is.clear();
             is.extend_from_slice(entry.words());
-            string = at.and_then(|at| entry.string(entry.words()[at])).cloned();
-            entry.remaining()
-        })?;
-        should.clear();
-        should.resize(is.len(), 0);
-        shared.with_written(|written| {
-            let nodes = parts.by_node(survey.has_former, columns, written, scratch, tick);
-            let counted = result::count(columns, (&parts, &nodes), written, tick, should, falls);
-            let told = dictionary.get(counted.string);
-            if told.is_some() && told != string.as_ref() {
-                return None;
-            }
-            match result::distance(columns, falls, is, should, tick) {
-                Distance::Far => None,
-                Distance::Near(holds) => {
-                    // Neither longer than the contributions, nor, if the output's entries end sooner, much shorter.
-                    let enough = match (remaining, lifetime) {
-                        (Some(remaining), Lifetime::Exactly(last)) => {
-                            let expire = shared.output.definition().expire.unwrap_or(last);
-                            remaining <= last && (remaining >= last || remaining > expire / 2)
-                        }
-                        (Some(remaining), _) => {
-                            remaining > shared.output.definition().expire.unwrap_or(0) / 2
-                        }
-                        (None, _) => true,
-                    };
-                    enough.then_some(holds.min(look))
+            let string = at.and_then(|at| entry.string(entry.words()[at]));
+            (told.is_none() || told == string) && is_long_enough(shared, entry.remaining(), lifetime)
+        });
+        result::courses(columns, &parts, tick, courses);
+        let distance = |is: &[u32]| result::distance(columns, (falls, courses), is, should, tick);
+        let near = if is_there == Some(true) { distance(is) } else { Distance::Far };
+        let (holds, is_published) = match near {
+            Distance::Near(holds) => (holds, false),
+            Distance::Far => {
+                results.push(store.key(slot), lifetime).copy_from_slice(should);
+                if let Some(string) = told {
+                    results.set_string(string);
+                }
+                match distance(should) {
+                    Distance::Near(holds) => (holds, true),
+                    Distance::Far => (counted.holds, true),
                 }
             }
-        })
+        };
+        store.set_due(slot, tick.wrapping_add(holds.min(look)));
+        is_published
     }
 
     /// Removes a node's parts of the slots from `from` on; returns how many, and where to go on.

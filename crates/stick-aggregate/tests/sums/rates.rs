@@ -113,6 +113,30 @@ fn old_counters_stay_at_zero() {
     }
 }
 
+/// What is due is known in advance: a look that changes nothing is the exception.
+#[test]
+fn a_falling_sum_is_looked_at_when_it_has_to_be_published() {
+    for nodes in [2_u32, 8, 50] {
+        let mut hub = hub(10_000, 100_000);
+        for node in 1..=nodes {
+            // Each began another time.
+            let tick = 100_000 - node * 7_919 % 10_000 / 2 * 2;
+            let counter = FrequencyCounter { tick, current: 30 + node, previous: 90 - node };
+            hub.tell_counter(node as u16, counter);
+        }
+        let (mut looked, mut published) = (0, 0);
+        for _ in 0..250 {
+            hub.now += 100;
+            let refreshed = hub.aggregate.refresh(hub.now, 1_000);
+            looked += refreshed.keys;
+            published += refreshed.published;
+        }
+        assert_eq!(hub.number(), Some(0));
+        assert!(published > 1, "{nodes}: {published}");
+        assert!(looked <= published + 5, "{nodes}: {looked} looks, {published} published");
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     /// A node counts some events and tells.
