@@ -20,7 +20,7 @@ pub enum TablePart {
     /// A hub takes it from upper hubs and passes it on to the others.
     PassedOn,
     /// A hub lets nodes set their values by it: on the wire it has the name of their table, and no more columns than are set.
-    /// See [`TableSet::order`](crate::TableSet::order).
+    /// See [`TableSet::orders`](crate::TableSet::orders).
     Orders {
         /// Whether nodes are told how long the entries live; else they live as long as any there.
         tells_lifetimes: bool,
