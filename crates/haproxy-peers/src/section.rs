@@ -43,8 +43,6 @@ pub struct Section {
     resync: Resync,
     up_to_date: Arc<AtomicBool>,
     started: Millis,
-    /// When to look next whether results may be told.
-    hold_until: Millis,
     relays: Relays,
     stop: Option<Stop>,
     actions: VecDeque<Action>,
@@ -76,7 +74,6 @@ impl Section {
             peers,
             up_to_date: Arc::new(AtomicBool::new(false)),
             started: now,
-            hold_until: now + nodes::HOLD_MS,
             stop: None,
             actions: VecDeque::new(),
             next_session: 1,

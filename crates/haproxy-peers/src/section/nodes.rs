@@ -6,10 +6,9 @@ use stick_table::defect::Defect;
 use super::peer::{LESSON_ATTEMPTS, Peer};
 use super::{PeerKind, Section};
 
-/// How long a hub that just started waits for its nodes before it publishes, in ms: HAProxy tries every 5 s.
-pub(super) const HOLD_MS: u64 = 5_000;
-/// How long it waits in all for those that are there to tell what they know, one after the other, in ms.
-const MAX_HOLD_MS: u64 = 30_000;
+/// How long a hub that just started waits for what its nodes know before it publishes, in ms. Not longer: lessons do not wait,
+/// and own values must not come before sums.
+const HOLD_MS: u64 = 5_000;
 
 impl Section {
     /// Notes that a peer has no session any more.
@@ -35,15 +34,12 @@ impl Section {
             }
         }
         if self.config.tables.holds_results() {
-            let nodes = || self.peers.iter().filter(|peer| peer.level.is_below());
-            let all_told = !self.may_be_joined()
-                && nodes().filter(|peer| peer.kind == PeerKind::Static).all(Peer::told_all);
-            let those_there_told = nodes().all(|peer| peer.established().is_none() || peer.was_asked());
-            let is_late = |ms| now >= self.started + ms;
-            if all_told || (those_there_told && is_late(HOLD_MS)) || is_late(MAX_HOLD_MS) {
+            let mut nodes =
+                self.peers.iter().filter(|peer| peer.kind == PeerKind::Static && peer.level.is_below());
+            let told_all = nodes.all(Peer::told_all);
+            let alone = !self.may_be_joined();
+            if (told_all && alone) || now >= self.started + HOLD_MS {
                 self.config.tables.release_results();
-            } else if is_late(HOLD_MS) {
-                self.hold_until = self.started + MAX_HOLD_MS;
             }
         }
     }
@@ -51,7 +47,7 @@ impl Section {
     /// When [`tick_nodes`](Self::tick_nodes) has something to do.
     pub(super) fn nodes_timeout(&self) -> Option<Millis> {
         let counts_until = self.peers.iter().filter_map(|peer| peer.counts_until).min();
-        let release_at = self.config.tables.holds_results().then_some(self.hold_until);
+        let release_at = self.config.tables.holds_results().then_some(self.started + HOLD_MS);
         [counts_until, release_at].into_iter().flatten().min()
     }
 }

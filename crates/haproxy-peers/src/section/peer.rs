@@ -134,11 +134,6 @@ impl Peer {
         self.lessons_wanted == 0
     }
 
-    /// Whether a lesson that it was asked for ended, complete or not.
-    pub(super) fn was_asked(&self) -> bool {
-        self.lessons_wanted < LESSON_ATTEMPTS
-    }
-
     pub(super) fn established(&self) -> Option<SessionId> {
         match self.link {
             Link::Established(session, _) => Some(session),
