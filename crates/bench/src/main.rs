@@ -26,6 +26,7 @@ mod sessions;
 mod statistics;
 mod stream;
 mod subject;
+mod upkeep;
 mod usage;
 mod verify;
 mod workload;

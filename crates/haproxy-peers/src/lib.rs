@@ -95,10 +95,11 @@ pub use tables::{
 };
 
 mod session;
+pub(crate) use session::Levels;
 pub use session::{
-    Counters, HEARTBEAT_MS, Levels, LevelsError, Limits, Received, Relays, Resume, Role,
-    SILENCE_IN_LESSON_MS, SILENCE_MS, SILENCE_WITHOUT_HEARTBEATS_MS, Sent, Session, SessionError,
-    SessionEvent, SessionSetup, SessionView, SharedTableView,
+    Counters, HEARTBEAT_MS, LevelsError, Limits, Received, Relays, Resume, Role, SILENCE_IN_LESSON_MS,
+    SILENCE_MS, SILENCE_WITHOUT_HEARTBEATS_MS, Sent, Session, SessionError, SessionEvent, SessionSetup,
+    SessionView, SharedTableView,
 };
 
 mod section;

@@ -13,7 +13,8 @@ mod view;
 pub use view::{SessionView, SharedTableView};
 
 mod levels;
-pub use levels::{Levels, LevelsError};
+pub(crate) use levels::Levels;
+pub use levels::LevelsError;
 
 mod relays;
 pub use relays::Relays;

@@ -1,27 +1,20 @@
 //! The updates, sent when they are due.
 
-use std::io::{self, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use haproxy_peers::WireFrequency;
-use haproxy_peers::{Ack, Control, Padding, UpdateHeader, encode_frequency, encode_unsigned};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use haproxy_peers::{Padding, UpdateHeader, encode_frequency, encode_unsigned};
 
 use super::receivers::State;
 use super::{KEYS, PER_TICK, SENDERS, TICK};
 use crate::stream::definition;
+use crate::upkeep::{ACKS, Upkeep, write};
 use crate::workload::{EXPIRE_MS, Keys};
-
-/// Pause between two acknowledgements, and between two heartbeats.
-const ACKS: Duration = Duration::from_millis(10);
-const HEARTBEATS: Duration = Duration::from_secs(1);
-/// Longest time a subject may not take a byte.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The driver's writing side of all sessions: one thread writes everything, so that no two messages mix.
 #[derive(Debug)]
@@ -30,10 +23,7 @@ pub(super) struct Load {
     state: Arc<State>,
     /// Updates sent; the last one has this sequence number, the first one 1.
     sent: u64,
-    acked: Vec<u32>,
-    answered: Vec<u32>,
-    next_acks: Instant,
-    next_heartbeats: Instant,
+    upkeep: Upkeep,
 }
 
 /// The session that writes a key.
@@ -53,9 +43,8 @@ pub(super) fn check(sequence: u64) -> u32 {
 
 impl Load {
     pub(super) fn new(sockets: Vec<TcpStream>, state: Arc<State>) -> Self {
-        let (now, sessions) = (Instant::now(), sockets.len());
-        let (acked, answered) = (vec![0; sessions], vec![0; sessions]);
-        Self { sockets, state, sent: 0, acked, answered, next_acks: now, next_heartbeats: now }
+        let upkeep = Upkeep::new(sockets.len());
+        Self { sockets, state, sent: 0, upkeep }
     }
 
     /// Updates sent so far.
@@ -110,32 +99,7 @@ impl Load {
 
     /// Acknowledges what was received, and shows that everybody is alive.
     fn service(&mut self) -> Result<()> {
-        let now = Instant::now();
-        if now >= self.next_acks {
-            self.next_acks = now + ACKS;
-            for (session, socket) in self.sockets.iter().enumerate() {
-                let (table_id, update_id) = self.state.received(session);
-                if update_id != self.acked[session] {
-                    let mut bytes = Vec::new();
-                    Ack { table_id, update_id }.encode(&mut bytes);
-                    write(socket, &bytes)?;
-                    self.acked[session] = update_id;
-                }
-                if self.answered[session] < self.state.asked(session) {
-                    let mut bytes = Vec::new();
-                    Control::ResyncFinished.encode(&mut bytes);
-                    write(socket, &bytes)?;
-                    self.answered[session] += 1;
-                }
-            }
-        }
-        if now >= self.next_heartbeats {
-            self.next_heartbeats = now + HEARTBEATS;
-            let mut bytes = Vec::new();
-            Control::Heartbeat.encode(&mut bytes);
-            self.sockets.iter().try_for_each(|socket| write(socket, &bytes))?;
-        }
-        Ok(())
+        self.upkeep.service(&self.sockets, &*self.state)
     }
 
     /// Waits until everybody has the last update of every key.
@@ -151,20 +115,4 @@ impl Load {
             thread::sleep(ACKS);
         }
     }
-}
-
-fn write(mut socket: &TcpStream, mut bytes: &[u8]) -> Result<()> {
-    while !bytes.is_empty() {
-        match socket.write(bytes) {
-            Ok(count) => bytes = &bytes[count..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let time = Timespec::try_from(PATIENCE)?;
-                let ready = poll(&mut [PollFd::new(socket, PollFlags::OUT)], Some(&time))?;
-                ensure!(ready > 0, "stickd took no byte for {PATIENCE:?}");
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error).context("the session broke while the driver wrote"),
-        }
-    }
-    Ok(())
 }

@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::load::{check, key, sender};
 use super::{KEYS, PER_TICK, SESSIONS};
+use crate::upkeep;
 use crate::usage::thread_cpu;
 use crate::workload::Keys;
 
@@ -70,16 +71,6 @@ impl State {
         self.due[tick as usize].store((due - self.base).as_nanos() as u64, Ordering::Relaxed);
     }
 
-    /// The table's id and the last update's.
-    pub(super) fn received(&self, session: usize) -> (u32, u32) {
-        let both = self.received[session].load(Ordering::Relaxed);
-        ((both >> 32) as u32, both as u32)
-    }
-
-    pub(super) fn asked(&self, session: usize) -> u32 {
-        self.asked[session].load(Ordering::Relaxed)
-    }
-
     pub(super) fn reader_cpu(&self) -> Duration {
         Duration::from_nanos(self.reader_cpu_ns.load(Ordering::Relaxed))
     }
@@ -111,6 +102,17 @@ impl State {
                 sender(key) != session && u64::from(last) != sequence
             },
         )
+    }
+}
+
+impl upkeep::Heard for State {
+    fn received(&self, session: usize) -> (u32, u32) {
+        let both = self.received[session].load(Ordering::Relaxed);
+        ((both >> 32) as u32, both as u32)
+    }
+
+    fn asked(&self, session: usize) -> u32 {
+        self.asked[session].load(Ordering::Relaxed)
     }
 }
 

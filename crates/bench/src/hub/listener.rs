@@ -15,6 +15,7 @@ use hdrhistogram::Histogram;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::link::Link;
+use crate::upkeep;
 use crate::usage::thread_cpu;
 use crate::workload::Keys;
 
@@ -91,17 +92,6 @@ impl Heard {
         })
     }
 
-    /// The id of the table and of its last update.
-    pub(super) fn received(&self, session: usize) -> (u32, u32) {
-        let both = self.received[session].load(Ordering::Relaxed);
-        ((both >> 32) as u32, both as u32)
-    }
-
-    /// How often a session was asked for a lesson.
-    pub(super) fn asked(&self, session: usize) -> u32 {
-        self.asked[session].load(Ordering::Relaxed)
-    }
-
     /// Sums that all sessions were told so far.
     pub(super) fn told(&self) -> u64 {
         self.told.load(Ordering::Relaxed)
@@ -149,6 +139,17 @@ impl Heard {
             Wrong { session, key, sum, expected: expected[key as usize] }
         })
         .find(|it| it.sum != it.expected)
+    }
+}
+
+impl upkeep::Heard for Heard {
+    fn received(&self, session: usize) -> (u32, u32) {
+        let both = self.received[session].load(Ordering::Relaxed);
+        ((both >> 32) as u32, both as u32)
+    }
+
+    fn asked(&self, session: usize) -> u32 {
+        self.asked[session].load(Ordering::Relaxed)
     }
 }
 

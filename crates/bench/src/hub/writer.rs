@@ -1,39 +1,27 @@
 //! The writing side of scripted nodes: one thread writes everything, so that no two messages mix.
 
-use std::io::{self, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use haproxy_peers::{Ack, Control};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use anyhow::{Result, bail, ensure};
 
 use super::listener::Heard;
-
-/// Pause between two acknowledgements, and between two heartbeats.
-pub(super) const ACKS: Duration = Duration::from_millis(10);
-const HEARTBEATS: Duration = Duration::from_secs(1);
-/// Longest time a subject may not take a byte.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::upkeep::{ACKS, Upkeep, write};
 
 /// The sessions that are written to.
 #[derive(Debug)]
 pub(super) struct Writer {
     sockets: Vec<TcpStream>,
     heard: Arc<Heard>,
-    acked: Vec<u32>,
-    answered: Vec<u32>,
-    next_acks: Instant,
-    next_heartbeats: Instant,
+    upkeep: Upkeep,
 }
 
 impl Writer {
     pub(super) fn new(sockets: Vec<TcpStream>, heard: Arc<Heard>) -> Self {
-        let (now, sessions) = (Instant::now(), sockets.len());
-        let (acked, answered) = (vec![0; sessions], vec![0; sessions]);
-        Self { sockets, heard, acked, answered, next_acks: now, next_heartbeats: now }
+        let upkeep = Upkeep::new(sockets.len());
+        Self { sockets, heard, upkeep }
     }
 
     /// Closes all sessions but the first ones.
@@ -50,32 +38,7 @@ impl Writer {
     /// Acknowledges what was received, answers requests for lessons, and shows that everybody is alive; does nothing when it
     /// did so a moment ago.
     pub(super) fn service(&mut self) -> Result<()> {
-        let now = Instant::now();
-        if now >= self.next_acks {
-            self.next_acks = now + ACKS;
-            for (session, socket) in self.sockets.iter().enumerate() {
-                let (table_id, update_id) = self.heard.received(session);
-                if update_id != self.acked[session] {
-                    let mut bytes = Vec::new();
-                    Ack { table_id, update_id }.encode(&mut bytes);
-                    write(socket, &bytes)?;
-                    self.acked[session] = update_id;
-                }
-                if self.answered[session] < self.heard.asked(session) {
-                    let mut bytes = Vec::new();
-                    Control::ResyncFinished.encode(&mut bytes);
-                    write(socket, &bytes)?;
-                    self.answered[session] += 1;
-                }
-            }
-        }
-        if now >= self.next_heartbeats {
-            self.next_heartbeats = now + HEARTBEATS;
-            let mut bytes = Vec::new();
-            Control::Heartbeat.encode(&mut bytes);
-            self.sockets.iter().try_for_each(|socket| write(socket, &bytes))?;
-        }
-        Ok(())
+        self.upkeep.service(&self.sockets, &*self.heard)
     }
 
     /// [`Self::service`] until something is due.
@@ -103,20 +66,4 @@ impl Writer {
             thread::sleep(ACKS);
         }
     }
-}
-
-fn write(mut socket: &TcpStream, mut bytes: &[u8]) -> Result<()> {
-    while !bytes.is_empty() {
-        match socket.write(bytes) {
-            Ok(count) => bytes = &bytes[count..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let time = Timespec::try_from(PATIENCE)?;
-                let ready = poll(&mut [PollFd::new(socket, PollFlags::OUT)], Some(&time))?;
-                ensure!(ready > 0, "no byte was taken for {PATIENCE:?}");
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error).context("a session broke while the driver wrote"),
-        }
-    }
-    Ok(())
 }

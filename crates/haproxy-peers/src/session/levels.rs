@@ -50,7 +50,7 @@ pub enum LevelsError {
 
 /// The hubs below a hub. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Levels(Arc<Mutex<Known>>);
+pub(crate) struct Levels(Arc<Mutex<Known>>);
 
 #[derive(Debug)]
 struct Known {
@@ -63,7 +63,7 @@ struct Known {
 
 impl Levels {
     /// Nobody is known to be below. `own` is this process's number; pass a random one.
-    pub fn new(own: u64) -> Self {
+    pub(crate) fn new(own: u64) -> Self {
         Self(Arc::new(Mutex::new(Known { own, below: BTreeMap::new(), version: 1 })))
     }
 
