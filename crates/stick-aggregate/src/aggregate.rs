@@ -9,6 +9,7 @@ use stick_table::{
 
 use crate::columns::{AggregateError, Columns};
 use crate::contribution::{Absorbed, Contribution, Refreshed, Told, Usage};
+use crate::left_out::{LeftOut, LeftOutReason};
 use crate::own::{OwnValue, OwnWalk};
 use crate::part::{Head, PART_HEAD, left};
 use crate::rule::Rules;
@@ -109,8 +110,12 @@ impl Aggregate {
                     MutexGuard::bump(&mut shard);
                 }
             }
+            if absorbed.refused > 0 {
+                shared.left_out.note(node.number(), LeftOutReason::NoRoom, absorbed.refused, now);
+            }
         } else {
             absorbed.refused += batch.len() as u64;
+            shared.left_out.note(node.number(), LeftOutReason::TooManyColumns, absorbed.refused, now);
         }
         batch.clear();
         absorbed
@@ -201,6 +206,7 @@ impl Aggregate {
     /// nothing is left is published once more, with zeros that end after 6 s (where the output does not expire they
     /// stay), as that is the only way to tell the other nodes.
     pub fn forget(&self, node: Origin, now: Millis) -> u32 {
+        self.shared.left_out.forget(node.number());
         let mut forgotten = 0;
         self.for_each_hold(|shard, from| {
             let (ended, next) = shard.forget(&self.shared, node.number(), from, now);
@@ -241,6 +247,7 @@ impl Aggregate {
     /// keys, and shortly at up to 64 times as many, going round. To be called about every 100 ms; what that means for rates
     /// is on [the crate's page](crate#rates).
     pub fn refresh(&self, now: Millis, budget: usize) -> Refreshed {
+        self.shared.left_out.pass(self.shared.expire(), now);
         let mut turn = self.turn.lock();
         let mut refreshed = Refreshed::default();
         let mut slots = u32::try_from(budget.saturating_mul(SLOTS_PER_KEY)).unwrap_or(u32::MAX);
@@ -300,6 +307,23 @@ impl Aggregate {
             }
         }
         Contribution { node: Origin::peer(head.node()), remaining, age, former, values }
+    }
+
+    /// What is left out of the sums at the moment, a record for each node of which something is: as long as there is one, sums
+    /// may be too low. A record goes when the node's contributions are complete again, when those that were refused have
+    /// ended, and when the node is [forgotten](Self::forget).
+    pub fn left_out(&self) -> Vec<LeftOut> {
+        self.shared.left_out.list()
+    }
+
+    /// Whether nothing is [left out](Self::left_out). Takes no lock.
+    pub fn is_whole(&self) -> bool {
+        !self.shared.left_out.any()
+    }
+
+    /// Updates that were refused since the start, of all nodes.
+    pub fn refused_updates(&self) -> u64 {
+        self.shared.left_out.refused()
     }
 
     /// How much is kept.

@@ -41,8 +41,8 @@
 //! is [forgotten](Aggregate::forget). A result lives as long as the longest of its contributions. When another one ends, the
 //! next refresh publishes the key again without it; when the last one ends, the published entry ends by itself.
 //!
-//! Of keys there are at most as many as the source's `size`. A new one then takes the place of the one that ends first among
-//! some, or, with `nopurge`, is refused.
+//! Of keys there are at most as many as the source's `size`. Further ones are refused, and
+//! [`left_out`](Aggregate::left_out) says of which nodes, until nothing is left out any more.
 //!
 //! # Rates
 //!
@@ -95,6 +95,9 @@ pub use columns::AggregateError;
 
 mod contribution;
 pub use contribution::{Absorbed, Contribution, Refreshed, Told, Usage};
+
+mod left_out;
+pub use left_out::{LeftOut, LeftOutReason};
 
 mod own;
 pub use own::{OwnValue, OwnWalk};

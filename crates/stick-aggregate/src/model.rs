@@ -56,7 +56,7 @@ fn key(number: u8) -> [u8; 4] {
 }
 
 impl Model {
-    fn new(choice: &[Rule], no_purge: bool) -> Self {
+    fn new(choice: &[Rule]) -> Self {
         let table = |name: &str, size| {
             let empty = TableDefinition::new(name, KeyType::Ip, size).with_expire(Some(EXPIRE));
             STORE.iter().fold(empty, |table, column| table.with_column(column.parse().unwrap()).unwrap())
@@ -74,9 +74,7 @@ impl Model {
             let _ = rules.set(data_type, rule);
         }
         let output = Arc::new(Table::new(table("o", 1_000), 1));
-        let mut source = table("s", SIZE);
-        source.no_purge = no_purge;
-        let aggregate = Aggregate::new(source, output, &rules, 3).unwrap();
+        let aggregate = Aggregate::new(table("s", SIZE), output, &rules, 3).unwrap();
         // The clock wraps on the way.
         let now = u64::from(u32::MAX) - 5_001;
         Self { aggregate, rules, twin: BTreeMap::new(), orphans: Vec::new(), sums: BTreeMap::new(), now }
@@ -221,9 +219,6 @@ impl Model {
             assert_eq!(absorbed.created, 1);
             let place = if told == Told::Lesson { 0 } else { parts.len() };
             parts.insert(place, fresh(values, end));
-            if parts.len() == 1 {
-                self.drop_what_made_place(number);
-            }
             self.put_back(number, parts);
             self.check_news(number);
             return;
@@ -315,30 +310,6 @@ impl Model {
     fn put_back(&mut self, number: u8, parts: Vec<Part>) {
         if !parts.is_empty() {
             self.twin.insert(number, parts);
-        }
-    }
-
-    /// A full store may have dropped another key.
-    fn drop_what_made_place(&mut self, new: u8) {
-        let aggregate = &self.aggregate;
-        let now = self.now;
-        let dropped: Vec<u8> = self
-            .twin
-            .iter()
-            .filter(|(number, parts)| {
-                **number != new
-                    && parts.iter().any(|part| part.end > now)
-                    && aggregate.contributions(&key(**number), now).is_empty()
-            })
-            .map(|(&number, _)| number)
-            .collect();
-        if !dropped.is_empty() {
-            assert!(dropped.len() == 1 && !aggregate.source().no_purge);
-            assert_eq!(aggregate.usage().keys, u64::from(SIZE));
-        }
-        for number in dropped {
-            self.twin.remove(&number);
-            self.orphans.push(number);
         }
     }
 
@@ -482,10 +453,9 @@ proptest! {
     #[test]
     fn agrees_with_its_naive_twin(
         rules in proptest::collection::vec(rule(), 5),
-        no_purge in any::<bool>(),
         operations in proptest::collection::vec(operation(), 1..80),
     ) {
-        let mut model = Model::new(&rules, no_purge);
+        let mut model = Model::new(&rules);
         for operation in &operations {
             model.run(operation);
         }

@@ -11,6 +11,7 @@ use stick_table::{Batch, Dictionary, Lifetime, Millis, Origin, Precedence, Schem
 
 use crate::columns::Columns;
 use crate::course::Course;
+use crate::left_out::LeftOuts;
 use crate::nodes::Nodes;
 use crate::part::{Head, PART_HEAD, left};
 use crate::result::{self, Fall, NEVER, Parts, Survey};
@@ -20,8 +21,8 @@ pub(crate) use self::tell::{Teller, told_by};
 
 /// Longest lifetime of the zeros that are published when the last contribution was forgotten, in ms.
 const LAST_WORDS: u32 = 6_000;
-/// Keys looked at in search of one to drop.
-const DROP_SAMPLE: u32 = 32;
+/// Keys looked at in search of one that has ended.
+const SAMPLE: u32 = 32;
 
 /// What all shards share.
 pub(crate) struct Shared {
@@ -29,13 +30,21 @@ pub(crate) struct Shared {
     pub(crate) output: Arc<Table>,
     pub(crate) columns: Columns,
     pub(crate) nodes: Nodes,
+    pub(crate) left_out: LeftOuts,
     /// Keys of all shards.
     used: AtomicU32,
 }
 
 impl Shared {
     pub(crate) fn new(schema: Schema, output: Arc<Table>, columns: Columns) -> Self {
-        Self { schema, output, columns, nodes: Nodes::default(), used: AtomicU32::new(0) }
+        Self {
+            schema,
+            output,
+            columns,
+            nodes: Nodes::default(),
+            left_out: LeftOuts::default(),
+            used: AtomicU32::new(0),
+        }
     }
 
     pub(crate) fn expire(&self) -> Option<u32> {
@@ -85,9 +94,9 @@ pub(crate) struct Shard {
     /// How the rates of a result fall, and how those that are sums go on.
     falls: Vec<Fall>,
     courses: Vec<Course>,
-    /// Where refresh goes on, and the search for a key to drop.
+    /// Where refresh goes on, and the search for a key that has ended.
     hand: u32,
-    drop_hand: u32,
+    sample_hand: u32,
 }
 
 impl Shard {
@@ -108,7 +117,7 @@ impl Shard {
             falls: Vec::new(),
             courses: Vec::new(),
             hand: 0,
-            drop_hand: 0,
+            sample_hand: 0,
         }
     }
 
@@ -217,32 +226,21 @@ impl Shard {
         (removed, true)
     }
 
-    /// Makes place for a new key: a free one or, unless `nopurge`, that of the key among some that ends first.
+    /// Makes place for a new key: a free one, or that of a key among some that has ended. A key that lives keeps its place: its
+    /// sum would be wrong without what was dropped, and nobody would know.
     fn make_place(&mut self, shared: &Shared, now: u32) -> bool {
         if shared.take_place() {
             return true;
         }
         let slots = self.store.slot_count();
-        let mut first: Option<(i32, u32)> = None;
-        for _ in 0..DROP_SAMPLE.min(slots) {
-            self.drop_hand = if self.drop_hand + 1 < slots { self.drop_hand + 1 } else { 0 };
-            let slot = self.drop_hand;
-            if !self.store.is_used(slot) {
-                continue;
-            }
-            let parts = self.store.parts(slot).chunks_exact(PART_HEAD + shared.columns.data_words);
-            let last = parts.map(|part| part[1].wrapping_sub(now).cast_signed()).max().unwrap_or(0);
-            if first.is_none_or(|(least, _)| last < least) {
-                first = Some((last, slot));
+        for _ in 0..SAMPLE.min(slots) {
+            self.sample_hand = if self.sample_hand + 1 < slots { self.sample_hand + 1 } else { 0 };
+            let slot = self.sample_hand;
+            if self.store.is_used(slot) && !self.remove_over(shared, slot, now).1 {
+                return shared.take_place();
             }
         }
-        let Some((last, slot)) = first else { return false };
-        let is_over = shared.expire().is_some() && last <= 0;
-        if shared.schema.definition().no_purge && !is_over {
-            return false;
-        }
-        self.remove_parts(shared, slot, |_| true);
-        shared.take_place()
+        false
     }
 }
 

@@ -5,4 +5,5 @@ mod hub;
 mod memory;
 mod rates;
 mod restarts;
+mod room;
 mod rules;
