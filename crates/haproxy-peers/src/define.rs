@@ -213,6 +213,17 @@ impl Definition {
         }
     }
 
+    /// The same without the data types that `is_told` does not want: receivers leave those of their entries as they are.
+    #[must_use]
+    pub fn telling(mut self, is_told: impl Fn(DataType) -> bool) -> Self {
+        let untold = known_types(self.data_types).filter(|data_type| !is_told(*data_type));
+        self.data_types = untold.fold(self.data_types, |bits, data_type| bits & !(1 << data_type.number()));
+        if let Some(tail) = &mut self.tail {
+            tail.parameters.retain(|column| is_told(column.data_type));
+        }
+        self
+    }
+
     /// Reads a whole payload: [`DefineHead::decode`] and [`DefineHead::decode_rest`].
     ///
     /// # Errors

@@ -441,7 +441,7 @@ impl Session {
         }
     }
 
-    /// The next event; take all after [`handle_input`](Self::handle_input).
+    /// The next event; take all after [`handle_input`](Self::handle_input) and [`handle_timeout`](Self::handle_timeout).
     pub fn poll_event(&mut self) -> Option<SessionEvent> {
         self.events.pop_front()
     }
@@ -504,8 +504,14 @@ impl Session {
     /// When [`handle_timeout`](Self::handle_timeout) is to be called next, in ms.
     pub fn poll_timeout(&self) -> Millis {
         let silence_at = self.last_received + self.patience();
+        let confirmation_at = self.confirmation_timeout().unwrap_or(silence_at).min(silence_at);
         // A heartbeat that waits to be polled for is not due once more.
-        if self.due.heartbeat { silence_at } else { self.heartbeat_at().min(silence_at) }
+        if self.due.heartbeat { confirmation_at } else { self.heartbeat_at().min(confirmation_at) }
+    }
+
+    /// When a remote peer must have confirmed its lesson. A process that stops waits for its successor as long as that lives.
+    fn confirmation_timeout(&self) -> Option<Millis> {
+        self.teacher.confirmation_timeout().filter(|_| self.role == Role::Remote)
     }
 
     fn heartbeat_at(&self) -> Millis {
@@ -526,7 +532,7 @@ impl Session {
         }
     }
 
-    /// Looks at the clock; poll for bytes afterwards.
+    /// Looks at the clock; poll for events and bytes afterwards.
     ///
     /// # Errors
     /// When the peer was silent for too long: close. An error of before is repeated.
@@ -539,6 +545,9 @@ impl Session {
             let error = SessionError::Silent(silent);
             self.failed = Some(error);
             return Err(error);
+        }
+        if self.role == Role::Remote && self.teacher.give_up_confirmation(now) {
+            self.note(SessionEvent::LessonUnconfirmed);
         }
         self.due.heartbeat |= now >= self.heartbeat_at();
         Ok(())

@@ -36,6 +36,8 @@ pub struct Faults {
     pub old_nodes: u32,
     /// `per_mille` of nodes that are HAProxys, in worlds without shards; the first node never is.
     pub haproxies: u32,
+    /// `per_mille` of worlds in which one node is a HAProxy that never confirms a lesson, and the others are stickds.
+    pub unconfirmed: u32,
     /// `per_mille` of worlds in which the first node has all keys.
     pub one_writer: u32,
     /// `per_mille` of worlds whose clocks and update ids are a little before 2^32 or 2^31.
@@ -102,6 +104,7 @@ impl Faults {
         tight_logs: 0,
         old_nodes: 0,
         haproxies: 0,
+        unconfirmed: 0,
         one_writer: 0,
         wrap: 0,
         drift_ppm: 0,

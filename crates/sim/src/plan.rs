@@ -19,6 +19,8 @@ pub struct NodePlan {
     pub old: bool,
     /// Its release, if it is a HAProxy.
     pub haproxy: Option<Release>,
+    /// Whether it confirms the lessons that it is taught; a HAProxy only.
+    pub confirms: bool,
     /// Its shard in the eyes of the others, 0 for all.
     pub shard: u32,
     /// Bytes made to be sent at once.
@@ -213,7 +215,8 @@ const RELEASES: [Release; 6] =
 /// was partial (6 s between them), one after the other from each peer.
 const COMPARE_MS: u64 = 35_000;
 /// The same among nodes of which one refuses 2.1. When a process that was taught dies silently, its session is given up after
-/// a minute; the next one's hello of 2.1 is refused without a look at that, so nothing replaces it earlier.
+/// a minute; the next one's hello of 2.1 is refused without a look at that, so nothing replaces it earlier. The same where a
+/// lesson is not confirmed: for a minute its learner is told nothing.
 const COMPARE_OLD_MS: u64 = 60_000 + COMPARE_MS;
 /// A refusal of 2.1 is believed for a minute, and found to be wrong within another pause.
 const COMPARE_VERSIONS_MS: u64 = 130_000;
@@ -230,6 +233,15 @@ impl Plan {
         let shards = (count > 2 && random.chance(faults.shards)).then(|| random.within((2, 3)) as u32);
         let wraps = random.chance(faults.wrap);
         let mut nodes: Vec<_> = (0..count).map(|place| node(faults, shards, wraps, place, random)).collect();
+        // By numbers of their own: what else a seed makes stays as it is.
+        let silent = &mut Random::part(seed, 40);
+        if silent.chance(faults.unconfirmed) {
+            // A HAProxy as a teacher would wait for ever, so it is the only one.
+            nodes.iter_mut().for_each(|node| node.haproxy = None);
+            let place = silent.within((1, count as u64 - 1)) as usize;
+            let release = RELEASES[silent.below(RELEASES.len() as u64) as usize];
+            (nodes[place].haproxy, nodes[place].confirms) = (Some(release), false);
+        }
         if let Some(hubs) = &hubs {
             (hubs.count()..count).for_each(|place| leaf(&mut nodes[place], random));
         }
@@ -276,7 +288,8 @@ impl Plan {
             let versions = steps.iter().any(|step| matches!(step.what, What::Version { .. }));
             self.steps.extend(steps);
             self.steps.push(Step { at: end, what: What::Calm });
-            at = end + if self.nodes.iter().any(|node| node.old) { COMPARE_OLD_MS } else { COMPARE_MS };
+            let is_slow = self.nodes.iter().any(|node| node.old || !node.confirms);
+            at = end + if is_slow { COMPARE_OLD_MS } else { COMPARE_MS };
             self.steps.push(Step { at, what: What::Compare });
             if versions {
                 at = end + COMPARE_VERSIONS_MS;
@@ -370,6 +383,7 @@ fn node(faults: &Faults, shards: Option<u32>, wraps: bool, place: usize, random:
         old: random.chance(faults.old_nodes),
         haproxy: (place > 0 && shards.is_none() && random.chance(faults.haproxies))
             .then(|| RELEASES[random.below(RELEASES.len() as u64) as usize]),
+        confirms: true,
         shard: shards.map_or(0, |shards| random.within((0, u64::from(shards))) as u32),
         chunk: random.skewed(faults.chunk) as usize,
         max_updates: random.skewed(faults.max_updates) as usize,

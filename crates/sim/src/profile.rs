@@ -83,7 +83,7 @@ const ROUGH_SUMS: Faults = Faults {
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self { name: "calm", about: "nothing goes wrong", faults: Faults::NONE },
         Self { name: "mixed", about: "a little of everything", faults: MIXED },
         Self {
@@ -130,6 +130,17 @@ impl Profile {
             name: "haproxies",
             about: "HAProxys of several releases among the nodes",
             faults: Faults { haproxies: 500, ..ROUGH },
+        },
+        Self {
+            name: "unconfirmed",
+            about: "a HAProxy that asks for lessons and does not confirm them",
+            faults: Faults {
+                unconfirmed: 1_000,
+                expire_ms: (200_000, 400_000),
+                kill: 6,
+                cut: 4,
+                ..Faults::NONE
+            },
         },
         Self {
             name: "full-tables",

@@ -9,6 +9,7 @@ fn plan(steps: &[(u64, What)]) -> Plan {
         clock: 4_000_000 + number * 77_777,
         drift_ppm: 0,
         old: false,
+        confirms: true,
         haproxy: None,
         shard: 0,
         chunk: 65_536,

@@ -26,6 +26,8 @@ pub enum Defect {
     EndlessInFlight,
     /// A lesson does not end.
     LessonNeverEnds,
+    /// A peer that never confirms its lesson hears of no change any more.
+    ConfirmationIsAwaited,
     /// A lesson leaves out what its teacher learned itself.
     LessonWithoutLearned,
     /// A lesson overwrites what came live.
@@ -62,7 +64,7 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::LessonWithoutLifetimes,
         Self::LiveWithoutLifetimes,
         Self::DeadEntriesReturn,
@@ -73,6 +75,7 @@ impl Defect {
         Self::NoResume,
         Self::EndlessInFlight,
         Self::LessonNeverEnds,
+        Self::ConfirmationIsAwaited,
         Self::LessonWithoutLearned,
         Self::LessonOverwrites,
         Self::StaleRepetitions,
@@ -104,6 +107,7 @@ impl Defect {
             Self::NoResume => "no-resume",
             Self::EndlessInFlight => "endless-in-flight",
             Self::LessonNeverEnds => "lesson-never-ends",
+            Self::ConfirmationIsAwaited => "confirmation-is-awaited",
             Self::LessonWithoutLearned => "lesson-without-learned",
             Self::LessonOverwrites => "lesson-overwrites",
             Self::StaleRepetitions => "stale-repetitions",

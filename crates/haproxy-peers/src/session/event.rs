@@ -16,6 +16,8 @@ pub enum SessionEvent {
     LessonAbandoned,
     /// The peer confirmed the lesson it got.
     LessonTaught,
+    /// The peer did not confirm the lesson it got; it hears of changes again all the same.
+    LessonUnconfirmed,
     /// A table was made from the peer's definition.
     TableCreated {
         /// Its network name.
@@ -52,6 +54,9 @@ impl fmt::Display for SessionEvent {
             }
             Self::LessonAbandoned => f.write_str("the peer does not teach: given up waiting for its lesson"),
             Self::LessonTaught => f.write_str("the peer confirmed its lesson"),
+            Self::LessonUnconfirmed => f.write_str(
+                "the peer did not confirm its lesson within 60 s: live updates go on, and it may have missed entries",
+            ),
             Self::TableCreated { table } => write!(f, "table {table} was made from the peer's definition"),
             Self::TableIgnored { table, reason } => {
                 write!(f, "updates of table {table} are ignored: {reason}")
@@ -84,6 +89,10 @@ mod tests {
             ),
             (SessionEvent::LessonAbandoned, "the peer does not teach: given up waiting for its lesson"),
             (SessionEvent::LessonTaught, "the peer confirmed its lesson"),
+            (
+                SessionEvent::LessonUnconfirmed,
+                "the peer did not confirm its lesson within 60 s: live updates go on, and it may have missed entries",
+            ),
             (SessionEvent::TableCreated { table: table() }, "table t was made from the peer's definition"),
             (
                 SessionEvent::TableIgnored { table: table(), reason: "no room".into() },

@@ -79,9 +79,7 @@ impl Binding {
     ) -> Self {
         let kept = if payload.len() <= MAX_KEPT_DEFINITION { payload } else { &[] };
         let table = shared.table();
-        // A hub sums what each node counts for itself.
-        let keeps_all = table.definition().recv_only || shared.aggregate().is_some();
-        let plan = Plan::new(definition, table.layout(), |data_type| keeps_all || !data_type.is_local_only());
+        let plan = Plan::new(definition, table.layout(), |data_type| shared.keeps(data_type));
         let mut batch = shared.aggregate().map_or_else(|| Batch::new(table), |aggregate| aggregate.batch());
         batch.set_columns(plan.columns());
         let copy = shared.copy().map(|target| {

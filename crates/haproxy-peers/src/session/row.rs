@@ -120,11 +120,17 @@ impl Scratch {
 }
 
 impl RowEncoder {
-    pub(crate) fn new(definition: &TableDefinition, layout: &Layout) -> Self {
+    /// The values of the data types that are `told`.
+    pub(crate) fn new(
+        definition: &TableDefinition,
+        layout: &Layout,
+        told: impl Fn(DataType) -> bool,
+    ) -> Self {
         let column = |&(column, offset): &(stick_table::Column, usize)| {
             (DataType::storage(column.data_type()), column.count(), offset)
         };
-        let columns: Vec<_> = layout.columns().iter().map(column).collect();
+        let columns = layout.columns().iter().filter(|(column, _)| told(column.data_type()));
+        let columns: Vec<_> = columns.map(column).collect();
         let elements = quick_elements(definition.key_type, &columns);
         Self { columns, key_type: definition.key_type, elements }
     }

@@ -43,12 +43,17 @@ impl Resume {
     }
 }
 
+/// How long a peer may take to confirm its lesson, in ms, counted from when the end of the lesson was handed out. HAProxy
+/// confirms as soon as it read the end, so the time is that of what is left in buffers; a peer that confirms never must hear of
+/// changes all the same.
+const CONFIRMATION_MS: u64 = 60_000;
+
 /// The lesson this side gives.
 enum Lesson {
     None,
     Running(LessonWalk),
-    /// Ended; nothing is sent until the peer confirms.
-    Unconfirmed,
+    /// Ended at this time, in ms; nothing is sent until the peer confirms.
+    Unconfirmed(Millis),
 }
 
 /// How far a lesson is.
@@ -99,7 +104,9 @@ impl SendTable {
         let position = earlier.unwrap_or_else(|| shared.table().start());
         let cursor = is_told.then(|| shared.table().follow(follow, &position));
         Self {
-            encoder: RowEncoder::new(shared.definition(), shared.table().layout()),
+            encoder: RowEncoder::new(shared.definition(), shared.table().layout(), |data_type| {
+                shared.tells(data_type)
+            }),
             follow,
             cursor,
             acked: position,
@@ -190,7 +197,7 @@ impl SendTable {
     /// After a lesson live updates go on from the last acknowledgement, also with what the lesson told
     /// (peers-protocol §13.2): of a lesson a learner takes only what it does not know from elsewhere, of live updates
     /// all.
-    fn lesson_confirmed(&mut self) {
+    fn lesson_ended(&mut self) {
         if let Some(cursor) = self.cursor.take() {
             self.cursor = Some(self.shared.table().follow(self.follow, &self.acked));
             self.shared.table().unfollow(cursor);
@@ -322,14 +329,37 @@ impl Teacher {
 
     /// Takes a confirmation; whether it ended a lesson. One out of the blue changes nothing.
     pub(crate) fn confirmed(&mut self, now: Millis) -> bool {
-        if !matches!(self.lesson, Lesson::Unconfirmed) {
+        if !matches!(self.lesson, Lesson::Unconfirmed(_)) {
             return false;
         }
-        self.lesson = Lesson::None;
-        self.tables.iter_mut().for_each(SendTable::lesson_confirmed);
+        self.end_lesson();
         self.set.taught(self.origin, now);
         self.sent.lessons += 1;
         true
+    }
+
+    /// When the peer is not waited for any more to confirm its lesson, in ms.
+    pub(crate) fn confirmation_timeout(&self) -> Option<Millis> {
+        match self.lesson {
+            Lesson::Unconfirmed(ended) if !Defect::ConfirmationIsAwaited.is_on() => {
+                Some(ended + CONFIRMATION_MS)
+            }
+            _ => None,
+        }
+    }
+
+    /// Pushes live updates again to a peer that does not confirm its lesson in time; whether that is so.
+    pub(crate) fn give_up_confirmation(&mut self, now: Millis) -> bool {
+        let is_late = self.confirmation_timeout().is_some_and(|at| now >= at);
+        if is_late {
+            self.end_lesson();
+        }
+        is_late
+    }
+
+    fn end_lesson(&mut self) {
+        self.lesson = Lesson::None;
+        self.tables.iter_mut().for_each(SendTable::lesson_ended);
     }
 
     /// Takes an acknowledgement; whether it is of something sent and not acknowledged. Those of a lesson's updates say
@@ -365,11 +395,11 @@ impl Teacher {
                 {
                     let end = if up_to_date { Control::ResyncFinished } else { Control::ResyncPartial };
                     end.encode(out);
-                    self.lesson = Lesson::Unconfirmed;
+                    self.lesson = Lesson::Unconfirmed(now);
                 }
                 matches!(self.lesson, Lesson::Running(_))
             }
-            Lesson::Unconfirmed => false,
+            Lesson::Unconfirmed(_) => false,
             Lesson::None if held => false,
             Lesson::None => self.push(now, limit, out),
         }
@@ -530,7 +560,8 @@ impl Teacher {
             return;
         }
         let shared = &self.tables[place].shared;
-        Definition::from_table(shared.id(), shared.definition()).encode(self.padding, out);
+        let definition = Definition::from_table(shared.id(), shared.definition());
+        definition.telling(|data_type| shared.tells(data_type)).encode(self.padding, out);
         self.defined = Some(place);
     }
 }

@@ -160,7 +160,8 @@ fn definition(source: &TableDefinition, order: Order<'_>) -> Result<TableDefinit
     for column in source.columns() {
         let (data_type, count) = (column.data_type(), column.count());
         let is_in = match order {
-            Order::Clear => true,
+            // What a node counts for itself goes on: HAProxy up to 2.4 would take the 0 (peers-protocol §16).
+            Order::Clear => !data_type.is_local_only(),
             Order::Set(values) => {
                 let given = values.iter().filter(|(it, ..)| *it == data_type).map(|(_, element, _)| *element);
                 let given: BTreeSet<_> = given.collect();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stick_aggregate::Aggregate;
 use stick_table::defect::Defect;
-use stick_table::{Table, TableDefinition};
+use stick_table::{DataType, Table, TableDefinition};
 
 use crate::{PeerLevel, TableShards};
 
@@ -94,6 +94,18 @@ impl SharedTable {
             TablePart::Orders { .. } => level == PeerLevel::Below,
             TablePart::PassedOn => level != PeerLevel::Above,
         }
+    }
+
+    /// Whether what peers tell of a data type is stored. What each node counts for itself a hub sums, takes from upper hubs, and
+    /// takes from the process before this one; elsewhere `recv-only` says so (peers-protocol §16).
+    pub(crate) fn keeps(&self, data_type: DataType) -> bool {
+        !data_type.is_local_only() || self.definition().recv_only || !matches!(self.part, TablePart::Shared)
+    }
+
+    /// Whether peers are told a data type. What a node counts for itself HAProxy up to 2.4 takes from anybody: a value that is
+    /// not stored here, or is that node's of before it restarted, would overwrite what it counts.
+    pub(crate) fn tells(&self, data_type: DataType) -> bool {
+        self.keeps(data_type) && !(data_type.is_local_only() && self.aggregate().is_some())
     }
 
     /// The table's definition.

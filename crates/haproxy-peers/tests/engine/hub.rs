@@ -2,7 +2,9 @@
 
 use haproxy_peers::{Control, Hub, Mapping, SessionEvent};
 
-use crate::support::{Script, Setup, World, counters};
+use stick_table::KeyType;
+
+use crate::support::{Script, Setup, World, counters, table, with_payload};
 
 /// Any table becomes one with `.agg` behind its name.
 pub(crate) fn hub() -> Hub {
@@ -310,4 +312,33 @@ fn tables_of_an_upper_hub_are_passed_down_and_not_back() {
     world.run(10);
     let taught = updates(&mut world, &mut a);
     assert!(taught.iter().any(|line| line.starts_with("t.l2 ") && line.contains(" 1 77 ")), "{taught:?}");
+}
+
+/// What a node counts for itself is summed. It is not taught its own of before it restarted: those connections are gone, and
+/// HAProxy up to 2.4 would take the number.
+#[test]
+fn open_connections_are_summed_and_a_node_is_not_taught_its_own() {
+    let mut world = World::new(1);
+    let node = world.add(setup(&["a", "b"]));
+    let counted = table("t", KeyType::Integer, 60_000, &["gpc0", "conn_cur"]);
+    let [mut a, mut b] = ["a", "b"].map(|name| {
+        let mut peer = Script::call(&mut world, node, name, "2.1");
+        peer.control(&mut world, Control::ResyncFinished);
+        peer.define(&mut world, 1, &counted);
+        peer.heard(&mut world);
+        peer
+    });
+    a.update(&mut world, Some(1), None, 1, 2);
+    let three = with_payload(10, 0x80, &[0, 0, 0, 1, 0, 0, 0, 1, 5, 3]);
+    b.say(&mut world, &three);
+    world.run(10);
+    assert_eq!(updates(&mut world, &mut a).last().unwrap(), "t.agg 2 1 7 3");
+    b.close(&mut world);
+    world.run(500);
+    let mut again = Script::call(&mut world, node, "b", "2.1");
+    again.control(&mut world, Control::ResyncFinished);
+    again.control(&mut world, Control::ResyncRequest);
+    let mut taught = updates(&mut world, &mut again);
+    taught.iter_mut().for_each(|line| line.truncate(line.find(" left=").unwrap_or(line.len())));
+    assert!(taught.iter().any(|line| line == "t 1 1 5"), "{taught:?}");
 }

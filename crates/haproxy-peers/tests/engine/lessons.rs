@@ -237,6 +237,41 @@ fn nothing_is_pushed_until_a_lesson_is_confirmed() {
     assert_eq!(world.nodes[node].count(|event| *event == SessionEvent::LessonTaught), 1);
 }
 
+/// It says that it is alive, and acknowledges nothing: HAProxy from 3.3 on does not while it learns.
+#[test]
+fn a_peer_that_never_confirms_its_lesson_hears_of_changes_again() {
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("h").table(counters("t")));
+    let mut peer = Script::call(&mut world, node, "h", "2.1");
+    peer.control(&mut world, Control::ResyncFinished);
+    peer.control(&mut world, Control::ResyncRequest);
+    assert_eq!(peer.news(&mut world).last().unwrap(), "finished");
+    set(&world, node, 1, 1);
+    let unconfirmed = |event: &SessionEvent| *event == SessionEvent::LessonUnconfirmed;
+    for second in 1..=61 {
+        peer.control(&mut world, Control::Heartbeat);
+        world.run(990);
+        let expected: &[&str] = if second <= 60 { &[] } else { &["t 1 1 1 srv1 left=29"] };
+        let mut news = peer.news(&mut world);
+        news.iter_mut().for_each(|line| line.truncate("t 1 1 1 srv1 left=29".len()));
+        assert_eq!(news, expected, "after {second} s");
+        assert_eq!(world.nodes[node].count(unconfirmed), usize::from(second > 60));
+        if second == 30 {
+            // An entry lives for a minute.
+            set(&world, node, 1, 1);
+        }
+    }
+    set(&world, node, 2, 2);
+    world.run(10);
+    assert_eq!(peer.news(&mut world), ["t 2 2 2 srv2"]);
+    // A confirmation that comes all the same changes nothing.
+    peer.control(&mut world, Control::ResyncConfirm);
+    set(&world, node, 3, 3);
+    world.run(10);
+    assert_eq!(peer.news(&mut world), ["t 3 3 3 srv3"]);
+    assert_eq!(world.nodes[node].count(|event| *event == SessionEvent::LessonTaught), 0);
+}
+
 /// A second request restarts the lesson (peers-protocol §13.2).
 #[test]
 fn a_lesson_can_be_asked_for_again() {

@@ -183,6 +183,39 @@ fn conn_cur_is_learned_by_recv_only_tables_only() {
     }
 }
 
+/// peers-protocol §16: HAProxy up to 2.4 takes the type from anybody, and would set to 0 what it counts itself.
+#[test]
+fn conn_cur_is_told_by_recv_only_tables_only() {
+    for recv_only in [false, true] {
+        let mut definition = integers("t", &["gpc0", "conn_cur", "sess_rate(10s)"]);
+        definition.recv_only = recv_only;
+        let (mut world, mut peer) = connected(node(definition.clone()).relay().peer("i"));
+        let mut other = Script::call(&mut world, 0, "i", "2.1");
+        other.control(&mut world, Control::ResyncFinished);
+        // A peer of 2.4 counts 3 connections.
+        peer.define(&mut world, 1, &definition);
+        say_update(&mut world, &mut peer, 1, 1, &[1, 3, 0, 0, 0]);
+        let table = world.nodes[0].table(0);
+        table
+            .update(&key(2), Origin::LOCAL, Lifetime::Restart, world.now, |entry| {
+                entry.set(DataType::Gpc0, 0, &Value::Unsigned(9))
+            })
+            .unwrap();
+        world.run(1_100);
+        let told = |conn_cur: &str| if recv_only { conn_cur.to_owned() } else { String::new() };
+        let (relayed, pushed) = (told(" 3"), told(" 0"));
+        let news = other.news(&mut world);
+        assert_eq!(
+            news[news.len() - 2..],
+            [format!("t 1 1 1{relayed} 0+0@0ms"), format!("t 2 2 9{pushed} 0+0@0ms")]
+        );
+        assert_eq!(peer.news(&mut world).last().unwrap(), &format!("t 1 2 9{pushed} 0+0@0ms"));
+        other.control(&mut world, Control::ResyncRequest);
+        let taught = other.news(&mut world).join(", ");
+        assert!(taught.contains(&format!(" 1 1{relayed} 0+0@0ms left=")), "{taught}");
+    }
+}
+
 /// peers-protocol §16: `write-to`.
 #[test]
 fn write_to_copies_as_is_types_and_is_not_pushed() {

@@ -155,10 +155,14 @@ impl World {
         for at in 0..self.links.len() {
             for side in 0..2 {
                 let End::Live { node, session, .. } = &mut self.links[at].ends[side] else { continue };
-                let now = self.nodes[*node].clock(self.now);
-                if session.poll_timeout() <= now
-                    && let Err(error) = session.handle_timeout(now)
-                {
+                let node = *node;
+                let now = self.nodes[node].clock(self.now);
+                if session.poll_timeout() > now {
+                    continue;
+                }
+                let looked = session.handle_timeout(now);
+                self.nodes[node].events.extend(std::iter::from_fn(|| session.poll_event()));
+                if let Err(error) = looked {
                     self.end(at, side, EndReason::Error(error));
                 }
             }

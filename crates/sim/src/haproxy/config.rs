@@ -15,6 +15,8 @@ pub struct HaproxyConfig {
     pub quirks: Quirks,
     /// Whether it is started with old process ids (`-sf`), so that a predecessor may teach it.
     pub has_predecessor: bool,
+    /// Whether it confirms lessons: no release fails to, but a peer may.
+    pub confirms: bool,
     /// Seed of the random pauses.
     pub seed: u64,
 }

@@ -63,6 +63,9 @@ impl Haproxy {
             end.encode(out);
         }
         for _ in 0..std::mem::take(&mut session.confirms) {
+            if !self.config.confirms {
+                break;
+            }
             Control::ResyncConfirm.encode(out);
         }
     }

@@ -59,6 +59,7 @@ impl World {
             peers: peers.into_iter().map(|(other, _)| node_name(other)).collect(),
             tables: tables.collect(),
             quirks,
+            confirms: true,
             has_predecessor: expects_predecessor,
             seed,
         };

@@ -278,6 +278,7 @@ impl World {
             tables: tables.collect(),
             quirks: release.quirks(),
             has_predecessor,
+            confirms: plan.nodes[node].confirms,
             seed: self.random(1_000_000 + slot as u64).next(),
         };
         Haproxy::new(config, now)

@@ -27,6 +27,7 @@ pub(crate) fn config(name: &str, peers: &[&str], quirks: Quirks) -> HaproxyConfi
         peers: peers.iter().map(|&peer| peer.into()).collect(),
         tables: vec![HaproxyTable::new("t")],
         quirks,
+        confirms: true,
         has_predecessor: false,
         seed: 1 + u64::from(name.as_bytes()[0]),
     }

@@ -386,7 +386,8 @@ impl Cluster {
             (
                 SessionEvent::TableIgnored { .. }
                 | SessionEvent::PeerReportsError { .. }
-                | SessionEvent::LessonAbandoned,
+                | SessionEvent::LessonAbandoned
+                | SessionEvent::LessonUnconfirmed,
                 Some(left_out),
             ) => warn!(section, peer, left_out, "{event}"),
             (_, Some(left_out)) => info!(section, peer, left_out, "{event}"),

@@ -123,10 +123,12 @@ pub(super) async fn exchange(
             _ = changes.changed(), if idle && !quiet => {}
             () = connection.woken() => {}
             () = &mut alarm => {
-                if clock.now() >= deadline
-                    && let Err(error) = session.lock().handle_timeout(clock.now())
-                {
-                    return EndReason::Error(error);
+                if clock.now() >= deadline {
+                    let looked = session.lock().handle_timeout(clock.now());
+                    if let Err(error) = looked {
+                        return EndReason::Error(error);
+                    }
+                    report_events(cluster, connection, session);
                 }
                 alarm_at = deadline.max(clock.now() + 1);
                 alarm.as_mut().reset(clock.instant(alarm_at).into());
@@ -192,16 +194,26 @@ fn take(
     if bytes.is_empty() {
         return Ok(());
     }
-    let mut session = session.lock();
-    let result = session.handle_input(cluster.clock().now(), bytes);
-    cluster.relay(session.take_news());
+    let result = {
+        let mut session = session.lock();
+        let result = session.handle_input(cluster.clock().now(), bytes);
+        cluster.relay(session.take_news());
+        result
+    };
+    report_events(cluster, connection, session);
+    result
+}
+
+/// Gives the events of a session to the section.
+fn report_events(cluster: &Arc<Cluster>, connection: &Connection, session: &Mutex<Session>) {
     // The section may want the session's lock, so it is not held while the section is told.
-    let events: Vec<_> = std::iter::from_fn(|| session.poll_event()).collect();
-    drop(session);
+    let events: Vec<_> = {
+        let mut session = session.lock();
+        std::iter::from_fn(|| session.poll_event()).collect()
+    };
     for event in events {
         cluster.handle_event(connection, &event);
     }
-    result
 }
 
 /// Sends the protocol's error message, as long as the peer takes it.
