@@ -280,7 +280,7 @@ mod tests {
             assert_eq!(refused(format!("{line}\n").as_bytes()), (HelloError::NotPeers, Some(501)), "{line}");
         }
         for version in ["2.2", "3.0", "1.0", "2", "2.", "x", "", " 2.1", "2.1 ", "2.1\r", "4294967298.1"] {
-            let error = HelloError::Version(version.to_owned());
+            let error = HelloError::Version(shown(version.as_bytes()));
             assert_eq!(refused(format!("HAProxyS {version}\r\n").as_bytes()), (error, Some(502)));
         }
         for target in ["hab", "haB ", " haB", "haB x", ""] {

@@ -18,7 +18,7 @@ pub use limits::{
 };
 
 mod shown;
-use shown::shown;
+pub use shown::{is_printable, one_line, shown};
 
 mod error;
 pub use error::{DecodeError, DecodeErrorKind};

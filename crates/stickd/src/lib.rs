@@ -12,7 +12,7 @@ pub mod daemon;
 mod dns;
 mod files;
 pub mod handover;
-pub mod logging;
+pub mod log;
 pub mod net;
 pub mod peers;
 pub mod runtime;

@@ -2,11 +2,15 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use stickd::args::{Arguments, Command, Run};
 use stickd::config::{self, Config, Options};
 use stickd::daemon::{Daemon, Start};
-use stickd::logging;
+use stickd::log::Log;
+
+/// How long the end of the process waits for tasks and blocking work.
+const SHUTDOWN: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let colors = std::io::stderr().is_terminal();
@@ -35,21 +39,30 @@ fn run(arguments: Run, colors: bool) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    eprint!("{}", config.warnings.render(colors));
-    logging::start(&config.global.logs);
-    let start = Start { take_over_from: &arguments.take_over_from, pid_file: arguments.pid_file.as_deref() };
-    match serve(config, start) {
-        Ok(()) => ExitCode::SUCCESS,
+    let log = match Log::start(&config.global.logs) {
+        Ok(log) => log,
         Err(error) => {
-            eprintln!("stickd: {error:#}");
-            ExitCode::FAILURE
+            eprintln!("stickd: cannot start the log: {error}");
+            return ExitCode::FAILURE;
         }
+    };
+    log.print(&config.warnings.render(colors));
+    let start = Start { take_over_from: &arguments.take_over_from, pid_file: arguments.pid_file.as_deref() };
+    let result = serve(config, start);
+    if let Err(error) = &result {
+        log.print(&format!("stickd: {error:#}\n"));
     }
+    log.finish();
+    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn serve(config: Config, start: Start<'_>) -> anyhow::Result<()> {
     let daemon = Daemon::new(config, !start.take_over_from.is_empty())?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     // Sockets are looked at after so many turns of tasks: one that applies what was read takes up to a millisecond.
-    runtime.enable_all().event_interval(8).build()?.block_on(daemon.run(start))
+    let runtime = runtime.enable_all().event_interval(8).build()?;
+    let result = runtime.block_on(daemon.run(start));
+    // Work on blocking threads, such as `clear table` of a large table, is not waited for without end.
+    runtime.shutdown_timeout(SHUTDOWN);
+    result
 }

@@ -13,6 +13,7 @@ use stick_table::{Millis, Table};
 
 use crate::daemon::Daemon;
 use crate::files;
+use crate::log;
 use crate::peers::{Cluster, Connection, Direction, Totals};
 use crate::runtime::{
     AppState, Context, DictionaryView, HandshakeStatus, HubPeerView, HubView, Info, LearnState, Limits,
@@ -122,7 +123,7 @@ impl Context for Status {
         let live = Live::of(&connections);
         let peer_listeners: usize =
             daemon.clusters.iter().map(|cluster| cluster.config().local.listeners.len()).sum();
-        let limits = &daemon.config.global;
+        let (limits, log) = (&daemon.config.global, log::usage());
         let since = daemon.started.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         Info {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -157,6 +158,7 @@ impl Context for Status {
             mismatched_tables: live.mismatched,
             limits: self.limits(&live),
             lines_left_out: self.sum(|cluster| &cluster.totals().lines_left_out),
+            log_bytes: Usage { used: log.waiting, limit: log.limit, hits: log.lost },
         }
     }
 }

@@ -141,9 +141,9 @@ fn number_after(number: u16) -> u16 {
     if number >= u16::MAX - 1 { 1 } else { number + 1 }
 }
 
-/// Whether a member that is not configured may have this name: it is shown, and stands among the words of `show peers`.
+/// Whether a member that is not configured may have this name: it is shown as it is, and stands among the words of `show peers`.
 fn is_good_name(name: &str) -> bool {
-    let stands_apart = |letter: char| letter.is_control() || letter.is_whitespace();
+    let stands_apart = |letter: char| letter.is_whitespace() || !crate::is_printable(letter);
     !name.is_empty() && name.len() <= MAX_NAME && !name.contains(stands_apart)
 }
 

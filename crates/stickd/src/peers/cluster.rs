@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use stick_table::Millis;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep_until;
-use tracing::{info, warn};
+use tracing::{Level, info, warn};
 
 use super::connection::{Connection, Direction};
 use super::log_quota::LogQuota;
@@ -25,6 +25,7 @@ use super::waiting::WaitingRoom;
 use super::{discovery, exchange, hub, inbound, outbound};
 use crate::clock::Clock;
 use crate::config::{self, Address, PeersSection, RemotePeer};
+use crate::log;
 use crate::net::{Listener, Stream};
 use crate::tls::{Acceptor, Connector};
 
@@ -44,6 +45,12 @@ pub struct ClusterSetup {
     pub expects_predecessor: bool,
     /// A random number.
     pub seed: u64,
+}
+
+/// A line of the log that waits until the section's lock is free, with the lines left out before it.
+enum Note {
+    LessonRequested { peer: String, left_out: Option<u64> },
+    Forgotten { peer: String, member: &'static str, left_out: Option<u64> },
 }
 
 /// Where to connect to for a peer.
@@ -147,6 +154,7 @@ impl Cluster {
             targets.insert(config.local.name.clone(), target(&own.address, config.local.tls.as_ref())?);
         }
         let named = config.remotes.iter().map(|remote| &remote.name).chain([&config.local.name]);
+        let named = named.chain(config.templates.iter().map(|template| &template.domain));
         let log_quota = LogQuota::new(named, clock.now());
         let section = Section::new(
             SectionConfig {
@@ -230,14 +238,32 @@ impl Cluster {
     /// Lets the section handle something and does what it wants done.
     ///
     /// The section's lock is held to the end, so that actions are carried out in order; inside it only the map of
-    /// connections and single sessions are locked.
+    /// connections and single sessions are locked. What is to be logged waits until it is free.
     fn act<R>(self: &Arc<Self>, handle: impl FnOnce(&mut Section, Millis) -> R) -> R {
-        let mut section = self.section.lock();
-        let result = handle(&mut section, self.clock.now());
-        while let Some(action) = section.poll_action() {
-            self.perform(action);
-        }
+        let mut notes = Vec::new();
+        let result = {
+            let _quiet = log::Quiet::begin();
+            let mut section = self.section.lock();
+            let result = handle(&mut section, self.clock.now());
+            while let Some(action) = section.poll_action() {
+                notes.extend(self.perform(action));
+            }
+            result
+        };
+        notes.iter().for_each(|note| self.log_note(note));
         result
+    }
+
+    fn log_note(&self, note: &Note) {
+        let section = self.name();
+        match note {
+            Note::LessonRequested { peer, left_out } => {
+                info!(section, peer, left_out, "asking for a lesson");
+            }
+            Note::Forgotten { peer, member, left_out } => {
+                info!(section, peer, member, left_out, "the member stayed away: forgotten");
+            }
+        }
     }
 
     fn register(&self, connection: &Arc<Connection>) {
@@ -245,13 +271,10 @@ impl Cluster {
         self.connections.lock().insert(connection.id, Arc::clone(connection));
     }
 
-    fn perform(self: &Arc<Self>, action: Action) {
+    fn perform(self: &Arc<Self>, action: Action) -> Option<Note> {
         match action {
             Action::Connect { peer, name, session, hello } => {
-                let Some(target) = self.targets.get(&name).cloned().or_else(|| self.members.target(&name))
-                else {
-                    return;
-                };
+                let target = self.targets.get(&name).cloned().or_else(|| self.members.target(&name))?;
                 let tls = target.connector.is_some();
                 let connection = Arc::new(Connection::new(session, peer, name, Direction::Outbound, tls));
                 self.register(&connection);
@@ -264,18 +287,19 @@ impl Cluster {
             }
             Action::Forgotten { name, kind } => {
                 self.failures.lock().remove(&name);
-                self.forgotten(&name, kind);
+                let left_out = self.may_log(&name, Level::INFO);
+                self.forgotten(&name);
+                let member = member_word(kind);
+                return left_out.map(|left_out| Note::Forgotten { peer: name, member, left_out });
             }
             Action::RequestLesson { session } => {
-                let connection = self.connections.lock().get(&session).cloned();
-                if let Some(connection) = connection {
-                    if let Some(left_out) = self.may_log(&connection.name) {
-                        info!(section = self.name(), peer = connection.name, left_out, "asking for a lesson");
-                    }
-                    connection.request_lesson();
-                }
+                let connection = self.connections.lock().get(&session).cloned()?;
+                connection.request_lesson();
+                let left_out = self.may_log(&connection.name, Level::INFO)?;
+                return Some(Note::LessonRequested { peer: connection.name.clone(), left_out });
             }
         }
+        None
     }
 
     /// Answers a hello; `register` makes the connection of a welcome one.
@@ -286,20 +310,22 @@ impl Cluster {
         register: impl FnOnce(Session, SessionId, PeerId, String) -> (Arc<Connection>, Arc<Mutex<Session>>),
     ) -> Result<(Arc<Connection>, Arc<Mutex<Session>>), Greeting> {
         let may_join = may_join && self.places.has_room_for_strangers();
-        self.with_section(|section, now| match section.greet(now, hello, may_join) {
-            Greeting::Welcome { id, peer, session, kind } => {
-                let (connection, session) = register(*session, id, peer, hello.sender.clone());
-                self.register(&connection);
-                let address = connection.established().map_or("", |established| &established.remote);
-                let (section, peer, version) = (self.name(), &hello.sender, &hello.version);
-                let member = member_word(kind);
-                if let Some(left_out) = self.may_log(peer) {
-                    info!(section, peer, address, %version, member, left_out, "accepted");
+        let (connection, session, kind) =
+            self.with_section(|section, now| match section.greet(now, hello, may_join) {
+                Greeting::Welcome { id, peer, session, kind } => {
+                    let (connection, session) = register(*session, id, peer, hello.sender.clone());
+                    self.register(&connection);
+                    Ok((connection, session, kind))
                 }
-                Ok((connection, session))
-            }
-            other => Err(other),
-        })
+                other => Err(other),
+            })?;
+        let (section, peer, version, member) =
+            (self.name(), &hello.sender, &hello.version, member_word(kind));
+        if let Some(left_out) = self.may_log(peer, Level::INFO) {
+            let address = connection.established().map_or("", |established| &established.remote);
+            info!(section, peer, address, %version, member, left_out, "accepted");
+        }
+        Ok((connection, session))
     }
 
     /// Takes the status of an attempt; the session when the peer accepted.
@@ -353,7 +379,8 @@ impl Cluster {
 
     fn log_end(&self, connection: &Connection, reason: &EndReason) {
         let (section, peer) = (self.name(), connection.name.as_str());
-        let Some(left_out) = self.may_log(peer) else { return };
+        let level = if matches!(reason, EndReason::Error(_)) { Level::WARN } else { Level::INFO };
+        let Some(left_out) = self.may_log(peer, level) else { return };
         match reason {
             EndReason::Error(error) => {
                 let address = connection.established().map_or("", |established| &established.remote);
@@ -381,16 +408,17 @@ impl Cluster {
     /// Tells the section of something that happened in a session, and the log.
     pub(super) fn handle_event(self: &Arc<Self>, connection: &Connection, event: &SessionEvent) {
         let (section, peer) = (self.name(), connection.name.as_str());
-        match (event, self.may_log(peer)) {
-            (_, None) => {}
-            (
-                SessionEvent::TableIgnored { .. }
+        let is_warning = matches!(
+            event,
+            SessionEvent::TableIgnored { .. }
                 | SessionEvent::PeerReportsError { .. }
                 | SessionEvent::LessonAbandoned
-                | SessionEvent::LessonUnconfirmed,
-                Some(left_out),
-            ) => warn!(section, peer, left_out, "{event}"),
-            (_, Some(left_out)) => info!(section, peer, left_out, "{event}"),
+                | SessionEvent::LessonUnconfirmed
+        );
+        match self.may_log(peer, if is_warning { Level::WARN } else { Level::INFO }) {
+            None => {}
+            Some(left_out) if is_warning => warn!(section, peer, left_out, "{event}"),
+            Some(left_out) => info!(section, peer, left_out, "{event}"),
         }
         match event {
             SessionEvent::LessonLearned { .. } => self.totals.lessons_learned.fetch_add(1, Ordering::Relaxed),
@@ -475,14 +503,19 @@ impl Cluster {
         before.as_deref() != Some(reason)
     }
 
-    /// Whether a line about a stranger is due, and how many lines were left out before it.
+    /// Whether a warning about a stranger is due, and how many lines were left out before it.
     pub(super) fn refusal_is_due(&self, address: Option<IpAddr>, name: &str) -> Option<Option<u64>> {
-        self.refusals.is_due(address, name, self.clock.now()).then(|| self.may_log("")).flatten()
+        let due = log::takes(Level::WARN) && self.refusals.is_due(address, name, self.clock.now());
+        due.then(|| self.may_log("", Level::WARN)).flatten()
     }
 
-    /// Whether a line about a peer may be written, and how many were left out before it, if any.
-    pub(super) fn may_log(&self, peer: &str) -> Option<Option<u64>> {
-        let left_out = self.log_quota.take(peer, self.clock.now());
+    /// Whether a line of this level about a peer, or a name that is asked for, may be written, and how many were left out
+    /// before it, if any. A line that no `log` line of the configuration takes costs nothing.
+    pub(super) fn may_log(&self, peer: &str, level: Level) -> Option<Option<u64>> {
+        if !log::takes(level) {
+            return None;
+        }
+        let left_out = self.log_quota.take(peer, level, self.clock.now());
         if left_out.is_none() {
             count(&self.totals.lines_left_out);
         }
@@ -491,7 +524,7 @@ impl Cluster {
 
     /// Says that a limit was reached, once a minute.
     pub(super) fn limit_reached(&self, limit: &str, consequence: &str) {
-        if self.refusals.is_due(None, limit, self.clock.now()) {
+        if log::takes(Level::WARN) && self.refusals.is_due(None, limit, self.clock.now()) {
             warn!(section = self.name(), limit, "limit reached: {consequence}");
         }
     }

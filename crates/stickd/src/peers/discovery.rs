@@ -5,9 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use haproxy_peers::shown;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::{info, warn};
+use tracing::{Level, info, warn};
 
 use super::cluster::Cluster;
 use super::members::Listed;
@@ -63,14 +64,25 @@ fn log(cluster: &Cluster, line: &ServerTemplate, state: &State, before: Option<&
     let had_failed = before.is_some_and(|before| before.failure.is_some());
     match &state.failure {
         Some(error) => {
-            warn!(section, domain, members, "cannot resolve, keeping the members there are: {error}");
+            if let Some(left_out) = cluster.may_log(domain, Level::WARN) {
+                warn!(
+                    section,
+                    domain, members, left_out, "cannot resolve, keeping the members there are: {error}"
+                );
+            }
         }
-        None if had_failed => info!(section, domain, members, "resolving works again"),
+        None if had_failed => {
+            if let Some(left_out) = cluster.may_log(domain, Level::INFO) {
+                info!(section, domain, members, left_out, "resolving works again");
+            }
+        }
         None => {}
     }
     let news = |fault: &&String| before.is_none_or(|before| !before.faults.contains(*fault));
     for fault in state.faults.iter().filter(news).take(MAX_FAULTS) {
-        warn!(section, domain, "{fault}");
+        if let Some(left_out) = cluster.may_log(domain, Level::WARN) {
+            warn!(section, domain, left_out, "{fault}");
+        }
     }
     let more = state.faults.iter().filter(news).count().saturating_sub(MAX_FAULTS);
     if more > 0 {
@@ -166,7 +178,7 @@ impl Directory {
                         .or_else(|| found.iter().min().map(|ip| SocketAddr::new(*ip, service.port))),
                     Err(error) => {
                         failures += usize::from(error.is_silence());
-                        faults.insert(format!("no address of {}: {error}", service.target.escape_debug()));
+                        faults.insert(format!("no address of {}: {error}", shown(service.target.as_bytes())));
                         known
                     }
                 };
@@ -249,7 +261,7 @@ impl Directory {
             };
             let allowed = |letter: char| letter.is_ascii_alphanumeric() || "_-.:".contains(letter);
             if name.is_empty() || !name.chars().all(allowed) {
-                faults.insert(format!("\"{}\" gives no name for a peer", host.escape_debug()));
+                faults.insert(format!("\"{}\" gives no name for a peer", shown(host.as_bytes())));
             } else if let Some(other) = self.members.get(&name) {
                 faults.insert(format!(
                     "{} and {address} would both be \"{name}\": the first one is taken",

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
-use tracing::{debug, info, warn};
+use tracing::{Level, debug, info, warn};
 
 use super::cluster::{Cluster, count};
 use super::connection::{Connection, Direction};
@@ -192,7 +192,7 @@ async fn refuse(
         Greeting::Refuse(status) => {
             let code = status.code();
             if status != Status::UnknownPeer {
-                if let Some(left_out) = cluster.may_log(peer) {
+                if let Some(left_out) = cluster.may_log(peer, Level::INFO) {
                     info!(section, peer, address, status = code, left_out, "told the peer to come later");
                 }
             } else if from.may_join {
@@ -209,7 +209,11 @@ async fn refuse(
             }
             answer(stream, status).await;
         }
-        Greeting::Drop(reason) => debug!(section, peer, address, reason, "closed without an answer"),
+        Greeting::Drop(reason) => {
+            if let Some(left_out) = cluster.may_log(peer, Level::DEBUG) {
+                debug!(section, peer, address, reason, left_out, "closed without an answer");
+            }
+        }
         Greeting::Welcome { .. } => {}
     }
 }

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use haproxy_peers::{PeerKind, Section};
+use haproxy_peers::Section;
 use parking_lot::Mutex;
-use tracing::info;
+use tracing::{Level, info};
 
-use super::cluster::{Cluster, Target, member_word};
+use super::cluster::{Cluster, Target};
 use crate::config::{Address, ServerTemplate};
 use crate::tls::{Connector, TlsError};
 
@@ -174,23 +174,23 @@ impl Cluster {
                     continue;
                 }
             };
-            info!(section, peer, %address, from, "{news}");
+            if let Some(left_out) = self.may_log(from, Level::INFO) {
+                info!(section, peer, %address, from, left_out, "{news}");
+            }
         }
         for peer in gone {
             self.with_section(|section, now| {
                 self.members.unlist(&peer);
                 section.withdraw(now, &peer);
             });
-            info!(section, peer, from, "a member is not listed any more: not called again");
+            if let Some(left_out) = self.may_log(from, Level::INFO) {
+                info!(section, peer, from, left_out, "a member is not listed any more: not called again");
+            }
         }
     }
 
     /// The section forgot a member.
-    pub(super) fn forgotten(&self, name: &str, kind: PeerKind) {
-        let (section, member) = (self.name(), member_word(kind));
-        if let Some(left_out) = self.may_log(name) {
-            info!(section, peer = name, member, left_out, "the member stayed away: forgotten");
-        }
+    pub(super) fn forgotten(&self, name: &str) {
         if self.tables().is_hub() {
             // The sums are without what it told.
             self.changed();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use haproxy_peers::{Hello, Status, StatusParser, StatusProgress};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use tracing::{Level, debug, info, warn};
 
 use super::cluster::{Cluster, Target};
 use super::connection::Connection;
@@ -41,7 +41,10 @@ pub(super) async fn connect(
                 // Accepted all the same when another session took the place of this attempt meanwhile.
                 if status != Status::Accepted {
                     let (section, peer) = (cluster.name(), connection.name.as_str());
-                    warn!(section, peer, status = status.code(), "the peer refused: {}", explain(status));
+                    if let Some(left_out) = cluster.may_log(peer, Level::WARN) {
+                        let (code, meaning) = (status.code(), explain(status));
+                        warn!(section, peer, status = code, left_out, "the peer refused: {meaning}");
+                    }
                 }
                 return;
             };
@@ -51,10 +54,15 @@ pub(super) async fn connect(
             // The latter is a Unix socket's.
             let refused = matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
             let (section, peer, address) = (cluster.name(), connection.name.as_str(), &target.address);
-            if cluster.is_news(peer, &error.to_string()) {
-                warn!(section, peer, %address, "cannot reach the peer, trying again and again: {error}");
-            } else {
-                debug!(section, peer, %address, "cannot reach the peer: {error}");
+            let level = if cluster.is_news(peer, &error.to_string()) { Level::WARN } else { Level::DEBUG };
+            match cluster.may_log(peer, level) {
+                None => {}
+                Some(left_out) if level == Level::WARN => {
+                    warn!(section, peer, %address, left_out, "cannot reach the peer, trying again and again: {error}");
+                }
+                Some(left_out) => {
+                    debug!(section, peer, %address, left_out, "cannot reach the peer: {error}");
+                }
             }
             cluster.attempt_failed(&connection, error.to_string(), refused);
         }
@@ -110,14 +118,17 @@ async fn shake_hands(
     };
     let silent = || io::Error::new(io::ErrorKind::TimedOut, "no answer to the hello within 5 s");
     let answered = timeout(STATUS_TIMEOUT, handshake).await.unwrap_or_else(|_| Err(silent()))?;
-    info!(
-        section = cluster.name(),
-        peer = connection.name,
-        address = answered.remote,
-        version = %hello.version,
-        status = answered.status.code(),
-        "connected"
-    );
+    if let Some(left_out) = cluster.may_log(&connection.name, Level::INFO) {
+        info!(
+            section = cluster.name(),
+            peer = connection.name,
+            address = answered.remote,
+            version = %hello.version,
+            status = answered.status.code(),
+            left_out,
+            "connected"
+        );
+    }
     Ok(answered)
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use haproxy_peers::one_line;
 use stick_table::units::parse_time_ms;
 
 use crate::config::Level;
@@ -54,7 +55,7 @@ impl Session {
             ["user", ..] => level::lower(&mut self.level, Level::User),
             ["prompt", ..] => self.mode.change(&words[1..]),
             ["help", ..] => Reply::Text(help::help(&words[1..])),
-            ["echo", ..] => Reply::line(String::from_utf8_lossy(&words[1..].join(&b' '))),
+            ["echo", ..] => Reply::line(one_line(&String::from_utf8_lossy(&words[1..].join(&b' ')))),
             ["quit", ..] => Reply::Close,
             _ => Reply::Text(help::unknown(&words)),
         }

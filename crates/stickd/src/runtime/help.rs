@@ -1,5 +1,7 @@
 //! `help`, and what is said to an unknown command.
 
+use haproxy_peers::one_line;
+
 use super::reply::put;
 
 /// A command as `help` shows it.
@@ -66,7 +68,7 @@ pub(crate) fn help(arguments: &[Vec<u8>]) -> String {
 /// The answer to a command that does not exist. `words` is not empty.
 pub(crate) fn unknown(words: &[Vec<u8>]) -> String {
     let first = words.first().map(|word| String::from_utf8_lossy(word)).unwrap_or_default();
-    let mut out = format!("Unknown command: '{first}'");
+    let mut out = format!("Unknown command: '{}'", one_line(&first));
     let better = matching(words);
     if better.is_empty() {
         out.push_str(". Please enter one of the following commands only:\n");

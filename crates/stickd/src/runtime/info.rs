@@ -63,6 +63,8 @@ pub struct Info {
     pub lines_left_out: u64,
     /// Limits, and what is taken of them.
     pub limits: Limits,
+    /// Bytes of the log that wait to be written.
+    pub log_bytes: Usage,
 }
 
 /// Bounds of what peers and clients of the runtime API can take.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use haproxy_peers::one_line;
+
 use super::reply::{Reply, put};
 use super::{Context, HubPeerView, HubView};
 
@@ -11,7 +13,7 @@ pub(crate) fn run(context: &Arc<dyn Context>, arguments: &[Vec<u8>]) -> Reply {
     let hubs: Vec<_> =
         context.hubs().into_iter().filter(|hub| wanted.as_ref().is_none_or(|name| *name == hub.id)).collect();
     if let (Some(name), true) = (wanted, hubs.is_empty()) {
-        return Reply::line(format_args!("No such aggregations section: {name}"));
+        return Reply::line(format_args!("No such aggregations section: {}", one_line(&name)));
     }
     let mut out = String::new();
     hubs.iter().for_each(|hub| put_hub(&mut out, hub));

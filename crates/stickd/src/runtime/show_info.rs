@@ -120,7 +120,7 @@ fn own_fields(info: &Info) -> impl Iterator<Item = Field> {
 }
 
 /// What is taken of each limit, and how often it was reached.
-fn limit_fields(info: &Info) -> [(&'static str, &'static str, u64, &'static str); 21] {
+fn limit_fields(info: &Info) -> [(&'static str, &'static str, u64, &'static str); 24] {
     let limits = &info.limits;
     let (bytes, handshakes) = (&limits.dynamic_table_bytes, &limits.handshakes);
     [
@@ -160,6 +160,9 @@ fn limit_fields(info: &Info) -> [(&'static str, &'static str, u64, &'static str)
         ("Stickd_runtime_connections", "MGP", limits.runtime_connections.used, "Runtime connections"),
         ("Stickd_runtime_connections_dropped", "MCP", limits.runtime_connections.hits, RUNTIME_DROPPED),
         ("Stickd_log_lines_left_out", "MCP", info.lines_left_out, "Lines of the log left out"),
+        ("Stickd_log_bytes", "MGP", info.log_bytes.used, "Bytes of the log that wait to be written"),
+        ("Stickd_log_bytes_limit", "CLP", info.log_bytes.limit, "Limit of those"),
+        ("Stickd_log_lines_lost", "MCP", info.log_bytes.hits, "Lines of the log that found no room"),
     ]
 }
 

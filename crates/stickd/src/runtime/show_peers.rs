@@ -9,12 +9,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use haproxy_peers::one_line;
+
 use super::Context;
 use super::peers_view::{
     AppState, DictionaryView, HandshakeStatus, LearnState, Membership, PeerView, SectionView,
     SharedTableView, TableRef, Timer,
 };
 use super::reply::{CHUNK_BYTES, Chunks, Reply, put};
+use super::show_table::word;
 
 /// Ids of a dictionary on the wire.
 const DICTIONARY_IDS: usize = 128;
@@ -195,7 +198,7 @@ fn put_table(out: &mut String, pointer: u64, shared: &SharedTableView) {
         ),
     );
     for mismatch in &shared.mismatches {
-        put(out, format_args!("              mismatch: {mismatch}\n"));
+        put(out, format_args!("              mismatch: {}\n", one_line(mismatch)));
     }
 }
 
@@ -214,7 +217,7 @@ fn put_texts<'a>(out: &mut String, texts: impl Iterator<Item = &'a str>) {
         if id % 4 == 0 {
             out.push_str("        ");
         }
-        put(out, format_args!("  {id:3} -> {text}"));
+        put(out, format_args!("  {id:3} -> {}", word(text)));
         open = id % 4 != 3;
         if !open {
             out.push('\n');
@@ -246,7 +249,7 @@ fn put_additions(out: &mut String, peer: &PeerView) {
             "        stickd: version={major}.{minor} member={member} relay={} behind={behind} mismatches={mismatches} \
              reason=\"{}\"\n",
             u8::from(peer.relay),
-            peer.last_reason.as_deref().unwrap_or_default().escape_debug(),
+            one_line(peer.last_reason.as_deref().unwrap_or_default()).replace('"', "\\\""),
         ),
     );
 }

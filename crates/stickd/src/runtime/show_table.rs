@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use stick_table::{DataType, EntryRef, Millis, Table, TableDefinition, Value, Walk};
+use stick_table::{DataType, EntryRef, KeyText, KeyType, Millis, Table, TableDefinition, Value, Walk};
 
 use crate::config::Level;
 
@@ -118,6 +118,11 @@ fn put_entry(out: &mut String, context: &dyn Context, table: &Table, entry: &Ent
     out.push('\n');
 }
 
+/// A word of a peer as one word of a line, escaped as keys are: it could otherwise look like further fields and lines.
+pub(crate) fn word(text: &str) -> KeyText<'_> {
+    KeyType::String { max_len: 0 }.text(text.as_bytes())
+}
+
 /// Writes the values of all columns as ` name=value`, those that `value_of` has.
 pub(crate) fn put_values(
     out: &mut String,
@@ -138,7 +143,9 @@ pub(crate) fn put_values(
                 put(out, format_args!("({})", column.period()));
             }
             match &value {
-                Value::Dictionary(text) => put(out, format_args!("={}", text.as_deref().unwrap_or("-"))),
+                Value::Dictionary(text) => {
+                    put(out, format_args!("={}", word(text.as_deref().unwrap_or("-"))));
+                }
                 _ => put(out, format_args!("={}", reading(&value, column, definition, now))),
             }
         }

@@ -7,6 +7,8 @@
 mod attack;
 mod connections;
 mod honest;
+mod injection;
+mod log;
 mod node;
 mod runtime;
 mod sessions;

@@ -15,7 +15,7 @@ use crate::sessions::define;
 /// Memory of a session with all its tables, at most, in KiB.
 const PER_SESSION: u64 = 8 * 1024;
 
-fn table(name: &str, key_type: KeyType, columns: &[&str]) -> TableDefinition {
+pub(crate) fn table(name: &str, key_type: KeyType, columns: &[&str]) -> TableDefinition {
     columns
         .iter()
         .fold(TableDefinition::new(name, key_type, 1).with_expire(Some(3_600_000)), |table, column| {
@@ -23,7 +23,7 @@ fn table(name: &str, key_type: KeyType, columns: &[&str]) -> TableDefinition {
         })
 }
 
-fn defined(id: u32, table: &TableDefinition) -> Vec<u8> {
+pub(crate) fn defined(id: u32, table: &TableDefinition) -> Vec<u8> {
     let mut bytes = Vec::new();
     Definition::from_table(id, table).encode(Padding::None, &mut bytes);
     bytes
@@ -90,7 +90,7 @@ fn definitions_without_end() {
 }
 
 /// An update of `t` with a string under a dictionary id.
-fn naming(key: u32, id: u32, text: &[u8]) -> Vec<u8> {
+pub(crate) fn naming(key: u32, id: u32, text: &[u8]) -> Vec<u8> {
     let mut item = Vec::new();
     encode_unsigned(id, &mut item);
     encode_unsigned(text.len() as u32, &mut item);
