@@ -91,7 +91,7 @@ pub use hub::{Hub, Mapping, NamedPart, PeerLevel};
 mod tables;
 pub use tables::{
     CreateError, DynamicTables, DynamicUsage, ORDER_MS, Order, OrderError, Orders, SharedTable, TablePart,
-    TableSet,
+    TableSet, UpdateIds,
 };
 
 mod session;

@@ -20,6 +20,7 @@ mod relays;
 pub use relays::Relays;
 
 mod plan;
+mod repetition;
 mod row;
 
 use std::collections::VecDeque;
@@ -259,7 +260,7 @@ impl Session {
 
     /// Asks the peer for a lesson; poll for bytes afterwards.
     pub fn request_lesson(&mut self) {
-        self.learner.learning = Learning::Running;
+        self.learner.lesson_asked_for();
         self.last_taught = None;
         self.due.request = true;
     }

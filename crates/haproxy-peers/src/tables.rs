@@ -22,6 +22,22 @@ pub use shared::{SharedTable, TablePart};
 
 mod sums;
 
+/// How a session numbers the updates of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpdateIds {
+    /// The number before the first update's.
+    pub after: u32,
+    /// From one to the next.
+    pub stride: u32,
+}
+
+impl Default for UpdateIds {
+    /// 1, 2, 3…
+    fn default() -> Self {
+        Self { after: 0, stride: 1 }
+    }
+}
+
 /// The tables of a section in the order of their ids. Tables are added, never removed.
 pub struct TableSet {
     section: String,
@@ -33,7 +49,7 @@ pub struct TableSet {
     /// Definitions for which no table was made because of a limit.
     refused: AtomicU64,
     seed: u64,
-    update_ids_after: u32,
+    update_ids: UpdateIds,
     hub: Option<Hub>,
     /// The hubs below this one, if it is one.
     levels: Levels,
@@ -61,7 +77,7 @@ impl TableSet {
             configured: 0,
             refused: AtomicU64::new(0),
             seed,
-            update_ids_after: 0,
+            update_ids: UpdateIds::default(),
             hub: None,
             levels: Levels::new(seed),
             holds_results: AtomicBool::new(false),
@@ -77,17 +93,16 @@ impl TableSet {
         set
     }
 
-    /// Lets each session number the updates of a table from the one after `id` on, instead of from 1: to see what happens
-    /// where the numbers wrap.
+    /// Lets each session number the updates of a table otherwise than by 1, 2, 3…: to see what happens where the numbers wrap.
     #[must_use]
-    pub fn with_update_ids_after(mut self, id: u32) -> Self {
-        self.update_ids_after = id;
+    pub fn with_update_ids(mut self, ids: UpdateIds) -> Self {
+        self.update_ids = ids;
         self
     }
 
-    /// The number before that of a session's first update of a table.
-    pub fn update_ids_after(&self) -> u32 {
-        self.update_ids_after
+    /// How a session numbers the updates of a table.
+    pub fn update_ids(&self) -> UpdateIds {
+        self.update_ids
     }
 
     fn push(

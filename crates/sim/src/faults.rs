@@ -42,6 +42,8 @@ pub struct Faults {
     pub one_writer: u32,
     /// `per_mille` of worlds whose clocks and update ids are a little before 2^32 or 2^31.
     pub wrap: u32,
+    /// From one update id of a node to the next: with more than 1 ids go round in a run.
+    pub id_stride: (u64, u64),
     /// Most that a clock gains or loses, in µs a second.
     pub drift_ppm: u64,
     /// Longest delay of a network, in ms: each has a range of its own below it.
@@ -107,6 +109,7 @@ impl Faults {
         unconfirmed: 0,
         one_writer: 0,
         wrap: 0,
+        id_stride: (1, 1),
         drift_ppm: 0,
         delay_ms: (0, 5),
         room: (65_536, 65_536),

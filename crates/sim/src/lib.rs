@@ -35,7 +35,7 @@ pub use plan::{NodePlan, Plan, Step, TablePlan, What};
 pub use process::{Link, Process, Reading, Want, Write};
 pub use profile::Profile;
 pub use random::Random;
-pub use run::{Report, Seeds, run_seed, run_seeds};
+pub use run::{Report, Seeds, run_all_seeds, run_seed, run_seeds};
 pub use shrink::shrink;
 pub use trace::Violation;
 pub use world::{Outcome, World};

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use stick_table::defect::Defect;
-use stickd_sim::{Plan, Profile, Seeds, World, run_seed, run_seeds};
+use stickd_sim::{Plan, Profile, Seeds, World, run_all_seeds, run_seed, run_seeds};
 
 /// Run whole clusters in virtual time, with faults told by seeds
 #[derive(Parser)]
@@ -25,6 +25,9 @@ struct Arguments {
     /// Switch a known defect on, to see that it is found; `list` shows all (needs the feature `defects`)
     #[arg(long = "break", value_name = "NAME")]
     defect: Option<String>,
+    /// Run all seeds, also after one that fails, and list those that fail
+    #[arg(long, conflicts_with = "seed")]
+    keep_going: bool,
     /// Threads
     #[arg(long, default_value_t = 2)]
     jobs: usize,
@@ -63,21 +66,28 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let started = Instant::now();
+    let tell = |done: u64| {
+        if done.is_multiple_of(1_000) {
+            eprintln!("{done} seeds, {:.1} s", started.elapsed().as_secs_f32());
+        }
+    };
+    let seeds = Seeds { profile, from: arguments.from, count: arguments.seeds, jobs: arguments.jobs, defect };
+    if arguments.keep_going {
+        let failed = run_all_seeds(&seeds, tell);
+        for report in &failed {
+            let first = report.violations.first().map_or_else(String::new, ToString::to_string);
+            println!("seed {}: {first}", report.seed);
+        }
+        let (count, failed) = (arguments.seeds, failed.len());
+        println!("{failed} of {count} seeds of profile {} fail", profile.name);
+        return Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     let (count, failed) = match arguments.seed {
         Some(seed) => {
             let report = run_seed(profile, seed, defect);
             (1, Some(report).filter(|report| !report.violations.is_empty()))
         }
-        None => {
-            let seeds =
-                Seeds { profile, from: arguments.from, count: arguments.seeds, jobs: arguments.jobs, defect };
-            let tell = |done: u64| {
-                if done.is_multiple_of(1_000) {
-                    eprintln!("{done} seeds, {:.1} s", started.elapsed().as_secs_f32());
-                }
-            };
-            (arguments.seeds, run_seeds(&seeds, tell))
-        }
+        None => (arguments.seeds, run_seeds(&seeds, tell)),
     };
     let Some(report) = failed else {
         let seconds = started.elapsed().as_secs_f32();

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use haproxy_peers::UpdateIds;
 use stick_table::Millis;
 
 use crate::pipe::Line;
@@ -27,8 +28,8 @@ pub struct NodePlan {
     pub chunk: usize,
     /// `tune.peers.max-updates-at-once`.
     pub max_updates: usize,
-    /// Update ids begin after this one.
-    pub ids_after: u32,
+    /// How its updates are numbered.
+    pub ids: UpdateIds,
 }
 
 /// A table.
@@ -373,9 +374,14 @@ impl Plan {
 
 fn node(faults: &Faults, shards: Option<u32>, wraps: bool, place: usize, random: &mut Random) -> NodePlan {
     let half = if random.chance(500) { 1 << 31 } else { 1 << 32 };
-    let (clock, ids_after) = match wraps {
+    let (clock, after) = match wraps {
         true => (half - random.within((0, 60_000)), (half - random.within((1, 40))) as u32),
         false => (3_600_000 + random.below(1_000_000), 0),
+    };
+    // Odd, as the model of HAProxy asks for. A draw only where there is a choice: other profiles keep their runs.
+    let stride = match faults.id_stride {
+        (1, 1) => 1,
+        range => random.skewed(range) as u32 | 1,
     };
     NodePlan {
         clock,
@@ -387,7 +393,7 @@ fn node(faults: &Faults, shards: Option<u32>, wraps: bool, place: usize, random:
         shard: shards.map_or(0, |shards| random.within((0, u64::from(shards))) as u32),
         chunk: random.skewed(faults.chunk) as usize,
         max_updates: random.skewed(faults.max_updates) as usize,
-        ids_after,
+        ids: UpdateIds { after, stride },
     }
 }
 

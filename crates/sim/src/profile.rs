@@ -83,7 +83,7 @@ const ROUGH_SUMS: Faults = Faults {
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self { name: "calm", about: "nothing goes wrong", faults: Faults::NONE },
         Self { name: "mixed", about: "a little of everything", faults: MIXED },
         Self {
@@ -151,6 +151,29 @@ impl Profile {
             name: "wraparound",
             about: "clocks and update ids a little before 2^32 and 2^31",
             faults: Faults { wrap: 1_000, kill: 3, hand_over: 3, flood: 10, ..ROUGH },
+        },
+        Self {
+            name: "revolutions",
+            about: "update ids that go round several times",
+            faults: Faults {
+                nodes: (2, 3),
+                tables: (1, 1),
+                keys: (2, 4),
+                // What waits for an acknowledgement stays within one revolution.
+                id_stride: (1 << 23, 1 << 25),
+                room: (300, 1_000),
+                chunk: (200, 400),
+                haproxies: 400,
+                steps: (20, 60),
+                flood: 60,
+                cut: 4,
+                half_close: 0,
+                partition: 1,
+                stall: 1,
+                kill: 4,
+                hand_over: 2,
+                ..ROUGH
+            },
         },
         Self {
             name: "scans",

@@ -50,8 +50,22 @@ pub fn run_seed(profile: &Profile, seed: u64, defect: Option<Defect>) -> Report 
 /// Runs seeds in several threads until one fails or all are done; the failing one of the lowest number that was run.
 /// `done` is called with the number of seeds done so far.
 pub fn run_seeds(seeds: &Seeds, done: impl Fn(u64) + Sync) -> Option<Report> {
+    run_while(seeds, done, <[Report]>::is_empty).into_iter().next()
+}
+
+/// Runs all seeds in several threads, whatever fails: those that failed, in their order.
+pub fn run_all_seeds(seeds: &Seeds, done: impl Fn(u64) + Sync) -> Vec<Report> {
+    run_while(seeds, done, |_| true)
+}
+
+/// Runs seeds while those that failed so far let it go on.
+fn run_while(
+    seeds: &Seeds,
+    done: impl Fn(u64) + Sync,
+    goes_on: impl Fn(&[Report]) -> bool + Sync,
+) -> Vec<Report> {
     let next = AtomicU64::new(0);
-    let failed: Mutex<Option<Report>> = Mutex::new(None);
+    let failed: Mutex<Vec<Report>> = Mutex::default();
     let work = || {
         loop {
             let place = next.fetch_add(1, Ordering::Relaxed);
@@ -61,10 +75,10 @@ pub fn run_seeds(seeds: &Seeds, done: impl Fn(u64) + Sync) -> Option<Report> {
             let report = run_seed(seeds.profile, seeds.from + place, seeds.defect);
             done(place + 1);
             if !report.violations.is_empty() {
-                next.store(seeds.count, Ordering::Relaxed);
                 let mut failed = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                if failed.as_ref().is_none_or(|other| report.seed < other.seed) {
-                    *failed = Some(report);
+                failed.push(report);
+                if !goes_on(&failed) {
+                    next.store(seeds.count, Ordering::Relaxed);
                 }
             }
         }
@@ -74,7 +88,9 @@ pub fn run_seeds(seeds: &Seeds, done: impl Fn(u64) + Sync) -> Option<Report> {
             scope.spawn(work);
         }
     });
-    failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    let mut failed = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    failed.sort_by_key(|report| report.seed);
+    failed
 }
 
 impl Report {

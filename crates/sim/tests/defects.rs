@@ -4,7 +4,7 @@ use stick_table::defect::Defect;
 use stickd_sim::{Profile, run_seed};
 
 /// A defect, the invariant that it is for, the profile under which that finds it, and within how many seeds.
-const CASES: [(Defect, &str, &str, u64); 27] = [
+const CASES: [(Defect, &str, &str, u64); 28] = [
     (Defect::LessonWithoutLifetimes, "lifetimes", "restarts", 20),
     (Defect::LiveWithoutLifetimes, "lifetimes", "links", 20),
     (Defect::DeadEntriesReturn, "lifetimes", "links", 100),
@@ -19,6 +19,7 @@ const CASES: [(Defect, &str, &str, u64); 27] = [
     (Defect::LessonWithoutLearned, "lessons", "restarts", 20),
     (Defect::LessonOverwrites, "convergence", "restarts", 200),
     (Defect::StaleRepetitions, "lifetimes", "mixed", 400),
+    (Defect::RepetitionsNeverEnd, "lifetimes", "revolutions", 400),
     (Defect::FrequencyRestarts, "frequency", "restarts", 20),
     (Defect::DowngradeSticks, "downgrade", "versions", 100),
     (Defect::SessionsAddUp, "sums", "two-hubs", 400),

@@ -1,5 +1,6 @@
 //! What seeds found, as the steps that were left of them.
 
+use haproxy_peers::UpdateIds;
 use stick_table::defect::Defect;
 use stickd_sim::{Line, NodePlan, Plan, Release, Step, TablePlan, Violation, What, World};
 
@@ -14,7 +15,7 @@ fn plan(steps: &[(u64, What)]) -> Plan {
         shard: 0,
         chunk: 65_536,
         max_updates: 200,
-        ids_after: 0,
+        ids: UpdateIds::default(),
     };
     let table =
         TablePlan { section: 0, keys: 6, size: 1_000, no_purge: false, expire: vec![Some(90_000); 3] };

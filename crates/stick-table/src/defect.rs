@@ -34,6 +34,8 @@ pub enum Defect {
     LessonOverwrites,
     /// What repeats a lesson that told no lifetimes keeps the lifetime of what it overwrites.
     StaleRepetitions,
+    /// Ids of a lesson count as repeated for ever, also when they come round again.
+    RepetitionsNeverEnd,
     /// The age of a frequency counter is not told.
     FrequencyRestarts,
     /// A peer that refused 2.1 once is never asked again.
@@ -64,7 +66,7 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::LessonWithoutLifetimes,
         Self::LiveWithoutLifetimes,
         Self::DeadEntriesReturn,
@@ -79,6 +81,7 @@ impl Defect {
         Self::LessonWithoutLearned,
         Self::LessonOverwrites,
         Self::StaleRepetitions,
+        Self::RepetitionsNeverEnd,
         Self::FrequencyRestarts,
         Self::DowngradeSticks,
         Self::SessionsAddUp,
@@ -111,6 +114,7 @@ impl Defect {
             Self::LessonWithoutLearned => "lesson-without-learned",
             Self::LessonOverwrites => "lesson-overwrites",
             Self::StaleRepetitions => "stale-repetitions",
+            Self::RepetitionsNeverEnd => "repetitions-never-end",
             Self::FrequencyRestarts => "frequency-restarts",
             Self::DowngradeSticks => "downgrade-sticks",
             Self::SessionsAddUp => "sessions-add-up",

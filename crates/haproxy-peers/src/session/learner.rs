@@ -11,6 +11,7 @@ use stick_table::{Applied, Batch, Lifetime, Millis, Origin, Precedence};
 use super::Limits;
 use super::event::SessionEvent;
 use super::plan::Plan;
+use super::repetition::Repetition;
 use crate::{
     Ack, Agreement, DecodeError, DefineHead, DefineOutcome, Definition, Frame, PeerLevel, Reader,
     ReceiveDictionary, SharedTable, Switch, TableSet, UpdateForm, UpdateHeader, decode_key,
@@ -18,10 +19,6 @@ use crate::{
 
 /// Different tables that are reported once per session as unknown or in disagreement.
 const MAX_REPORTS: usize = 256;
-
-/// Update ids up to this far after a lesson's first one are of its first run; what the teacher learned itself has ids half a
-/// ring away (peers-protocol §12.2).
-const FIRST_RUN: u32 = 1 << 30;
 
 /// Bytes held for changes of tables other than the current one; beyond that they are given back after each input. A peer
 /// that goes from table to table must not leave a full batch behind in each.
@@ -37,7 +34,7 @@ pub(crate) enum Learning {
     Not,
     /// Asked for, not ended.
     Running,
-    /// Ended; what the peer repeats from it is recognised (see [`Binding::repeats`]).
+    /// Ended; what the peer repeats from it is recognised (see [`Repetition`]).
     Over,
 }
 
@@ -56,8 +53,8 @@ pub(crate) struct Binding {
     /// Id of the last update that is to be acknowledged, and the one that was.
     due_ack: u32,
     sent_ack: u32,
-    /// First and last id of the lesson's first run of ids, see [`Self::note_lesson_id`].
-    lesson_ids: Option<(u32, u32)>,
+    /// What may come again after a lesson.
+    repetition: Repetition,
     /// Whether the sender's entries do not expire: its remaining lifetimes of 0 mean nothing then.
     endless: bool,
     plan: Plan,
@@ -96,7 +93,7 @@ impl Binding {
             last_id: 0,
             due_ack: 0,
             sent_ack: 0,
-            lesson_ids: None,
+            repetition: Repetition::default(),
             endless: definition.tail.as_ref().is_some_and(|tail| tail.expire_ms == 0),
             plan,
             batch,
@@ -105,26 +102,6 @@ impl Binding {
             taken,
             shared,
         }
-    }
-
-    /// Notes an update's id as part of a lesson.
-    ///
-    /// A lesson of HAProxy begins after the last acknowledged id with the changes that it will push once more. What it
-    /// learned itself follows, with ids half a ring further, and then what was acknowledged (peers-protocol §12.2,
-    /// §13.2). Only the first run counts: ids up to a quarter of the ring after its beginning.
-    fn note_lesson_id(&mut self, id: u32) {
-        let (first, last) = *self.lesson_ids.get_or_insert((id, id));
-        let distance = id.wrapping_sub(first);
-        if distance < FIRST_RUN && distance > last.wrapping_sub(first) {
-            self.lesson_ids = Some((first, id));
-        }
-    }
-
-    /// Whether an untimed update after the lesson repeats what the lesson delivered: HAProxy 2.4 and later push all that
-    /// was not acknowledged before the lesson once more after its confirmation, under the same ids (peers-protocol §13.2).
-    /// A later touch would have a later id. Such an update must not restart the lifetime the lesson told.
-    fn repeats(&self, id: u32) -> bool {
-        self.lesson_ids.is_some_and(|(first, last)| id.wrapping_sub(first) <= last.wrapping_sub(first))
     }
 
     fn is_full(&self) -> bool {
@@ -222,6 +199,12 @@ impl Learner {
         }
     }
 
+    /// Notes that a lesson was asked for.
+    pub(crate) fn lesson_asked_for(&mut self) {
+        self.learning = Learning::Running;
+        self.bindings.iter_mut().for_each(|binding| binding.repetition.lesson_asked_for());
+    }
+
     /// Takes a definition (peers-protocol §7.3).
     pub(crate) fn define(
         &mut self,
@@ -300,7 +283,7 @@ impl Learner {
                 }
                 (binding.last_id, binding.due_ack, binding.sent_ack) =
                     (old.last_id, old.due_ack, old.sent_ack);
-                binding.lesson_ids = old.lesson_ids;
+                binding.repetition = old.repetition;
                 // A table has one id at a time, so a peer cannot fill the memory with ids.
                 if self.by_id.get(&old.remote_id) == Some(&place) {
                     self.by_id.remove(&old.remote_id);
@@ -349,12 +332,13 @@ impl Learner {
         // At 2.0, and from a table without expiry here, lessons are untimed.
         let untimed = !self.timed || binding.endless;
         let lesson = self.learning == Learning::Running && (remaining.is_some() || untimed);
-        let repeats = self.learning == Learning::Over && remaining.is_none() && binding.repeats(id);
-        if lesson {
-            binding.note_lesson_id(id);
+        let repeats = if lesson {
+            binding.repetition.note_lesson(id);
+            false
         } else {
             binding.due_ack = id;
-        }
+            binding.repetition.note_live(id) && remaining.is_none()
+        };
         if repeats {
             // It may have come before the lesson as well, and been acknowledged when the peer taught already: HAProxy does
             // not count that (peers-protocol §11.1), so the same id is acknowledged again. Otherwise its next session would

@@ -14,7 +14,7 @@ use super::relays::Relays;
 use super::row::{RowContext, RowEncoder, Scratch};
 use crate::{
     Ack, Control, Definition, Padding, PeerLevel, SendDictionary, SharedTable, TablePart, TableSet,
-    UpdateHeader,
+    UpdateHeader, UpdateIds,
 };
 
 /// Batches of live updates that wait for an acknowledgement, for each table; more are merged.
@@ -83,6 +83,8 @@ pub(crate) struct SendTable {
     spare: Vec<Position>,
     pub(crate) last_id: u32,
     pub(crate) last_acked: u32,
+    /// From one id to the next.
+    id_stride: u32,
     resume: Resume,
     /// Whether live updates go on where an earlier session was, and not from the first.
     resumed: bool,
@@ -91,12 +93,11 @@ pub(crate) struct SendTable {
 }
 
 impl SendTable {
-    /// `ids_after` is the number before the first update's.
     fn new(
         shared: Arc<SharedTable>,
         resume: Resume,
         (follow, is_told): (Follow, bool),
-        ids_after: u32,
+        ids: UpdateIds,
         session_start: Position,
     ) -> Self {
         let earlier = resume.get(shared.id()).filter(|_| !Defect::NoResume.is_on());
@@ -112,8 +113,9 @@ impl SendTable {
             acked: position,
             in_flight: VecDeque::new(),
             spare: Vec::new(),
-            last_id: ids_after,
-            last_acked: ids_after,
+            last_id: ids.after,
+            last_acked: ids.after,
+            id_stride: ids.stride,
             resume,
             resumed,
             session_start,
@@ -295,11 +297,11 @@ impl Teacher {
     fn add_tables(&mut self, session_start: fn(&Table) -> Position) {
         while let Some(shared) = self.set.get(self.tables.len()) {
             let start = session_start(shared.table());
-            let ids_after = self.set.update_ids_after();
+            let ids = self.set.update_ids();
             let passes_on = self.relays.is_some() || matches!(shared.part(), TablePart::PassedOn);
             let follow = if passes_on { Follow::All } else { Follow::Local };
             let told = (follow, shared.is_told_to(self.level));
-            self.tables.push(SendTable::new(shared, self.resume.clone(), told, ids_after, start));
+            self.tables.push(SendTable::new(shared, self.resume.clone(), told, ids, start));
         }
     }
 
@@ -444,9 +446,9 @@ impl Teacher {
         // Without an expiry here there is no lifetime to tell: the receiver's own applies.
         let tells = *timed && !Defect::LessonWithoutLifetimes.is_on();
         let mut context = RowContext { dictionary, padding, is_v2_0, now: now as u32, scratch };
-        let SendTable { last_id, encoder, session_start, .. } = table;
+        let SendTable { last_id, id_stride, encoder, session_start, .. } = table;
         let mut next_header = |remaining: Option<u32>| {
-            *last_id = last_id.wrapping_add(1);
+            *last_id = last_id.wrapping_add(*id_stride);
             sent.lesson_updates += 1;
             UpdateHeader { id: Some(*last_id), lifetime_ms: remaining.filter(|_| tells) }
         };
@@ -522,7 +524,7 @@ impl Teacher {
     /// Pushes up to `hold` entries of one table; returns how many were visited and how many of them sent.
     fn push_hold(&mut self, place: usize, hold: usize, now: Millis, out: &mut Vec<u8>) -> (usize, usize) {
         let Self { tables, dictionary, scratch, origin, shard, timed, padding, relays, .. } = self;
-        let SendTable { shared, encoder, cursor, last_id, .. } = &mut tables[place];
+        let SendTable { shared, encoder, cursor, last_id, id_stride, .. } = &mut tables[place];
         let Some(cursor) = cursor else { return (0, 0) };
         let (padding, is_v2_0) = (*padding, !*timed);
         let mut context = RowContext { dictionary, padding, is_v2_0, now: now as u32, scratch };
@@ -539,7 +541,7 @@ impl Teacher {
             if relays.is_some() && not_passed_on() {
                 return;
             }
-            *last_id = last_id.wrapping_add(1);
+            *last_id = last_id.wrapping_add(*id_stride);
             let tells = *timed
                 && shared.tells_lifetimes()
                 && !Defect::LiveWithoutLifetimes.is_on()

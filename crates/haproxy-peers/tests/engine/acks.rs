@@ -1,6 +1,6 @@
 //! Acknowledgements and where a later session goes on (peers-protocol §11.1, §12.3).
 
-use haproxy_peers::Control;
+use haproxy_peers::{Control, UpdateIds};
 
 use crate::support::{Script, Setup, World, counters, gpc0, learn, set};
 
@@ -173,7 +173,8 @@ fn nothing_is_lost_when_connections_break() {
 #[test]
 fn sent_ids_wrap_at_2_to_the_32() {
     let mut world = World::new(1);
-    let setup = Setup::new("n").peer("h").table(counters("t")).update_ids_after(u32::MAX - 2);
+    let ids = UpdateIds { after: u32::MAX - 2, stride: 1 };
+    let setup = Setup::new("n").peer("h").table(counters("t")).update_ids(ids);
     let node = world.add(setup);
     let mut peer = Script::call(&mut world, node, "h", "2.1");
     peer.control(&mut world, Control::ResyncFinished);

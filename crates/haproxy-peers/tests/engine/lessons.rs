@@ -495,3 +495,32 @@ fn a_predecessor_that_comes_unexpected_goes_before_the_peer_that_was_asked() {
         assert_eq!(remote.news(&mut world), [""; 0], "its lesson counts");
     }
 }
+
+/// peers-protocol §12.1, §13.2: ids go round, in 2.5 days at 20,000 changes a second. Those of a lesson count as repeated
+/// in what follows the lesson, and mean new changes a revolution later.
+#[test]
+fn ids_of_a_lesson_are_new_changes_a_revolution_later() {
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("h").peer("other").table(counters("t")));
+    let mut peer = Script::call(&mut world, node, "h", "2.1");
+    peer.define(&mut world, 1, &counters("t"));
+    for (id, number) in [(5_000, 1), (5_500, 2), (6_000, 3)] {
+        peer.update(&mut world, Some(id), Some(20_000), number, 1);
+    }
+    peer.control(&mut world, Control::ResyncFinished);
+    for (id, number) in [(5_000, 1), (5_500, 2), (6_000, 3)] {
+        peer.update(&mut world, Some(id), None, number, 1);
+        assert!(gpc0(&world, node, number).is_some_and(|(_, left)| left <= 20_000), "a repetition");
+    }
+    let mut other = Script::call(&mut world, node, "other", "2.1");
+    other.define(&mut world, 1, &counters("t"));
+    other.update(&mut world, Some(1), None, 2, 2);
+    for quarter in 1..=4_u8 {
+        peer.update(&mut world, Some((u32::from(quarter) << 30).wrapping_add(6_000)), None, 9, quarter);
+    }
+    for (id, number) in [(5_000, 1), (5_500, 2), (5_600, 4)] {
+        peer.update(&mut world, Some(id), None, number, 77);
+        let entry = gpc0(&world, node, number);
+        assert!(entry.is_some_and(|(value, left)| value == 77 && left > 59_000), "key {number}: {entry:?}");
+    }
+}

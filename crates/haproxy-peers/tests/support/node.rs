@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use haproxy_peers::{
     ConfiguredPeer, DynamicTables, EndReason, Hub, Limits, PeerLevel, Section, SectionConfig, SessionEvent,
-    TableSet,
+    TableSet, UpdateIds,
 };
 use stick_table::{Millis, Table, TableDefinition};
 
@@ -66,7 +66,7 @@ pub(crate) struct Setup {
     hub: Option<Hub>,
     expects_predecessor: bool,
     limits: Limits,
-    update_ids_after: u32,
+    update_ids: UpdateIds,
 }
 
 impl Setup {
@@ -83,7 +83,7 @@ impl Setup {
             hub: None,
             expects_predecessor: false,
             limits: Limits::default(),
-            update_ids_after: 0,
+            update_ids: UpdateIds::default(),
         }
     }
 
@@ -167,14 +167,14 @@ impl Setup {
         self
     }
 
-    pub(crate) fn update_ids_after(mut self, id: u32) -> Self {
-        self.update_ids_after = id;
+    pub(crate) fn update_ids(mut self, ids: UpdateIds) -> Self {
+        self.update_ids = ids;
         self
     }
 
     pub(super) fn start(self, skew: Millis, now: Millis) -> Node {
         let tables = TableSet::new("p", self.tables, self.shards, self.dynamic, 3);
-        let tables = tables.with_update_ids_after(self.update_ids_after);
+        let tables = tables.with_update_ids(self.update_ids);
         let tables = Arc::new(match self.hub {
             Some(hub) => tables.with_hub(hub),
             None => tables,

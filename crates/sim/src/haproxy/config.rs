@@ -36,6 +36,9 @@ pub struct HaproxyTable {
     pub first_update: u32,
     /// What all peers have acknowledged by then; the same, unless the peers are to be far behind.
     pub first_acked: u32,
+    /// Ids on the wire are those of the update counter times this odd number: 1, except for tests of what happens when they
+    /// go round. Half the ring stays half the ring.
+    pub id_stride: u32,
 }
 
 impl HaproxyTable {
@@ -48,6 +51,37 @@ impl HaproxyTable {
             rate_period_ms: 10_000,
             first_update: 0,
             first_acked: 0,
+            id_stride: 1,
+        }
+    }
+
+    /// What an id of the update counter is on the wire.
+    pub(super) fn to_wire(&self, id: u32) -> u32 {
+        self.first_update.wrapping_add(id.wrapping_sub(self.first_update).wrapping_mul(self.id_stride))
+    }
+
+    /// The id of the update counter that is this one on the wire.
+    pub(super) fn by_wire(&self, id: u32) -> u32 {
+        // By Newton's method: each step doubles the bits that are right, of which an odd number has three at first.
+        let inverse = (0..4).fold(self.id_stride, |inverse, _| {
+            inverse.wrapping_mul(2_u32.wrapping_sub(self.id_stride.wrapping_mul(inverse)))
+        });
+        self.first_update.wrapping_add(id.wrapping_sub(self.first_update).wrapping_mul(inverse))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_on_the_wire_come_back_as_they_were() {
+        for id_stride in [1, 3, (1 << 24) | 1, 0x9e37_79b9, u32::MAX] {
+            let table = HaproxyTable { id_stride, first_update: u32::MAX - 5, ..HaproxyTable::new("t") };
+            for id in [0, 1, 77, 1 << 31, u32::MAX - 5, u32::MAX] {
+                assert_eq!(table.by_wire(table.to_wire(id)), id);
+                assert_eq!(table.to_wire(id.wrapping_add(1 << 31)), table.to_wire(id).wrapping_add(1 << 31));
+            }
         }
     }
 }

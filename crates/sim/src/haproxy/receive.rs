@@ -105,8 +105,10 @@ impl Haproxy {
             return;
         }
         let place = usize::try_from(ack.table_id).ok().and_then(|id| id.checked_sub(1));
-        if let Some(shared) = place.and_then(|place| peer.tables.get_mut(place)) {
-            shared.update = ack.update_id;
+        if let Some(place) = place
+            && let Some((shared, table)) = peer.tables.get_mut(place).zip(self.tables.get(place))
+        {
+            shared.update = table.config.by_wire(ack.update_id);
         }
     }
 

@@ -121,7 +121,8 @@ impl Haproxy {
             }
             let last = self.peers[peer].tables[place].last_pushed;
             // A wrapped id is lower than the one before, so it is said (§8.2).
-            let is_implied = sent > 0 && last != 0 && last.checked_add(1) == Some(id);
+            let follows = last != 0 && last.checked_add(1) == Some(id);
+            let is_implied = sent > 0 && follows && self.tables[place].config.id_stride == 1;
             self.send_update(now, place, key, (!is_implied).then_some(id), timed, out);
             self.tables[place].mark_seen(key);
             let shared = &mut self.peers[peer].tables[place];
@@ -187,6 +188,7 @@ impl Haproxy {
     ) {
         let table = &self.tables[place];
         let Some(entry) = table.get(key) else { return };
+        let id = id.map(|id| table.config.to_wire(id));
         Update {
             header: UpdateHeader { id, lifetime_ms: timed.then(|| table.remaining(entry, now)) },
             key: key.to_be_bytes().to_vec(),

@@ -27,7 +27,7 @@ impl World {
         let seed = self.random(1_000_000 + slot as u64).next();
         let peers = hubs.peers(node, plan.nodes.len());
         if hubs.is_hub(node) {
-            let tables = TableSet::new("p", [], None, Some(TABLES), 3).with_update_ids_after(it.ids_after);
+            let tables = TableSet::new("p", [], None, Some(TABLES), 3).with_update_ids(it.ids);
             let mappings = vec![hubs.mapping(node)];
             let hub = Hub { mappings, node_timeout: hubs.node_timeout, ..Hub::default() };
             let peer = |(other, level)| ConfiguredPeer { level, ..(node_name(other), 0).into() };
@@ -49,8 +49,9 @@ impl World {
             size: plan.tables[table].size as usize,
             expire_ms: plan.tables[table].expire[node],
             rate_period_ms: hubs.period_ms,
-            first_update: it.ids_after,
-            first_acked: it.ids_after,
+            first_update: it.ids.after,
+            first_acked: it.ids.after,
+            id_stride: it.ids.stride,
         });
         let mut quirks = it.haproxy.unwrap_or(crate::Release::V3_4).quirks();
         quirks.speaks_2_1 &= !self.old[node];

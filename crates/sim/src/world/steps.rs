@@ -268,8 +268,9 @@ impl World {
             size: plan.tables[table].size as usize,
             expire_ms: plan.tables[table].expire[node],
             rate_period_ms: PERIOD_MS,
-            first_update: plan.nodes[node].ids_after,
-            first_acked: plan.nodes[node].ids_after,
+            first_update: plan.nodes[node].ids.after,
+            first_acked: plan.nodes[node].ids.after,
+            id_stride: plan.nodes[node].ids.stride,
         });
         let others = (0..plan.nodes.len()).filter(|&other| other != node);
         let config = HaproxyConfig {
@@ -294,7 +295,7 @@ impl World {
         let it = &plan.nodes[node];
         let tables = plan.tables_of(section).map(|table| (Arc::new(self.table(node, table)), None));
         let shards = plan.shards.and_then(NonZeroU32::new);
-        let tables = TableSet::new("p", tables, shards, None, 3).with_update_ids_after(it.ids_after);
+        let tables = TableSet::new("p", tables, shards, None, 3).with_update_ids(it.ids);
         let others = (0..plan.nodes.len()).filter(|&other| other != node);
         let setup = NodeSetup {
             name: node_name(node),
