@@ -23,6 +23,7 @@ mod foreign;
 mod global;
 pub mod hub;
 pub mod lexer;
+mod listeners;
 mod log;
 mod mappings;
 mod model;
@@ -38,7 +39,7 @@ mod transport;
 
 use arguments::Report;
 
-pub use address::Address;
+pub use address::{Address, WildcardFamilies};
 pub use check::{check, summary};
 pub use cidr::Cidr;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};

@@ -168,9 +168,10 @@ impl Daemon {
         for cluster in &self.clusters {
             let mut listeners = Vec::new();
             for bind in &cluster.config().local.listeners {
-                let listener = Listener::bind(&bind.address, shared).await;
-                let listener = listener.with_context(|| self.cannot_listen(cluster, bind) + hint)?;
-                listeners.push((listener, acceptors.next().flatten()));
+                let bound = Listener::bind(&bind.address, bind.families, shared).await;
+                let bound = bound.with_context(|| self.cannot_listen(cluster, bind) + hint)?;
+                let acceptor = acceptors.next().flatten();
+                listeners.extend(bound.into_iter().map(|listener| (listener, acceptor.clone())));
             }
             all.push(listeners);
         }

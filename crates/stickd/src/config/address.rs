@@ -36,6 +36,18 @@ pub enum Family {
     V6,
 }
 
+/// The families that a listener at an IPv6 wildcard serves. At every other address the words have no effect, as in HAProxy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WildcardFamilies {
+    /// IPv6, and IPv4 as well where `net.ipv6.bindv6only` is 0: what the system does by default.
+    #[default]
+    AsSystem,
+    /// IPv4 and IPv6 (`v4v6`).
+    Both,
+    /// IPv6 (`v6only`, which is stronger than `v4v6`).
+    V6Only,
+}
+
 /// Why a word is not an address.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[expect(missing_docs, reason = "the messages say it")]
@@ -84,6 +96,17 @@ impl Address {
         matches!(self, Self::Ip(address) if address.ip().is_unspecified())
     }
 
+    /// Whether a listener at this address and one at `other` would take the same connections. `own` and `others` say what
+    /// each serves if it is an IPv6 wildcard; one that leaves this to the system counts as serving both families.
+    pub fn overlaps(&self, own: WildcardFamilies, other: &Self, others: WildcardFamilies) -> bool {
+        match (self, other) {
+            (Self::Ip(one), Self::Ip(two)) if one.port() == two.port() => {
+                covers(one.ip(), own, two.ip()) || covers(two.ip(), others, one.ip())
+            }
+            (one, two) => one == two,
+        }
+    }
+
     fn unix(path: &str) -> Result<Self, AddressError> {
         match path.len() {
             0 => Err(AddressError::EmptyPath),
@@ -106,6 +129,17 @@ impl Address {
                 Err(_) => Err(AddressError::Host(host.to_owned())),
             },
         }
+    }
+}
+
+/// Whether a listener at `listening` takes every connection to `ip`.
+fn covers(listening: IpAddr, families: WildcardFamilies, ip: IpAddr) -> bool {
+    let (listening, ip) = (listening.to_canonical(), ip.to_canonical());
+    match listening {
+        _ if listening == ip => true,
+        IpAddr::V4(all) if all.is_unspecified() => ip.is_ipv4(),
+        IpAddr::V6(all) if all.is_unspecified() => ip.is_ipv6() || families != WildcardFamilies::V6Only,
+        _ => false,
     }
 }
 
@@ -222,6 +256,32 @@ mod tests {
         }
         let long = format!("/{}", "x".repeat(MAX_UNIX_PATH));
         assert_eq!(Address::parse(&long), Err(AddressError::LongPath(108)));
+    }
+
+    #[test]
+    fn listeners_that_take_the_same_connections_are_known() {
+        use WildcardFamilies::{AsSystem, Both, V6Only};
+        for (one, families, two, overlap) in [
+            ("0.0.0.0:1", AsSystem, "0.0.0.0:1", true),
+            ("0.0.0.0:1", AsSystem, "0.0.0.0:2", false),
+            ("0.0.0.0:1", AsSystem, "127.0.0.1:1", true),
+            ("10.0.0.1:1", AsSystem, "127.0.0.1:1", false),
+            (":::1", AsSystem, "0.0.0.0:1", true),
+            (":::1", Both, "127.0.0.1:1", true),
+            (":::1", V6Only, "0.0.0.0:1", false),
+            (":::1", V6Only, "127.0.0.1:1", false),
+            (":::1", V6Only, "::1:1", true),
+            ("0.0.0.0:1", AsSystem, "::1:1", false),
+            ("::ffff:127.0.0.1:1", AsSystem, "127.0.0.1:1", true),
+            ("n.example:1", AsSystem, "n.example:1", true),
+            ("n.example:1", AsSystem, "m.example:1", false),
+            ("/run/a", AsSystem, "unix@/run/a", true),
+            ("/run/a", AsSystem, ":1", false),
+        ] {
+            let (first, second) = (Address::parse(one).unwrap(), Address::parse(two).unwrap());
+            assert_eq!(first.overlaps(families, &second, AsSystem), overlap, "{one} {two}");
+            assert_eq!(second.overlaps(AsSystem, &first, families), overlap, "{two} {one}");
+        }
     }
 
     #[test]

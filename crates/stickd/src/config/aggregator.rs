@@ -197,6 +197,7 @@ fn remote(
     context: &Context<'_>,
     report: &mut Report,
 ) -> Option<RemotePeer> {
+    member.server.warn_listening_words(report);
     let (mut address, mut tls) = (None, None);
     if let Some(word) = &member.address {
         address = Some(address_of_remote(word, report)?);

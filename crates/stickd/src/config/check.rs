@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use stick_aggregate::Rules;
 use stick_table::{Column, KeyType, TableDefinition};
 
+use super::address::{Address, WildcardFamilies};
 use super::hub::{Hub, Mapping, PeerLevel, Source};
 use super::model::{PeersSection, StatsSocket, TableEntry};
 use super::template::{MemberNames, Membership};
@@ -58,7 +59,19 @@ fn line(text: &mut String, depth: usize, content: &str) {
 
 fn runtime(socket: &StatsSocket) -> String {
     let level = format!("{:?}", socket.level).to_lowercase();
-    format!("runtime socket {}, level {level}", socket.address)
+    let families = families(&socket.address, socket.families);
+    format!("runtime socket {}{families}, level {level}", socket.address)
+}
+
+/// What an IPv6 wildcard serves, to stand behind it.
+fn families(address: &Address, families: WildcardFamilies) -> &'static str {
+    match (address, families) {
+        (Address::Ip(ip), _) if ip.is_ipv4() || !address.is_wildcard() => "",
+        (Address::Ip(_), WildcardFamilies::AsSystem) => " (IPv6, and IPv4 unless net.ipv6.bindv6only is 1)",
+        (Address::Ip(_), WildcardFamilies::Both) => " (IPv4 and IPv6)",
+        (Address::Ip(_), WildcardFamilies::V6Only) => " (IPv6 only)",
+        _ => "",
+    }
 }
 
 /// A `peers` or an `aggregations` section.
@@ -68,7 +81,9 @@ fn peers(text: &mut String, section: &PeersSection) {
     line(text, 0, &format!("{} {}{disabled}", section.keyword(), section.name));
     for listener in &section.local.listeners {
         let tls = if listener.tls.is_some() { " with TLS" } else { "" };
-        line(text, 1, &format!("listens on {}{tls} as \"{}\"", listener.address, section.local.name));
+        let families = families(&listener.address, listener.families);
+        let name = &section.local.name;
+        line(text, 1, &format!("listens on {}{families}{tls} as \"{name}\"", listener.address));
     }
     if let Some(shards) = section.shards {
         line(text, 1, &format!("{shards} shards"));

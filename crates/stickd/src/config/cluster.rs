@@ -115,7 +115,8 @@ fn local(
         let address_span = listener.address.span;
         let address = address(&listener.address, report)?;
         let tls = listener.parameters.bind_tls(address_span, context.bases, report);
-        Some(Bind { address, tls, span: address_span })
+        let families = listener.parameters.listening_families(&address, None, report);
+        Some(Bind { address, families, tls, span: address_span })
     });
     let Some(member) = member else {
         let may_join = draft.dynamic_peers.is_some() || !draft.templates.templates.is_empty();
@@ -138,6 +139,7 @@ fn local(
     let bind = if member.is_peer_line() {
         peer_line_bind(member, context, report)
     } else {
+        member.server.warn_listening_words(report);
         server_line_bind(draft, member, bind, report)
     }?;
     let tls = own_server_tls(member, &bind, context, report);
@@ -156,7 +158,8 @@ pub(super) fn peer_line_bind(member: &Member, context: &Context<'_>, report: &mu
     };
     let address = address(word, report)?;
     let tls = member.default_bind.bind_tls(word.span, context.bases, report);
-    Some(Bind { address, tls, span: word.span })
+    let families = member.default_bind.listening_families(&address, Some(&member.server), report);
+    Some(Bind { address, families, tls, span: word.span })
 }
 
 /// The listener for a local `server` line: the `bind` line.
@@ -245,6 +248,7 @@ fn remote(
     };
     let address = address_of_remote(word, report)?;
     let tls = member.server.server_tls(member.name.span, context.bases, report);
+    member.server.warn_listening_words(report);
     let shard = shard(draft, &member.name, &member.server, report);
     Some(RemotePeer {
         name: member.name.text.clone(),

@@ -28,7 +28,7 @@ const REFUSED: &str = "\
     accept-proxy accept-netscaler-cip send-proxy send-proxy-v2 send-proxy-v2-ssl send-proxy-v2-ssl-cn \
     proxy-v2-options set-proxy-v2-tlv-fmt source usesrc interface namespace transparent socks4 crl-file \
     ciphers ciphersuites curves ecdhe sigalgs client-sigalgs crt-list ca-verify-file ca-sign-file \
-    ca-sign-pass ca-ignore-err crt-ignore-err generate-certificates strict-sni npn v4v6 v6only mode user \
+    ca-sign-pass ca-ignore-err crt-ignore-err generate-certificates strict-sni npn mode user \
     group uid gid expose-fd level proto force-sslv3 force-tlsv10 force-tlsv11 ech ktls renegotiate \
     no-renegotiate no-ca-names shards quic-force-retry default-crt";
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use stick_table::TableDefinition;
 
-use super::address::Address;
+use super::address::{Address, WildcardFamilies};
 use super::cidr::Cidr;
 use super::hub::{Hub, PeerLevel};
 use super::source::Span;
@@ -88,6 +88,8 @@ impl Default for Global {
 pub struct StatsSocket {
     /// Where to listen.
     pub address: Address,
+    /// What it serves at an IPv6 wildcard.
+    pub families: WildcardFamilies,
     /// Permissions of a Unix socket, 0 to 0o7777; the umask decides when `None`.
     pub mode: Option<u32>,
     /// Owner of a Unix socket.
@@ -263,6 +265,8 @@ pub struct LocalPeer {
 pub struct Bind {
     /// Where to listen.
     pub address: Address,
+    /// What it serves at an IPv6 wildcard.
+    pub families: WildcardFamilies,
     /// Set when peers connect over TLS.
     pub tls: Option<BindTls>,
     /// The address in the configuration.

@@ -12,7 +12,7 @@ use super::model::{Global, MaxConnections, PeersSection};
 use super::peers::PeersDraft;
 use super::proxy::ProxyDraft;
 use super::source::{Source, Sources, Span};
-use super::{Config, Environment, Options, aggregations, aggregator, global, peers, references};
+use super::{Config, Environment, Options, aggregations, aggregator, global, listeners, peers, references};
 
 const SECTIONS: [&str; 6] = ["global", "peers", "aggregations", "backend", "frontend", "listen"];
 
@@ -291,6 +291,7 @@ impl Parser<'_> {
         }
         sections.sort_by_key(|section| section.span);
         self.global.check_source(&sections, report);
+        listeners::check(&self.global.global, &sections, report);
         check_max_connections(&self.global.global, &sections, report);
         let found = Diagnostics::new(sources.clone(), std::mem::take(&mut report.items));
         if found.has_errors() {

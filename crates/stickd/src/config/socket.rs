@@ -1,6 +1,6 @@
 //! The `stats` lines of `global`: sockets of the runtime API.
 
-use super::address::{Address, AddressError};
+use super::address::{Address, AddressError, WildcardFamilies};
 use super::arguments::{Arguments, Report, Word, number, time};
 use super::diagnostic::Diagnostic;
 use super::model::{Global, Level, Owner, StatsSocket};
@@ -19,7 +19,7 @@ const IGNORED: [(&str, bool); 8] = [
     ("id", true),
 ];
 
-const WORDS: [&str; 7] = ["mode", "user", "group", "uid", "gid", "level", "expose-fd"];
+const WORDS: [&str; 9] = ["mode", "user", "group", "uid", "gid", "level", "expose-fd", "v4v6", "v6only"];
 
 /// Reads a `stats` line.
 pub(super) fn parse(mut arguments: Arguments<'_>, global: &mut Global, report: &mut Report) {
@@ -67,8 +67,15 @@ fn socket(what: &Word, mut arguments: Arguments<'_>, report: &mut Report) -> Opt
     let word = arguments.value(what, "a path or an address", EXAMPLE, report)?;
     let address = address(word, report)?;
     let span = word.span;
-    let mut socket =
-        StatsSocket { address, mode: None, user: None, group: None, level: Level::default(), span };
+    let mut socket = StatsSocket {
+        address,
+        families: WildcardFamilies::default(),
+        mode: None,
+        user: None,
+        group: None,
+        level: Level::default(),
+        span,
+    };
     while let Some(word) = arguments.next() {
         let owned = ["mode", "user", "group", "uid", "gid"].contains(&word.text.as_str());
         if owned && !matches!(socket.address, Address::Unix(_)) {
@@ -115,6 +122,8 @@ fn parameter(
                 _ => report.unknown(value, "level", "after level", &["user", "operator", "admin"]),
             }
         }
+        "v4v6" => socket.families = socket.families.max(WildcardFamilies::Both),
+        "v6only" => socket.families = WildcardFamilies::V6Only,
         "expose-fd" => expose(word, arguments, report)?,
         other => match IGNORED.into_iter().find(|(known, _)| *known == other) {
             Some((_, has_value)) => {
@@ -212,6 +221,10 @@ mod tests {
         let (global, _) = read("stats socket 127.0.0.1:9999 level user");
         assert_eq!(global.stats_sockets[0].address.to_string(), "127.0.0.1:9999");
         assert_eq!(titles(&read("stats socket :1 mode 600").1), ["\"mode\" has no effect on an IP address"]);
+        let families = |line: &str| read(line).0.stats_sockets[0].families;
+        assert_eq!(families("stats socket :::1"), WildcardFamilies::AsSystem);
+        assert_eq!(families("stats socket :::1 v4v6"), WildcardFamilies::Both);
+        assert_eq!(families("stats socket :::1 v6only v4v6"), WildcardFamilies::V6Only);
         assert_eq!(read("stats timeout 2m").0.stats_timeout, 120_000);
         assert_eq!(read("stats maxconn 3").0.stats_max_connections, 3);
     }

@@ -254,6 +254,7 @@ impl TemplateDrafts {
                 );
                 continue;
             }
+            draft.server.warn_listening_words(report);
             let tls = draft.server.server_tls(draft.domain.span, bases, report);
             let shard = shard(draft, report);
             built.push(ServerTemplate { tls, shard, ..draft.template.clone() });

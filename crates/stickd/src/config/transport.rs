@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::address::{Address, WildcardFamilies};
 use super::arguments::{Arguments, Report, Word, listed, number};
 use super::diagnostic::{Diagnostic, closest};
 use super::foreign::{ignored, is_refused};
@@ -19,7 +20,7 @@ pub(super) enum Role {
 }
 
 /// Parameters that are understood, and the roles they go with.
-const WORDS: [(&str, &[Role]); 22] = {
+const WORDS: [(&str, &[Role]); 24] = {
     const ANY: &[Role] = &[Role::Bind, Role::Server];
     const SERVER: &[Role] = &[Role::Server];
     [
@@ -45,6 +46,8 @@ const WORDS: [(&str, &[Role]); 22] = {
         ("no-verifyhost", SERVER),
         ("no-alpn", ANY),
         ("shard", SERVER),
+        ("v4v6", ANY),
+        ("v6only", ANY),
     ]
 };
 
@@ -63,6 +66,8 @@ pub(super) struct Parameters {
     /// Place of the first TLS word other than `ssl`.
     tls_word: Option<Span>,
     pub(super) shard: Option<(u32, Span)>,
+    /// `v4v6` or `v6only`, whichever is stronger.
+    families: Option<(WildcardFamilies, Span)>,
     /// Whether something was reported, so that what is missing may be what was refused.
     faulty: bool,
 }
@@ -96,6 +101,7 @@ impl Parameters {
             alpn: own.alpn.or(defaults.alpn),
             tls_word: own.tls_word,
             shard: own.shard.or(defaults.shard),
+            families: stronger(own.families, defaults.families),
             faulty: own.faulty || defaults.faulty,
         }
     }
@@ -118,6 +124,8 @@ impl Parameters {
                 let value = arguments.value(word, "a number", "shard 2", report)?;
                 self.shard = Some((number(value, 0, u32::MAX, "a shard", report)?, value.span));
             }
+            "v4v6" => self.families = stronger(self.families, Some((WildcardFamilies::Both, word.span))),
+            "v6only" => self.families = stronger(self.families, Some((WildcardFamilies::V6Only, word.span))),
             _ => {
                 self.tls_word.get_or_insert(word.span);
                 self.tls(word, role, arguments, report)?;
@@ -175,6 +183,41 @@ impl Parameters {
             _ => {}
         }
         Some(())
+    }
+
+    /// The families of a listener at `address`, whose line may have more parameters in `other`.
+    pub(super) fn listening_families(
+        &self,
+        address: &Address,
+        other: Option<&Self>,
+        report: &mut Report,
+    ) -> WildcardFamilies {
+        let said = stronger(self.families, other.and_then(|other| other.families));
+        if let (Some((families, span)), Address::Ip(ip)) = (said, address)
+            && ip.is_ipv4()
+        {
+            let word = word_of(families);
+            let warning = Diagnostic::warning(span, format!("\"{word}\" has no effect on an IPv4 address"));
+            let warning = warning.label(format!("{ip} serves IPv4 only"));
+            report.push(match families {
+                WildcardFamilies::Both => {
+                    warning.help(format!("write `[::]:{} v4v6` to serve both families", ip.port()))
+                }
+                _ => warning.help("remove the word"),
+            });
+        }
+        said.map_or_else(WildcardFamilies::default, |(families, _)| families)
+    }
+
+    /// Warns about a word for listeners on the line of another node.
+    pub(super) fn warn_listening_words(&self, report: &mut Report) {
+        if let Some((families, span)) = self.families {
+            let word = word_of(families);
+            let warning = Diagnostic::warning(span, format!("\"{word}\" has no effect on this line"));
+            report.push(warning.label("this node connects to that one").help(
+                "the word belongs on the line of the node that listens, or on `bind` or `default-bind`",
+            ));
+        }
     }
 
     /// Whether TLS is asked for.
@@ -286,6 +329,18 @@ fn unknown(word: &Word, role: Role, arguments: &mut Arguments<'_>, report: &mut 
     let place = if role == Role::Bind { "on a listener" } else { "on a peer" };
     report.unknown(word, "parameter", place, &known);
     None
+}
+
+/// `v6only` is stronger than `v4v6`, whatever their order.
+fn stronger(
+    one: Option<(WildcardFamilies, Span)>,
+    two: Option<(WildcardFamilies, Span)>,
+) -> Option<(WildcardFamilies, Span)> {
+    one.into_iter().chain(two).max_by_key(|(families, _)| *families)
+}
+
+fn word_of(families: WildcardFamilies) -> &'static str {
+    if families == WildcardFamilies::V6Only { "v6only" } else { "v4v6" }
 }
 
 /// Whether the word after a peer's name is a parameter, or meant as one, rather than an address.
@@ -418,6 +473,27 @@ mod tests {
         let plain = read("server no-ssl").0.or(&defaults);
         assert_eq!(plain.server_tls(at(), &Bases::default(), &mut report), None);
         assert_eq!(titles(&report), [""; 0]);
+    }
+
+    #[test]
+    fn families_of_a_listener() {
+        let families = |line: &str, address: &str| {
+            let (parameters, mut report) = read(line);
+            let families =
+                parameters.listening_families(&Address::parse(address).unwrap(), None, &mut report);
+            (families, titles(&report).len())
+        };
+        assert_eq!(families("bind", ":::1"), (WildcardFamilies::AsSystem, 0));
+        assert_eq!(families("bind v4v6", ":::1"), (WildcardFamilies::Both, 0));
+        assert_eq!(families("bind v6only v4v6", ":::1"), (WildcardFamilies::V6Only, 0));
+        assert_eq!(families("server v4v6 v6only", ":::1"), (WildcardFamilies::V6Only, 0));
+        assert_eq!(families("bind v4v6", ":1"), (WildcardFamilies::Both, 1));
+        let (defaults, mut report) = read("bind v6only");
+        let merged = read("bind v4v6").0.or(&defaults);
+        let address = Address::parse(":::1").unwrap();
+        assert_eq!(merged.listening_families(&address, None, &mut report), WildcardFamilies::V6Only);
+        read("server v4v6").0.warn_listening_words(&mut report);
+        assert_eq!(titles(&report), ["\"v4v6\" has no effect on this line"]);
     }
 
     #[test]

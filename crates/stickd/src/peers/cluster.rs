@@ -57,6 +57,8 @@ enum Note {
 #[derive(Clone)]
 pub(super) struct Target {
     pub(super) address: Address,
+    /// Further addresses of the same host, tried in this order after that one.
+    pub(super) others: Vec<SocketAddr>,
     /// Where the connection comes from.
     pub(super) source: Option<SocketAddr>,
     pub(super) connector: Option<Arc<Connector>>,
@@ -591,7 +593,7 @@ fn target(address: &Address, tls: Option<&config::ServerTls>) -> Result<Target, 
         Address::Host { host, .. } => host.clone(),
         Address::Unix(_) => "localhost".to_owned(),
     };
-    Ok(Target { address: address.clone(), source: None, connector, host })
+    Ok(Target { address: address.clone(), others: Vec::new(), source: None, connector, host })
 }
 
 pub(super) fn member_word(kind: PeerKind) -> &'static str {

@@ -102,6 +102,8 @@ struct Directory {
 
 /// A host and port that is listed.
 type Place = (String, SocketAddr);
+/// Listed places, each with further addresses of its host.
+type Places = BTreeMap<Place, Vec<SocketAddr>>;
 
 impl Directory {
     fn new(template: ServerTemplate) -> Self {
@@ -118,7 +120,7 @@ impl Directory {
         match places {
             Ok(places) => {
                 state.empty = places.is_empty();
-                self.take(places, &mut state.faults);
+                self.take(&places, &mut state.faults);
             }
             Err(error) => state.failure = Some(error),
         }
@@ -126,9 +128,9 @@ impl Directory {
     }
 
     /// The addresses of the name. What cannot be said of one family stays as it is.
-    async fn addresses(&self, resolver: &Resolver, port: u16) -> Result<BTreeSet<Place>, DnsError> {
+    async fn addresses(&self, resolver: &Resolver, port: u16) -> Result<Places, DnsError> {
         let domain = &self.template.domain;
-        let mut places = BTreeSet::new();
+        let mut places = Places::new();
         let (mut failure, mut answered) = (None, false);
         for (family, kind) in [(Family::V4, RecordType::A), (Family::V6, RecordType::Aaaa)] {
             if self.template.family.is_some_and(|only| only != family) {
@@ -137,13 +139,14 @@ impl Directory {
             match resolver.ask(domain, kind).await {
                 Ok(answer) => {
                     answered = true;
-                    let of = |ip: IpAddr| (domain.clone(), SocketAddr::new(ip, port));
+                    let of = |ip: IpAddr| ((domain.clone(), SocketAddr::new(ip, port)), Vec::new());
                     places.extend(answer.addresses.into_iter().map(of));
                 }
                 Err(error) => {
                     failure = Some(error);
                     let known = self.members.values().map(|member| (member.host.clone(), member.address));
-                    places.extend(known.filter(|(_, address)| address.is_ipv4() == (family == Family::V4)));
+                    let known = known.filter(|(_, address)| address.is_ipv4() == (family == Family::V4));
+                    places.extend(known.map(|place| (place, Vec::new())));
                 }
             }
         }
@@ -153,36 +156,29 @@ impl Directory {
         }
     }
 
-    /// The services of the name with an address for each. One whose address cannot be said stays where it is.
-    async fn services(
-        &self,
-        resolver: &Resolver,
-        faults: &mut BTreeSet<String>,
-    ) -> Result<BTreeSet<Place>, DnsError> {
+    /// The services of the name with the addresses of each. One whose address cannot be said stays where it is.
+    async fn services(&self, resolver: &Resolver, faults: &mut BTreeSet<String>) -> Result<Places, DnsError> {
         let answer = resolver.ask(&self.template.domain, RecordType::Srv).await?;
-        let mut places = BTreeSet::new();
+        let mut places = Places::new();
         let mut is_silent = false;
         for some in self.wanted(&answer, faults).chunks(QUESTIONS_AT_ONCE) {
             if is_silent {
                 // Asking for all of them could take hours.
-                let known = |service: &Service| Some((service.target.clone(), self.known(service)?));
-                places.extend(some.iter().filter_map(known));
+                places.extend(some.iter().filter_map(|service| self.known(service)));
                 continue;
             }
             let mut failures = 0;
             for (service, found) in self.hosts(resolver, &answer, some).await {
                 let known = self.known(&service);
-                let address = match found {
-                    Ok(found) => known
-                        .filter(|known| found.contains(&known.ip()))
-                        .or_else(|| found.iter().min().map(|ip| SocketAddr::new(*ip, service.port))),
+                let place = match found {
+                    Ok(found) => place(&service, found, known.map(|((_, address), _)| address.ip())),
                     Err(error) => {
                         failures += usize::from(error.is_silence());
                         faults.insert(format!("no address of {}: {error}", shown(service.target.as_bytes())));
                         known
                     }
                 };
-                places.extend(address.map(|address| (service.target, address)));
+                places.extend(place);
             }
             is_silent = failures == some.len();
         }
@@ -230,26 +226,28 @@ impl Directory {
     }
 
     /// Where a service was before.
-    fn known(&self, service: &Service) -> Option<SocketAddr> {
+    fn known(&self, service: &Service) -> Option<(Place, Vec<SocketAddr>)> {
         let same = |member: &&Listed| member.host == service.target && member.address.port() == service.port;
-        Some(self.members.values().find(same)?.address)
+        let member = self.members.values().find(same)?;
+        Some(((member.host.clone(), member.address), member.others.clone()))
     }
 
     /// Gives each place a name; a member keeps the one it has.
-    fn take(&mut self, places: BTreeSet<Place>, faults: &mut BTreeSet<String>) {
+    fn take(&mut self, places: &Places, faults: &mut BTreeSet<String>) {
         let before = std::mem::take(&mut self.members);
         let most = self.template.most() as usize;
         // Those that are members already come first, so that a limit is not for them.
         let known: BTreeSet<_> =
             before.values().map(|member| (member.host.clone(), member.address)).collect();
-        let (old, new): (Vec<_>, Vec<_>) = places.into_iter().partition(|place| known.contains(place));
+        let (old, new): (Vec<_>, Vec<_>) = places.keys().partition(|place| known.contains(*place));
         let mut names = Numbers::new(&self.template, &before, &old);
         for place in old.into_iter().chain(new) {
             if self.members.len() >= most {
                 faults.insert(too_many(most));
                 break;
             }
-            let (host, address) = place;
+            let (host, address) = place.clone();
+            let others = places.get(place).cloned().unwrap_or_default();
             let name = match self.template.names {
                 MemberNames::Target => host.split('.').next().unwrap_or_default().to_owned(),
                 MemberNames::Address => {
@@ -268,7 +266,7 @@ impl Directory {
                     other.address
                 ));
             } else {
-                self.members.insert(name.clone(), Listed { name, address, host });
+                self.members.insert(name.clone(), Listed { name, address, others, host });
             }
         }
     }
@@ -282,11 +280,11 @@ struct Numbers {
 }
 
 impl Numbers {
-    fn new(template: &ServerTemplate, before: &BTreeMap<String, Listed>, old: &[Place]) -> Self {
+    fn new(template: &ServerTemplate, before: &BTreeMap<String, Listed>, old: &[&Place]) -> Self {
         let number = |member: &Listed| {
             let place = (member.host.clone(), member.address);
             let number = member.name.strip_prefix(&template.prefix)?.parse().ok()?;
-            old.contains(&place).then_some((place, number))
+            old.contains(&&place).then_some((place, number))
         };
         let given: BTreeMap<_, _> = before.values().filter_map(number).collect();
         let taken = given.values().copied().collect();
@@ -307,6 +305,20 @@ fn too_many(most: usize) -> String {
     format!("the name lists more than {most} members: the others are left out")
 }
 
+/// Where a service is, from the addresses of its host: at `known` as long as that is one of them, else at the lowest.
+fn place(
+    service: &Service,
+    mut found: Vec<IpAddr>,
+    known: Option<IpAddr>,
+) -> Option<(Place, Vec<SocketAddr>)> {
+    found.sort_unstable();
+    found.dedup();
+    let first = known.filter(|known| found.contains(known)).or_else(|| found.first().copied())?;
+    let at = |ip| SocketAddr::new(ip, service.port);
+    let others = found.into_iter().filter(|ip| *ip != first).map(at).collect();
+    Some(((service.target.clone(), at(first)), others))
+}
+
 /// Addresses that came with a service.
 fn added(answer: &Answer, service: &Service, family: Option<Family>) -> Vec<IpAddr> {
     let target = service.target.to_ascii_lowercase();
@@ -314,15 +326,17 @@ fn added(answer: &Answer, service: &Service, family: Option<Family>) -> Vec<IpAd
     of_host.filter(|ip| family.is_none_or(|family| ip.is_ipv4() == (family == Family::V4))).collect()
 }
 
-/// The addresses of a host; IPv6 ones when it has no others.
+/// The addresses of a host. One family is enough when nothing can be learned of the other.
 async fn host(resolver: &Resolver, name: &str, family: Option<Family>) -> Result<Vec<IpAddr>, DnsError> {
-    if family != Some(Family::V6) {
-        let answer = resolver.ask(name, RecordType::A).await?;
-        if !answer.addresses.is_empty() || family.is_some() {
-            return Ok(answer.addresses);
-        }
+    let ask = async |of, kind| match family {
+        Some(only) if only != of => Ok(Vec::new()),
+        _ => resolver.ask(name, kind).await.map(|answer| answer.addresses),
+    };
+    match tokio::join!(ask(Family::V4, RecordType::A), ask(Family::V6, RecordType::Aaaa)) {
+        (Ok(v4), Ok(v6)) => Ok(v4.into_iter().chain(v6).collect()),
+        (Ok(found), Err(_)) | (Err(_), Ok(found)) if !found.is_empty() => Ok(found),
+        (Err(error), _) | (_, Err(error)) => Err(error),
     }
-    Ok(resolver.ask(name, RecordType::Aaaa).await?.addresses)
 }
 
 #[cfg(test)]
@@ -341,10 +355,10 @@ mod tests {
     fn take(directory: &mut Directory, places: &[&str]) -> (Vec<String>, BTreeSet<String>) {
         let place = |text: &&str| {
             let (host, address) = text.split_once('@').unwrap();
-            (host.to_owned(), address.parse().unwrap())
+            ((host.to_owned(), address.parse().unwrap()), Vec::new())
         };
         let mut faults = BTreeSet::new();
-        directory.take(places.iter().map(place).collect(), &mut faults);
+        directory.take(&places.iter().map(place).collect(), &mut faults);
         let members = directory.members.values().map(|member| format!("{}={}", member.name, member.address));
         (members.collect(), faults)
     }
@@ -361,6 +375,23 @@ mod tests {
         assert_eq!(members, ["lb2=10.0.0.1:1", "lb3=10.0.0.10:1", "lb4=10.0.0.2:1"], "members stay");
         assert_eq!(faults.len(), 1);
         assert_eq!(take(&mut directory, &[]).0, [""; 0]);
+    }
+
+    #[test]
+    fn a_service_stays_at_its_address_and_keeps_the_others_of_its_host() {
+        let service = Service { target: "h.a".to_owned(), port: 5 };
+        let ips = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>();
+        let found = |known: Option<&str>| {
+            let all = ips(&["::1", "127.0.0.1", "127.0.0.2", "127.0.0.1"]);
+            let ((host, address), others) =
+                place(&service, all, known.map(|known| known.parse().unwrap())).unwrap();
+            let others: Vec<_> = others.iter().map(ToString::to_string).collect();
+            format!("{host} {address} {}", others.join(" "))
+        };
+        assert_eq!(found(None), "h.a 127.0.0.1:5 127.0.0.2:5 [::1]:5");
+        assert_eq!(found(Some("::1")), "h.a [::1]:5 127.0.0.1:5 127.0.0.2:5");
+        assert_eq!(found(Some("127.0.0.9")), "h.a 127.0.0.1:5 127.0.0.2:5 [::1]:5");
+        assert_eq!(place(&service, Vec::new(), None), None);
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(super) struct Listed {
     pub(super) name: String,
     /// Where it is.
     pub(super) address: SocketAddr,
+    /// Further addresses of its host, tried in this order after that one.
+    pub(super) others: Vec<SocketAddr>,
     /// Name of its host.
     pub(super) host: String,
 }
@@ -80,8 +82,9 @@ impl Members {
     fn knows(&self, template: usize, listed: &Listed) -> bool {
         let members = self.members.lock();
         members.get(&listed.name).is_some_and(|member| {
-            let Target { address, host, .. } = &member.target;
-            let same = *address == Address::Ip(listed.address) && *host == listed.host;
+            let Target { address, others, host, .. } = &member.target;
+            let same =
+                *address == Address::Ip(listed.address) && *others == listed.others && *host == listed.host;
             member.listed && member.template == template && same
         })
     }
@@ -98,7 +101,8 @@ impl Members {
             _ => Listing::New,
         };
         let connector = self.connectors.get(template).cloned().flatten();
-        let target = Target { address, source: self.source, connector, host: listed.host.clone() };
+        let (others, host) = (listed.others.clone(), listed.host.clone());
+        let target = Target { address, others, source: self.source, connector, host };
         members.insert(listed.name.clone(), Member { target, template, listed: true });
         listing
     }
@@ -231,6 +235,7 @@ mod tests {
         Listed {
             name: name.to_owned(),
             address: SocketAddr::from(([127, 0, 0, 1], port)),
+            others: Vec::new(),
             host: "h".to_owned(),
         }
     }
@@ -242,6 +247,8 @@ mod tests {
         assert_eq!(members.list(0, &listed("a", 1)), Listing::Known);
         assert!(members.knows(0, &listed("a", 1)));
         let renamed = Listed { host: "i".to_owned(), ..listed("a", 1) };
+        let wider = Listed { others: vec![SocketAddr::from(([127, 0, 0, 2], 1))], ..listed("a", 1) };
+        assert!(!members.knows(0, &wider));
         assert!(!members.knows(0, &renamed) && !members.knows(0, &listed("a", 2)));
         assert!(!members.knows(1, &listed("a", 1)));
         assert_eq!(members.list(0, &listed("a", 2)), Listing::Moved);

@@ -11,7 +11,7 @@ use tracing::{Level, debug, info, warn};
 
 use super::cluster::{Cluster, Target};
 use super::connection::Connection;
-use crate::net::{self, Connected, Stream};
+use crate::net::{Connected, Reached, Route, Stream};
 
 /// Longest wait for the status (peers-protocol §3: both sides give up after 5 s of inactivity).
 const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -84,7 +84,26 @@ async fn shake_hands(
     target: &Target,
     hello: &Hello,
 ) -> io::Result<Answered> {
-    let Connected { mut stream, remote, local, .. } = net::connect(&target.address, target.source).await?;
+    let mut route = Route::find(&target.address, &target.others, target.source).await?;
+    loop {
+        let Reached { place, connected } = route.connect().await?;
+        match greet(cluster, connection, connected, target, hello).await {
+            Ok(answered) => return Ok(answered),
+            // Another program may listen at this address, and the peer at the next one.
+            Err(error) => route.note_failure(place, error)?,
+        }
+    }
+}
+
+/// Says hello and waits for the status.
+async fn greet(
+    cluster: &Cluster,
+    connection: &Connection,
+    connected: Connected,
+    target: &Target,
+    hello: &Hello,
+) -> io::Result<Answered> {
+    let Connected { mut stream, remote, local, .. } = connected;
     let handshake = async {
         if let Some(connector) = &target.connector {
             stream = Box::new(connector.connect(stream, &target.host).await.map_err(io::Error::other)?);

@@ -7,9 +7,8 @@ use std::path::Path;
 
 use nix::unistd::{Group, User};
 use thiserror::Error;
-use tokio::net::{TcpListener, UnixListener, lookup_host};
+use tokio::net::{TcpListener, UnixListener};
 
-use crate::config::address::Family;
 use crate::config::{Level, Owner, StatsSocket, address::Address};
 use crate::net::{self, Stream};
 use crate::unix_path::UnixPath;
@@ -20,9 +19,6 @@ pub enum BindError {
     /// The socket cannot be bound.
     #[error("cannot listen on {0}: {1}")]
     Bind(String, io::Error),
-    /// The host name has no address of the wanted family.
-    #[error("{0} has no address: check the name, or give an address")]
-    NoAddress(String),
     /// There is no such user or group.
     #[error("there is no {kind} \"{name}\": create it, or give its number as {number}")]
     UnknownOwner {
@@ -60,23 +56,23 @@ enum Socket {
 }
 
 impl Listener {
-    /// Binds a socket. A Unix socket does not stand at its path before [`publish`](Self::publish).
-    pub(crate) async fn bind(config: &StatsSocket, shared: bool) -> Result<Self, BindError> {
+    /// Binds a socket, or one for each address of a host name. A Unix socket does not stand at its path before
+    /// [`publish`](Self::publish).
+    pub(crate) async fn bind(config: &StatsSocket, shared: bool) -> Result<Vec<Self>, BindError> {
         let name = config.address.to_string();
-        let socket = match &config.address {
-            Address::Unix(path) => bind_unix(config, path)?,
-            address => {
-                let address = resolve(address).await?;
-                Socket::Tcp(
-                    net::listen_tcp(address, shared).map_err(|error| BindError::Bind(name.clone(), error))?,
-                )
-            }
-        };
-        let address = match &socket {
-            Socket::Tcp(listener) => listener.local_addr().map_or(name, |address| address.to_string()),
-            Socket::Unix(..) => name,
-        };
-        Ok(Self { level: config.level, address, socket })
+        let level = config.level;
+        if let Address::Unix(path) = &config.address {
+            let socket = bind_unix(config, path)?;
+            return Ok(vec![Self { level, address: name, socket }]);
+        }
+        let error = |error| BindError::Bind(name.clone(), error);
+        let addresses = net::resolve(&config.address).await.map_err(error)?;
+        let listeners = net::listen_at_all(&addresses, config.families, shared).map_err(error)?;
+        let bound = listeners.into_iter().map(|listener| {
+            let address = listener.local_addr().map_or_else(|_| name.clone(), |address| address.to_string());
+            Self { level, address, socket: Socket::Tcp(listener) }
+        });
+        Ok(bound.collect())
     }
 
     /// Puts a Unix socket at its path, over the socket that stands there. TCP sockets share their port and need nothing.
@@ -102,24 +98,6 @@ impl Listener {
             }
             Socket::Unix(listener, _) => Ok(Box::new(listener.accept().await?.0)),
         }
-    }
-}
-
-async fn resolve(address: &Address) -> Result<SocketAddr, BindError> {
-    match address {
-        Address::Ip(address) => Ok(*address),
-        Address::Host { host, port, family } => {
-            let found = lookup_host((host.as_str(), *port))
-                .await
-                .map_err(|error| BindError::Bind(address.to_string(), error))?;
-            let mut found = found.filter(|address| match family {
-                None => true,
-                Some(Family::V4) => address.is_ipv4(),
-                Some(Family::V6) => address.is_ipv6(),
-            });
-            found.next().ok_or_else(|| BindError::NoAddress(address.to_string()))
-        }
-        Address::Unix(_) => Err(BindError::NoAddress(address.to_string())),
     }
 }
 

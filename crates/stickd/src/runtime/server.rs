@@ -72,7 +72,7 @@ impl Server {
     pub async fn bind(options: ServerOptions) -> Result<Self, BindError> {
         let mut listeners = Vec::new();
         for socket in &options.sockets {
-            listeners.push(Listener::bind(socket, options.shared).await?);
+            listeners.extend(Listener::bind(socket, options.shared).await?);
         }
         Ok(Self { listeners, options })
     }
@@ -183,7 +183,7 @@ impl Shared {
 mod tests {
     use super::super::testing::Node;
     use super::*;
-    use crate::config::{Owner, Span, address::Address};
+    use crate::config::{Owner, Span, WildcardFamilies, address::Address};
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::path::{Path, PathBuf};
     use stick_table::{KeyType, Lifetime, Origin, Table, TableDefinition};
@@ -196,7 +196,15 @@ mod tests {
     const DEADLINE: Duration = Duration::from_secs(20);
 
     fn socket(address: Address, level: Level) -> StatsSocket {
-        StatsSocket { address, mode: None, user: None, group: None, level, span: Span::new(0, 0, 0) }
+        StatsSocket {
+            address,
+            families: WildcardFamilies::default(),
+            mode: None,
+            user: None,
+            group: None,
+            level,
+            span: Span::new(0, 0, 0),
+        }
     }
 
     fn options(sockets: Vec<StatsSocket>) -> ServerOptions {

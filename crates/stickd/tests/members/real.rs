@@ -1,6 +1,6 @@
 //! A real HAProxy that is found by DNS.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use stickd_testkit::wait;
@@ -9,7 +9,10 @@ use stickd_testkit::{Cli, Config, HaproxyProcess, Release, on_every_release, por
 use crate::name_server::{NameServer, Record};
 use crate::{Node, TABLE};
 
-on_every_release!(a_haproxy_is_found_withdrawn_and_forgotten);
+on_every_release!(
+    a_haproxy_is_found_withdrawn_and_forgotten,
+    of_the_addresses_of_a_host_the_one_that_works_is_found
+);
 
 const DOMAIN: &str = "_peers._tcp.lbs.test";
 /// HAProxy waits up to 5 s for a lesson before it considers itself up to date.
@@ -77,4 +80,38 @@ fn a_haproxy_is_found_withdrawn_and_forgotten(release: &Release) {
     {
         assert_eq!(node.logged(line), count, "{line}: {log}");
     }
+}
+
+/// A host of both families and of several networks; the HAProxy listens at one address.
+fn of_the_addresses_of_a_host_the_one_that_works_is_found(release: &Release) {
+    let names = NameServer::start();
+    let own = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 3), ports::free()));
+    let host = "lb-0.lbs.test";
+    let others = [IpAddr::from([127, 0, 0, 1]), Ipv6Addr::LOCALHOST.into(), IpAddr::from([127, 0, 0, 2])];
+    names.set(host, others.into_iter().chain([own.ip()]).map(Record::Address));
+    names.set(DOMAIN, [Record::Service { port: own.port(), target: host.to_owned() }]);
+    let node = Node::start(&format!(
+        "  server-template lb 1-3 {DOMAIN}\n  nameserver {}\n  resolve-every 100ms\n",
+        names.address
+    ));
+    let failure = |ip: IpAddr| {
+        let address = SocketAddr::new(ip, own.port());
+        format!("{address}: Connection refused")
+    };
+    // While nobody listens, the log names every address.
+    for ip in others.into_iter().chain([own.ip()]) {
+        node.stickd.daemon().wait_log(&failure(ip), CONNECTED);
+    }
+    let config =
+        Config::new("lb-0").peer("lb-0", own).peer("stickd", ports::free_address()).table("t", TABLE);
+    let haproxy = HaproxyProcess::start(release, config);
+    haproxy.cli().quiet("set table t key a data.gpc0 5");
+    wait_value(&node.stickd.cli(), "a", 5, &node);
+    node.wait_member("lb-0", &["app_state=RUNNING"]);
+    assert_eq!(
+        node.logged(&format!("connected section=\"p\" peer=\"lb-0\" address=\"{own}\"")),
+        1,
+        "{}",
+        node.state()
+    );
 }
