@@ -209,7 +209,7 @@ impl Session {
         let SessionSetup { tables, version, role, origin, shard, level, up_to_date, limits, .. } = setup;
         let SessionSetup { resume, relays, awaits_values, .. } = setup;
         let timed = version.has_timed_updates();
-        tables.session_began(origin, level, now);
+        tables.session_began(origin, level);
         let mut learner = Learner::new(Arc::clone(&tables), (origin, level), timed, limits);
         let is_remote = role == Role::Remote;
         // Between processes of one node everything is told by the lesson.
@@ -425,7 +425,7 @@ impl Session {
                     self.events.push_back(SessionEvent::LessonLearned { complete });
                 }
             }
-            Some(Control::ResyncConfirm) if self.teacher.confirmed(now) => {
+            Some(Control::ResyncConfirm) if self.teacher.confirmed() => {
                 // At most once for each lesson given, and a stopping section waits for it.
                 self.events.push_back(SessionEvent::LessonTaught);
             }

@@ -10,6 +10,7 @@ use stick_table::{
 use crate::columns::{AggregateError, Columns};
 use crate::contribution::{Absorbed, Contribution, Refreshed, Told, Usage};
 use crate::left_out::{LeftOut, LeftOutReason};
+use crate::nodes::Telling;
 use crate::own::{OwnValue, OwnWalk};
 use crate::part::{Head, PART_HEAD, left};
 use crate::rule::Rules;
@@ -95,9 +96,9 @@ impl Aggregate {
         assert!(shared.schema.is_of(batch), "the batch was made for another table");
         let mut absorbed = Absorbed::default();
         let (ranges, string) = told_by(batch, shared.columns.string);
-        if let Some(set) = self.set(node, batch) {
-            let session = shared.nodes.session(node.number());
-            let teller = Teller { node: node.number(), session, set, told, ranges: &ranges, string };
+        let telling = shared.nodes.teller(node.number());
+        if let Some((telling, set)) = telling.and_then(|it| self.set(&it, batch).map(|set| (it, set))) {
+            let teller = Teller { telling, set, told, ranges: &ranges, string };
             batch.order_by_shard(self.shards.len(), |hash| self.shard_of(hash));
             for (number, shard) in self.shards.iter().enumerate() {
                 let mut changes = batch.changes_of_shard(number);
@@ -122,27 +123,14 @@ impl Aggregate {
     }
 
     /// The number of the columns that a node's batch writes; `None` when there are too many different ones.
-    fn set(&self, node: Origin, batch: &Batch) -> Option<u8> {
+    fn set(&self, telling: &Telling<'_>, batch: &Batch) -> Option<u8> {
         let shared = &self.shared;
         let columns: Vec<_> = batch.columns().collect();
         let told: usize = columns.iter().map(ExactSizeIterator::len).sum();
         if told == shared.columns.data_words {
             return Some(0);
         }
-        shared.nodes.set(node.number(), &columns).or_else(|| {
-            // It may have had other columns long ago, of which nothing is left.
-            let mut used = 0_u16;
-            self.change_heads(node, |head| {
-                used |= 1 << head.set();
-                head
-            });
-            shared.nodes.forget_sets(node.number(), used);
-            shared.nodes.set(node.number(), &columns)
-        })
-    }
-
-    fn change_heads(&self, node: Origin, mut change: impl FnMut(Head) -> Head) {
-        self.for_each_hold(|shard, from| shard.change_heads(&self.shared, node.number(), from, &mut change));
+        shared.nodes.set(telling, &columns)
     }
 
     /// Calls `visit` with all shards, one hold of a lock after the other; it returns where to go on in the shard.
@@ -157,14 +145,8 @@ impl Aggregate {
 
     /// A new session of the node began. Its process may be another one, that knows nothing of what was told before; see
     /// [the crate's page](crate#restarts).
-    pub fn process_may_have_changed(&self, node: Origin, _now: Millis) {
-        let nodes = &self.shared.nodes;
-        let session = nodes.session(node.number());
-        if session == u8::MAX {
-            // The numbers begin again: what earlier sessions told must not look like of the next.
-            self.change_heads(node, |head| head.with(Head::STALE));
-        }
-        nodes.next_session(node.number());
+    pub fn process_may_have_changed(&self, node: Origin) {
+        self.shared.nodes.next_session(node.number());
     }
 
     /// Visits up to `limit` of the node's own values that its present process may not know, in order to teach it them; `true`
@@ -182,7 +164,9 @@ impl Aggregate {
         now: Millis,
         mut visit: impl FnMut(OwnValue<'_>),
     ) -> bool {
-        let who = (node.number(), self.shared.nodes.session(node.number()));
+        // Without a part there is nothing to teach.
+        let Some(who) = self.shared.nodes.present(node.number()) else { return false };
+        self.shared.nodes.offered(who.0);
         let (mut slots, mut values) = (SLOTS_PER_CALL, limit);
         while let Some(shard) = self.shards.get(walk.shard) {
             if slots == 0 || values == 0 {
@@ -197,23 +181,25 @@ impl Aggregate {
         false
     }
 
-    /// The node confirmed the lesson: what was visited is its own now, and whatever it tells is taken.
-    pub fn taught(&self, node: Origin, now: Millis) {
-        self.for_each_hold(|shard, from| shard.taught(&self.shared, node.number(), from, now));
+    /// The node confirmed the lesson: what was visited is its own now, and whatever it tells is taken. Takes the same short
+    /// time whatever the number of keys.
+    pub fn taught(&self, node: Origin) {
+        self.shared.nodes.taught(node.number());
     }
 
-    /// Ends the contributions of a node that is gone, and publishes what is left; returns how many ended. A key of which
-    /// nothing is left is published once more, with zeros that end after 6 s (where the output does not expire they
-    /// stay), as that is the only way to tell the other nodes.
-    pub fn forget(&self, node: Origin, now: Millis) -> u32 {
+    /// Ends the contributions of a node that is gone. Takes the same short time whatever their number: each key is published
+    /// without them as soon as [`refresh`](Self::refresh) comes to it, or anything else does. A key of which nothing is left
+    /// is published once more, with zeros that end after 6 s (where the output does not expire they stay), as that is the
+    /// only way to tell the other nodes.
+    pub fn forget(&self, node: Origin) {
         self.shared.left_out.forget(node.number());
-        let mut forgotten = 0;
-        self.for_each_hold(|shard, from| {
-            let (ended, next) = shard.forget(&self.shared, node.number(), from, now);
-            forgotten += ended;
-            next
-        });
-        forgotten
+        self.shared.nodes.forget(node.number());
+    }
+
+    /// Whether [`refresh`](Self::refresh) has yet to come to keys that have contributions of nodes which were
+    /// [forgotten](Self::forget) or [taught](Self::taught).
+    pub fn is_behind(&self) -> bool {
+        self.shared.nodes.has_ended()
     }
 
     /// Drops what all nodes told of a key, whatever process of theirs it was, and publishes zeros with this lifetime, if there
@@ -262,29 +248,34 @@ impl Aggregate {
                 rounds += 1;
             }
         }
+        self.shared.nodes.free_ended();
         refreshed
     }
 
     /// What the nodes told of a key, in no particular order.
     pub fn contributions(&self, key: &[u8], now: Millis) -> Vec<Contribution> {
         let Some(hash) = self.shared.schema.hash(key) else { return Vec::new() };
-        let shard = self.shards[self.shard_of(hash)].lock();
+        let mut shard = self.shards[self.shard_of(hash)].lock();
         let found = shard.store.form().with_key(key, |key| shard.store.find(hash, key));
         let Some(slot) = found else { return Vec::new() };
+        if !shard.look_at(&self.shared, slot, now) {
+            return Vec::new();
+        }
         let parts = shard.store.parts(slot).chunks_exact(PART_HEAD + self.shared.columns.data_words);
         let live = parts.filter(|part| !self.shared.is_over(part, now as u32));
-        live.map(|part| self.contribution(&shard, part, now as u32)).collect()
+        live.filter_map(|part| self.contribution(&shard, part, now as u32)).collect()
     }
 
-    fn contribution(&self, shard: &Shard, part: &[u32], now: u32) -> Contribution {
+    /// `None` for one of a node that went this moment.
+    fn contribution(&self, shard: &Shard, part: &[u32], now: u32) -> Option<Contribution> {
         let head = Head::of(part);
+        let teller = self.shared.nodes.teller_of(head)?;
         let remaining = self.source().expire.map(|_| left(part[1], now));
         let age = match (self.source().expire, remaining) {
             (Some(expire), Some(remaining)) => expire.saturating_sub(remaining),
             _ => now.wrapping_sub(part[1]),
         };
-        let session = self.shared.nodes.session(head.node());
-        let former = head.is(Head::FORMER) || head.is_stale(session);
+        let former = head.is(Head::FORMER) || teller.is_stale;
         let mut values = Vec::new();
         for column in &self.shared.columns.all {
             for (element, at) in (0..).zip(column.offsets()) {
@@ -306,7 +297,7 @@ impl Aggregate {
                 values.push((column.data_type, element, value));
             }
         }
-        Contribution { node: Origin::peer(head.node()), remaining, age, former, values }
+        Some(Contribution { node: Origin::peer(teller.node), remaining, age, former, values })
     }
 
     /// What is left out of the sums at the moment, a record for each node of which something is: as long as there is one, sums
@@ -341,9 +332,66 @@ impl Aggregate {
     /// Panics unless the inner structures agree. For tests.
     #[cfg(test)]
     pub(crate) fn validate(&self) {
+        let width = PART_HEAD + self.shared.columns.data_words;
+        let mut heads = Vec::new();
         for shard in &self.shards {
-            shard.lock().store.validate(&self.shared.schema);
+            let shard = shard.lock();
+            shard.store.validate(&self.shared.schema);
+            for slot in (0..shard.store.slot_count()).filter(|&slot| shard.store.is_used(slot)) {
+                heads.extend(shard.store.parts(slot).chunks_exact(width).map(Head::of));
+            }
         }
+        self.shared.nodes.validate(heads.into_iter());
         assert_eq!(self.usage().keys, u64::from(self.shared.used()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use stick_table::KeyType;
+
+    use super::*;
+
+    /// Those who call these hold the lock of a section, which all sessions wait for. With the locks of shards held for as long
+    /// as they like, the calls return all the same: they look at no key.
+    #[test]
+    fn what_happens_to_a_whole_node_waits_for_no_shard() {
+        let table = |name| TableDefinition::new(name, KeyType::Ip, 1_000).with_expire(Some(60_000));
+        let table = |name| table(name).with_column("gpc0".parse().unwrap()).unwrap();
+        let output = Arc::new(Table::new(table("o"), 1));
+        let aggregate = Aggregate::new(table("s"), output, &Rules::default(), 1).unwrap();
+        let node = Origin::peer(1);
+        let mut batch = aggregate.batch();
+        batch.set_columns(std::iter::once(0..1));
+        for key in 0..500_u32 {
+            batch.push(&key.to_be_bytes(), Lifetime::Restart)[0] = 1;
+        }
+        assert_eq!(aggregate.absorb(&mut batch, node, Told::Live, 1).created, 500);
+        aggregate.process_may_have_changed(node);
+        let mut walk = OwnWalk::default();
+        while aggregate.own_values(node, &mut walk, 1_000, 1, |_| ()) {}
+        let held: Vec<_> = aggregate.shards.iter().map(Mutex::lock).collect();
+        let (done, is_done) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let aggregate = &aggregate;
+            scope.spawn(move || {
+                aggregate.taught(node);
+                (0..1_000).for_each(|_| aggregate.process_may_have_changed(node));
+                aggregate.forget(node);
+                let _ = done.send(());
+            });
+            let in_time = is_done.recv_timeout(Duration::from_secs(20));
+            drop(held);
+            assert_eq!(in_time, Ok(()), "it waits for a shard");
+        });
+        assert!(aggregate.is_behind());
+        while aggregate.is_behind() {
+            aggregate.refresh(2, 10);
+            aggregate.validate();
+        }
+        assert_eq!(aggregate.usage().keys, 0);
     }
 }

@@ -318,16 +318,20 @@ impl Model {
         match operation {
             Operation::Tell { .. } => self.tell(operation),
             Operation::Restart { node } => {
-                self.aggregate.process_may_have_changed(Origin::peer(*node), now);
+                self.aggregate.process_may_have_changed(Origin::peer(*node));
+                self.of_node(*node, |part| part.stale |= !part.former);
+            }
+            Operation::RestartOften { node, times } => {
+                (0..*times).for_each(|_| self.aggregate.process_may_have_changed(Origin::peer(*node)));
                 self.of_node(*node, |part| part.stale |= !part.former);
             }
             Operation::Teach { node, limit } => self.teach(*node, *limit),
             Operation::Taught { node } => {
-                self.aggregate.taught(Origin::peer(*node), now);
+                self.aggregate.taught(Origin::peer(*node));
                 self.fold_offered(*node);
             }
             Operation::Forget { node } => {
-                self.aggregate.forget(Origin::peer(*node), now);
+                self.aggregate.forget(Origin::peer(*node));
                 let twin = std::mem::take(&mut self.twin);
                 for (number, mut parts) in twin {
                     let before = parts.len();
@@ -353,6 +357,7 @@ impl Model {
                 // The first one may begin where another one stopped.
                 self.aggregate.refresh(now, 100_000);
                 self.aggregate.refresh(now, 100_000);
+                assert!(!self.aggregate.is_behind());
                 let numbers: Vec<u8> = self.twin.keys().copied().collect();
                 numbers.into_iter().for_each(|number| self.check(number));
             }

@@ -6,7 +6,7 @@ pub(crate) const PART_HEAD: usize = 2;
 /// Who told a part, in one word.
 ///
 /// ```text
-/// | flags: 4 bits | columns: 4 bits | session: 8 bits | node: 16 bits |
+/// | flags: 4 bits | columns: 4 bits | session: 8 bits | generation of a node: 16 bits |
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head(u32);
@@ -19,8 +19,8 @@ impl Head {
     /// A session before the present one told it, whatever the session's number says.
     pub(crate) const STALE: u32 = 1 << 30;
 
-    pub(crate) const fn new(node: u16, session: u8, set: u8) -> Self {
-        Self(node as u32 | (session as u32) << 16 | ((set & 15) as u32) << 24)
+    pub(crate) const fn new(generation: u16, session: u8, set: u8) -> Self {
+        Self(generation as u32 | (session as u32) << 16 | ((set & 15) as u32) << 24)
     }
 
     #[inline]
@@ -33,9 +33,14 @@ impl Head {
         self.0
     }
 
+    /// The generation of the node that told it, see [`Nodes`](crate::nodes::Nodes).
     #[inline]
-    pub(crate) const fn node(self) -> u16 {
+    pub(crate) const fn generation(self) -> u16 {
         self.0 as u16
+    }
+
+    pub(crate) const fn of_generation(self, generation: u16) -> Self {
+        Self(self.0 & !0xffff | generation as u32)
     }
 
     /// The node's session that told it, by its number modulo 256.
@@ -44,7 +49,7 @@ impl Head {
         (self.0 >> 16) as u8
     }
 
-    /// Which columns it has: a number of the node's, see [`Nodes`](crate::nodes::Nodes).
+    /// Which columns it has: a number of the generation's, see [`Nodes`](crate::nodes::Nodes).
     #[inline]
     pub(crate) const fn set(self) -> u8 {
         (self.0 >> 24) as u8 & 15
@@ -93,14 +98,15 @@ mod tests {
     #[test]
     fn a_head_keeps_its_parts_apart() {
         let head = Head::new(65_535, 200, 15);
-        assert_eq!((head.node(), head.session(), head.set()), (65_535, 200, 15));
+        assert_eq!((head.generation(), head.session(), head.set()), (65_535, 200, 15));
         for flag in [Head::FORMER, Head::OFFERED, Head::STALE] {
             assert!(!head.is(flag) && head.with(flag).is(flag));
             assert_eq!(head.with(flag).without(flag), head);
         }
         assert!(!head.is_stale(200) && head.is_stale(201) && head.with(Head::STALE).is_stale(200));
         assert_eq!(head.complete(), Head::new(65_535, 200, 0));
+        assert_eq!(head.of_generation(3), Head::new(3, 200, 15));
         let renewed = head.with(Head::STALE).in_session(7);
-        assert_eq!((renewed.session(), renewed.node(), renewed.is_stale(7)), (7, 65_535, false));
+        assert_eq!((renewed.session(), renewed.generation(), renewed.is_stale(7)), (7, 65_535, false));
     }
 }

@@ -61,16 +61,17 @@ impl<'a> Parts<'a> {
         }
         let is_former = |part: &[u32]| Head::of(part).is(Head::FORMER);
         let is_alone = |part: &[u32]| {
-            let node = Head::of(part).node();
-            !self.iter().any(|other| Head::of(other).node() == node && !is_former(other))
+            let generation = Head::of(part).generation();
+            !self.iter().any(|other| Head::of(other).generation() == generation && !is_former(other))
         };
         scratch.clear();
         for part in self.iter().filter(|part| !is_former(part) || is_alone(part)) {
             scratch.extend_from_slice(part);
         }
         for former in self.iter().filter(|part| is_former(part) && !is_alone(part)) {
-            let node = Head::of(former).node();
-            if let Some(part) = scratch.chunks_exact_mut(width).find(|part| Head::of(part).node() == node) {
+            let generation = Head::of(former).generation();
+            let of_it = |part: &&mut [u32]| Head::of(part).generation() == generation;
+            if let Some(part) = scratch.chunks_exact_mut(width).find(of_it) {
                 lives::combine(columns, part, former, &written, now);
             }
         }

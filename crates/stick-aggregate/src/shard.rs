@@ -1,6 +1,7 @@
 //! One part of an aggregate: what the nodes told of some keys.
 
 mod refresh;
+mod settle;
 mod tell;
 
 use std::sync::Arc;
@@ -188,47 +189,47 @@ impl Shard {
         self.remove_parts(shared, slot, is_it)
     }
 
-    /// Removes a part of a key, which may be the last one: then the key as well. Returns whether the key is there still.
-    fn remove_part(&mut self, shared: &Shared, slot: u32, number: usize) -> bool {
+    /// Removes a part of a key, which is not the last one.
+    fn remove_part(&mut self, shared: &Shared, slot: u32, number: usize) {
+        let part = self.store.part_mut(slot, number);
+        shared.nodes.removed(std::iter::once(Head::of(part)));
         if let Some(string) = shared.columns.string {
-            let word = self.store.part_mut(slot, number)[PART_HEAD + string];
+            let word = part[PART_HEAD + string];
             self.dictionary.release(word);
         }
-        if self.store.parts(slot).len() > PART_HEAD + shared.columns.data_words {
-            self.store.remove_part(slot, number);
-            return true;
-        }
-        self.store.remove(&shared.schema, slot);
-        shared.give_place_back();
-        false
+        self.store.remove_part(slot, number);
     }
 
-    /// Removes the parts of a key for which `is_it` holds; returns how many, and whether the key is there still.
+    /// Removes the parts of a key for which `is_it` holds, all at once; returns how many, and whether the key is there still.
     pub(crate) fn remove_parts(
         &mut self,
         shared: &Shared,
         slot: u32,
-        mut is_it: impl FnMut(&[u32]) -> bool,
+        is_it: impl Fn(&[u32]) -> bool,
     ) -> (usize, bool) {
         let width = PART_HEAD + shared.columns.data_words;
-        let mut removed = 0;
-        let mut number = 0;
-        while let Some(part) = self.store.parts(slot).chunks_exact(width).nth(number) {
-            if !is_it(part) {
-                number += 1;
-                continue;
-            }
-            removed += 1;
-            if !self.remove_part(shared, slot, number) {
-                return (removed, false);
-            }
+        let parts = self.store.parts(slot).chunks_exact(width);
+        let (all, removed) = (parts.len(), parts.filter(|part| is_it(part)).count());
+        if removed == 0 {
+            return (0, true);
         }
-        (removed, true)
+        let gone = || self.store.parts(slot).chunks_exact(width).filter(|part| is_it(part));
+        shared.nodes.removed(gone().map(Head::of));
+        if let Some(string) = shared.columns.string {
+            gone().for_each(|part| self.dictionary.release(part[PART_HEAD + string]));
+        }
+        if removed < all {
+            self.store.retain_parts(slot, removed, |part| !is_it(part));
+            return (removed, true);
+        }
+        self.store.remove(&shared.schema, slot);
+        shared.give_place_back();
+        (removed, false)
     }
 
     /// Makes place for a new key: a free one, or that of a key among some that has ended. A key that lives keeps its place: its
     /// sum would be wrong without what was dropped, and nobody would know.
-    fn make_place(&mut self, shared: &Shared, now: u32) -> bool {
+    fn make_place(&mut self, shared: &Shared, now: Millis) -> bool {
         if shared.take_place() {
             return true;
         }
@@ -236,7 +237,7 @@ impl Shard {
         for _ in 0..SAMPLE.min(slots) {
             self.sample_hand = if self.sample_hand + 1 < slots { self.sample_hand + 1 } else { 0 };
             let slot = self.sample_hand;
-            if self.store.is_used(slot) && !self.remove_over(shared, slot, now).1 {
+            if self.store.is_used(slot) && self.settle(shared, slot, now).is_empty {
                 return shared.take_place();
             }
         }

@@ -297,13 +297,29 @@ impl Store {
 
     /// Removes a part; not the last one of a key.
     pub(crate) fn remove_part(&mut self, slot: u32, number: usize) {
-        let count = self.slots.count(slot);
-        let (at, width) = (self.start() + number * self.part_words, self.part_words);
-        self.rewrite(slot, count - 1, |record| {
-            record.copy_within(at + width.., at);
-            record.truncate(record.len() - width);
+        let mut next = 0;
+        self.retain_parts(slot, 1, |_| {
+            next += 1;
+            next != number + 1
         });
-        self.parts -= 1;
+    }
+
+    /// Keeps the parts for which `keeps` holds, which it does for all but `removed`; that is not all of a key.
+    pub(crate) fn retain_parts(&mut self, slot: u32, removed: usize, mut keeps: impl FnMut(&[u32]) -> bool) {
+        let count = self.slots.count(slot);
+        let (start, width) = (self.start(), self.part_words);
+        self.rewrite(slot, count - removed, |record| {
+            let mut to = start;
+            for number in 0..count {
+                let from = start + number * width;
+                if keeps(&record[from..from + width]) {
+                    record.copy_within(from..from + width, to);
+                    to += width;
+                }
+            }
+            record.truncate(to);
+        });
+        self.parts -= removed;
     }
 
     /// Moves a part behind all others.

@@ -90,12 +90,12 @@ impl Section {
             return;
         }
         let gone: Vec<_> = self.peers.extract_if(.., |peer| over(peer)).collect();
-        gone.into_iter().for_each(|peer| self.gone(peer, now));
+        gone.into_iter().for_each(|peer| self.gone(peer));
     }
 
     /// What is left to do for a member that is removed: what it told a hub counts no more, however long it would have.
-    fn gone(&mut self, peer: Peer, now: Millis) {
-        self.config.tables.forget(peer.origin, now);
+    fn gone(&mut self, peer: Peer) {
+        self.config.tables.forget(peer.origin);
         self.actions.push_back(Action::Forgotten { name: peer.name, kind: peer.kind });
     }
 
@@ -113,7 +113,7 @@ impl Section {
             let away = away.filter_map(|(place, peer)| Some((peer.forget_at?, place)));
             let (_, place) = away.min()?;
             let peer = self.peers.remove(place);
-            self.gone(peer, now);
+            self.gone(peer);
         }
         self.join(name, PeerKind::Dynamic, now);
         Some(self.peers.len() - 1)

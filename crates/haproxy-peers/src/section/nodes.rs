@@ -26,7 +26,7 @@ impl Section {
         for peer in &mut self.peers {
             if peer.counts_until.is_some_and(|at| now >= at) {
                 peer.counts_until = None;
-                self.config.tables.forget(peer.origin, now);
+                self.config.tables.forget(peer.origin);
                 // What it told and this side acknowledged it would not tell again.
                 if !Defect::ForgottenForGood.is_on() {
                     (peer.lessons_wanted, peer.lesson_at) = (LESSON_ATTEMPTS, now);

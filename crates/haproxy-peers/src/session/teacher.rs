@@ -330,12 +330,12 @@ impl Teacher {
     }
 
     /// Takes a confirmation; whether it ended a lesson. One out of the blue changes nothing.
-    pub(crate) fn confirmed(&mut self, now: Millis) -> bool {
+    pub(crate) fn confirmed(&mut self) -> bool {
         if !matches!(self.lesson, Lesson::Unconfirmed(_)) {
             return false;
         }
         self.end_lesson();
-        self.set.taught(self.origin, now);
+        self.set.taught(self.origin);
         self.sent.lessons += 1;
         true
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use stick_aggregate::Aggregate;
-use stick_table::{Millis, Origin, TableDefinition};
+use stick_table::{Origin, TableDefinition};
 
 use super::{TablePart, TableSet};
 use crate::{Hub, Levels, NamedPart, PeerLevel};
@@ -64,21 +64,20 @@ impl TableSet {
 
     /// A session of a peer begins: its process may be another one, which counts from nothing. That of a lower hub does not:
     /// it waits for what its nodes count, and is right whatever it says.
-    pub(crate) fn session_began(&self, peer: Origin, level: PeerLevel, now: Millis) {
+    pub(crate) fn session_began(&self, peer: Origin, level: PeerLevel) {
         if level != PeerLevel::Lower {
-            self.each_aggregate(|aggregate| aggregate.process_may_have_changed(peer, now));
+            self.each_aggregate(|aggregate| aggregate.process_may_have_changed(peer));
         }
     }
 
     /// A peer has what it was taught.
-    pub(crate) fn taught(&self, peer: Origin, now: Millis) {
-        self.each_aggregate(|aggregate| aggregate.taught(peer, now));
+    pub(crate) fn taught(&self, peer: Origin) {
+        self.each_aggregate(|aggregate| aggregate.taught(peer));
     }
 
     /// A peer is gone: what it told counts no more.
-    pub(crate) fn forget(&self, peer: Origin, now: Millis) {
-        self.each_aggregate(|aggregate| _ = aggregate.forget(peer, now));
-        self.news.store(true, Ordering::Relaxed);
+    pub(crate) fn forget(&self, peer: Origin) {
+        self.each_aggregate(|aggregate| aggregate.forget(peer));
     }
 
     fn each_aggregate(&self, act: impl Fn(&Aggregate)) {

@@ -12,6 +12,12 @@ fn contributions(world: &World, node: usize) -> usize {
     of.iter().map(|aggregate| aggregate.contributions(&1_u32.to_be_bytes(), now).len()).sum()
 }
 
+/// What a hub does every 100 ms.
+fn refresh(world: &World, node: usize) {
+    let (node, now) = (&world.nodes[node], world.nodes[node].clock(world.now));
+    node.tables.aggregates().iter().for_each(|aggregate| _ = aggregate.refresh(now, 1_000));
+}
+
 /// A hub with the nodes `a`, which is configured, and `b`, which a name service lists; both told of key 1.
 fn with_discovered(node_timeout: u64) -> (World, usize, [Script; 2]) {
     let mut world = World::new(1);
@@ -55,6 +61,7 @@ fn leaves_for_good(node_timeout: u64) -> (u64, u64) {
     }
     let forgotten = world.now - left;
     assert_eq!(world.nodes[node].forgotten, ["b"]);
+    refresh(&world, node);
     world.run(1_000);
     let told = updates(&mut world, &mut a);
     assert!(told.last().unwrap().starts_with("u.agg 3 1 20"), "{told:?}");

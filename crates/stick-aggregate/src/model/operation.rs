@@ -19,16 +19,43 @@ pub(super) struct Values {
 
 #[derive(Clone, Debug)]
 pub(super) enum Operation {
-    Tell { node: u16, lesson: bool, lifetime: Option<u32>, keep: bool, few: bool, changes: Vec<(u8, Values)> },
-    Restart { node: u16 },
-    Teach { node: u16, limit: usize },
-    Taught { node: u16 },
-    Forget { node: u16 },
-    Clear { number: u8 },
+    Tell {
+        node: u16,
+        lesson: bool,
+        lifetime: Option<u32>,
+        keep: bool,
+        few: bool,
+        changes: Vec<(u8, Values)>,
+    },
+    Restart {
+        node: u16,
+    },
+    /// So many sessions that their numbers begin again.
+    RestartOften {
+        node: u16,
+        times: u32,
+    },
+    Teach {
+        node: u16,
+        limit: usize,
+    },
+    Taught {
+        node: u16,
+    },
+    Forget {
+        node: u16,
+    },
+    Clear {
+        number: u8,
+    },
     ClearAll,
-    Refresh { budget: usize },
+    Refresh {
+        budget: usize,
+    },
     RefreshAll,
-    Pass { ms: u64 },
+    Pass {
+        ms: u64,
+    },
 }
 
 fn values() -> impl Strategy<Value = Values> {
@@ -65,6 +92,7 @@ pub(super) fn operation() -> impl Strategy<Value = Operation> {
                 Operation::Tell { node, lesson, lifetime, keep, few, changes }
             }),
         2 => node().prop_map(|node| Operation::Restart { node }),
+        1 => (node(), 250u32..260).prop_map(|(node, times)| Operation::RestartOften { node, times }),
         1 => (node(), 1usize..30).prop_map(|(node, limit)| Operation::Teach { node, limit }),
         1 => node().prop_map(|node| Operation::Taught { node }),
         1 => node().prop_map(|node| Operation::Forget { node }),

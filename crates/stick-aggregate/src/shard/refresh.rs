@@ -2,8 +2,10 @@
 
 use stick_table::{Lifetime, Millis, Storage};
 
+use super::settle::Settled;
 use super::{Shard, Shared};
 use crate::contribution::Refreshed;
+use crate::nodes::Ended;
 use crate::own::{OwnValue, OwnWalk};
 use crate::part::{Head, PART_HEAD, left};
 use crate::result::{self, Distance, Parts};
@@ -11,6 +13,8 @@ use crate::result::{self, Distance, Parts};
 /// Slots looked at in one hold of a shard's lock, and keys looked at closely.
 pub(crate) const SLOTS_PER_HOLD: u32 = 4096;
 const KEYS_PER_HOLD: usize = 128;
+/// A slot whose parts are looked at counts as so many of which nothing but the tick is.
+const SLOTS_PER_RECORD: u32 = 16;
 
 /// Whether an entry of the output ends neither later than the contributions nor, if the output's entries end sooner, much
 /// sooner.
@@ -39,11 +43,21 @@ impl Shard {
         let limit = keys.min(KEYS_PER_HOLD);
         let (mut looked, mut closely) = (0, 0);
         let count = self.store.slot_count();
+        let width = PART_HEAD + shared.columns.data_words;
+        let ended = shared.nodes.has_ended().then(|| shared.nodes.ended());
+        let each = if ended.is_some() { SLOTS_PER_RECORD } else { 1 };
         while self.hand < count && looked < slots.min(SLOTS_PER_HOLD) && closely < limit {
             let slot = self.hand;
             self.hand += 1;
-            looked += 1;
-            if self.store.is_used(slot) && left(self.store.due(slot), tick) == 0 {
+            looked += each;
+            if !self.store.is_used(slot) {
+                continue;
+            }
+            let is_of = |ended: &Ended| {
+                let mut parts = self.store.parts(slot).chunks_exact(width);
+                parts.any(|part| ended.contains(Head::of(part).generation()))
+            };
+            if left(self.store.due(slot), tick) == 0 || ended.as_ref().is_some_and(is_of) {
                 closely += 1;
                 self.look(shared, slot, now, refreshed);
             }
@@ -59,9 +73,10 @@ impl Shard {
 
     fn look(&mut self, shared: &Shared, slot: u32, now: Millis, refreshed: &mut Refreshed) {
         let tick = now as u32;
-        let (ended, remains) = self.remove_over(shared, slot, tick);
-        refreshed.ended += ended;
-        if !remains {
+        let settled = self.settle(shared, slot, now);
+        refreshed.ended += settled.removed;
+        refreshed.published += usize::from(settled.is_zero);
+        if settled.is_empty {
             return;
         }
         self.stop_counters(shared, slot, tick);
@@ -132,41 +147,9 @@ impl Shard {
         is_published
     }
 
-    /// Removes a node's parts of the slots from `from` on; returns how many, and where to go on.
-    pub(crate) fn forget(
-        &mut self,
-        shared: &Shared,
-        node: u16,
-        from: u32,
-        now: Millis,
-    ) -> (u32, Option<u32>) {
-        let width = PART_HEAD + shared.columns.data_words;
-        let count = self.store.slot_count();
-        let end = count.min(from.saturating_add(SLOTS_PER_HOLD));
-        let mut forgotten = 0;
-        for slot in from..end {
-            let is_it = |part: &[u32]| Head::of(part).node() == node;
-            if !self.store.is_used(slot) || !self.store.parts(slot).chunks_exact(width).any(is_it) {
-                continue;
-            }
-            let (ended, remains) = self.remove_over(shared, slot, now as u32);
-            forgotten += ended as u32;
-            if !remains {
-                continue;
-            }
-            let (removed, remains) = self.remove_parts_or_key(shared, slot, is_it, now);
-            forgotten += removed as u32;
-            if remains {
-                self.count(shared, slot, now);
-            }
-        }
-        self.publish(shared, now);
-        (forgotten, (end < count).then_some(end))
-    }
-
     /// Drops all contributions of a key, and counts zeros for it; returns how many there were that were not over.
     pub(crate) fn clear(&mut self, shared: &Shared, slot: u32, lifetime: Lifetime, now: Millis) -> u32 {
-        if !self.remove_over(shared, slot, now as u32).1 {
+        if self.settle(shared, slot, now).is_empty {
             return 0;
         }
         self.count_nothing(shared, slot, lifetime, now);
@@ -193,34 +176,12 @@ impl Shard {
         (cleared, (end < count).then_some(end))
     }
 
-    /// Calls `change` with the head of each part of a node among the slots from `from` on; returns where to go on.
-    pub(crate) fn change_heads(
-        &mut self,
-        shared: &Shared,
-        node: u16,
-        from: u32,
-        mut change: impl FnMut(Head) -> Head,
-    ) -> Option<u32> {
-        let width = PART_HEAD + shared.columns.data_words;
-        let count = self.store.slot_count();
-        let end = count.min(from.saturating_add(SLOTS_PER_HOLD));
-        for slot in (from..end).filter(|&slot| self.store.is_used(slot)).collect::<Vec<_>>() {
-            for part in self.store.parts_mut(slot).chunks_exact_mut(width) {
-                let head = Head::of(part);
-                if head.node() == node {
-                    part[0] = change(head).word();
-                }
-            }
-        }
-        (end < count).then_some(end)
-    }
-
     /// Visits the node's own values, see [`Aggregate::own_values`](crate::Aggregate::own_values); returns whether it came to
     /// the last slot.
     pub(crate) fn own_values(
         &mut self,
         shared: &Shared,
-        (node, session): (u16, u8),
+        (generation, session): (u16, u8),
         walk: &mut OwnWalk,
         (left_slots, left_values): (&mut u32, &mut usize),
         now: Millis,
@@ -234,19 +195,32 @@ impl Shard {
             let slot = walk.slot;
             walk.slot += 1;
             *left_slots -= 1;
-            if !self.store.is_used(slot) || !self.is_to_be_taught(shared, slot, node, session) {
+            if !self.store.is_used(slot) {
                 continue;
             }
-            let (ended, remains) = self.remove_over(shared, slot, tick);
-            if remains {
+            let mut settled = Settled::default();
+            if shared.nodes.has_ended() {
+                settled = self.settle(shared, slot, now);
+            }
+            if !settled.is_empty && self.is_to_be_taught(shared, slot, generation, session) {
+                let more = self.settle(shared, slot, now);
+                settled = Settled { removed: settled.removed + more.removed, ..more };
+            } else if settled.is_empty || settled.removed == 0 {
+                continue;
+            } else {
+                self.count(shared, slot, now);
+                continue;
+            }
+            if !settled.is_empty {
                 let Self { store, dictionary, parts: scratch, .. } = self;
                 let mut own = Vec::new();
-                let is_present =
-                    |part: &[u32]| Head::of(part).node() == node && !Head::of(part).is(Head::FORMER);
+                let is_present = |part: &[u32]| {
+                    Head::of(part).generation() == generation && !Head::of(part).is(Head::FORMER)
+                };
                 let has_present = store.parts(slot).chunks_exact(width).any(is_present);
                 for part in store.parts_mut(slot).chunks_exact_mut(width) {
                     let head = Head::of(part);
-                    if head.node() == node {
+                    if head.generation() == generation {
                         if !head.is(Head::FORMER) || !has_present {
                             let head = head.without(Head::FORMER).in_session(session);
                             part[0] = head.with(Head::OFFERED).word();
@@ -264,7 +238,7 @@ impl Shard {
                     *left_values -= 1;
                 }
             }
-            if remains && ended > 0 {
+            if !settled.is_empty && settled.removed > 0 {
                 self.count(shared, slot, now);
             }
         }
@@ -273,49 +247,12 @@ impl Shard {
     }
 
     /// Whether a node's present process may not know what the node told: a former one did, or one of a session before.
-    fn is_to_be_taught(&self, shared: &Shared, slot: u32, node: u16, session: u8) -> bool {
+    fn is_to_be_taught(&self, shared: &Shared, slot: u32, generation: u16, session: u8) -> bool {
         let width = PART_HEAD + shared.columns.data_words;
         self.store.parts(slot).chunks_exact(width).any(|part| {
             let head = Head::of(part);
-            head.node() == node && (head.is(Head::FORMER) || head.is(Head::OFFERED) || head.is_stale(session))
+            head.generation() == generation
+                && (head.is(Head::FORMER) || head.is(Head::OFFERED) || head.is_stale(session))
         })
-    }
-
-    /// What a node was taught is its own from now on, of the slots from `from` on; returns where to go on.
-    pub(crate) fn taught(&mut self, shared: &Shared, node: u16, from: u32, now: Millis) -> Option<u32> {
-        let width = PART_HEAD + shared.columns.data_words;
-        let count = self.store.slot_count();
-        let end = count.min(from.saturating_add(SLOTS_PER_HOLD));
-        for slot in from..end {
-            let is_it = |part: &[u32]| Head::of(part).node() == node;
-            if !self.store.is_used(slot) || !self.store.parts(slot).chunks_exact(width).any(is_it) {
-                continue;
-            }
-            match self.remove_over(shared, slot, now as u32) {
-                (_, false) => continue,
-                (0, true) => {}
-                (_, true) => self.count(shared, slot, now),
-            }
-            let (mut present, mut former) = (None, None);
-            for (number, part) in self.store.parts_mut(slot).chunks_exact_mut(width).enumerate() {
-                let head = Head::of(part);
-                if head.node() != node {
-                    continue;
-                }
-                if head.is(Head::FORMER) {
-                    former = Some(number);
-                } else if head.is(Head::OFFERED) {
-                    part[0] = head.without(Head::OFFERED).word();
-                    present = Some(number);
-                }
-            }
-            if let (Some(present), Some(former)) = (present, former) {
-                self.fold(shared, slot, present, former, now as u32);
-                // The sum is the same, but for rounding.
-                self.store.set_due(slot, now as u32);
-            }
-        }
-        self.publish(shared, now);
-        (end < count).then_some(end)
     }
 }

@@ -8,7 +8,8 @@ use stick_table::{Batch, ChangeRef, Lifetime, Millis};
 use super::{Shard, Shared};
 use crate::contribution::{Absorbed, Told};
 use crate::lives;
-use crate::part::{Head, PART_HEAD, left};
+use crate::nodes::Telling;
+use crate::part::{Head, PART_HEAD};
 use crate::store::{MAX_PARTS, Sought};
 
 /// Changes absorbed at most in one hold of a shard's lock.
@@ -18,8 +19,7 @@ const GROUP: usize = 32;
 
 /// Who tells a batch, and how.
 pub(crate) struct Teller<'a> {
-    pub(crate) node: u16,
-    pub(crate) session: u8,
+    pub(crate) telling: Telling<'a>,
     /// The number of the columns that are told.
     pub(crate) set: u8,
     pub(crate) told: Told,
@@ -29,6 +29,21 @@ pub(crate) struct Teller<'a> {
 }
 
 impl Teller<'_> {
+    #[inline]
+    fn generation(&self) -> u16 {
+        self.telling.generation()
+    }
+
+    #[inline]
+    fn session(&self) -> u8 {
+        self.telling.session()
+    }
+
+    #[inline]
+    fn head(&self) -> Head {
+        Head::new(self.generation(), self.session(), self.set)
+    }
+
     fn wrote(&self, offset: usize) -> bool {
         self.string == Some(offset) || self.ranges.iter().any(|range| range.contains(&offset))
     }
@@ -110,15 +125,19 @@ impl Shard {
         now: Millis,
     ) -> Outcome {
         let tick = now as u32;
+        if shared.nodes.has_ended() && !teller.telling.is_present() {
+            // The node was forgotten meanwhile.
+            return Outcome::Skipped;
+        }
         // It may be another key's, now or from the beginning.
         let candidate = candidate.filter(|&slot| self.store.is_key(slot, key));
         let found = candidate.or_else(|| self.store.find(change.hash(), key));
         // A key whose last contribution is over is as good as none.
         let mut ended = false;
         let found = found.filter(|&slot| {
-            let (removed, remains) = self.remove_over(shared, slot, tick);
-            ended = removed > 0;
-            remains
+            let settled = self.settle(shared, slot, now);
+            ended = settled.removed > 0;
+            !settled.is_empty
         });
         let ends_now = shared.expire().is_some() && change.lifetime() == Lifetime::Exactly(0);
         let creates = change.lifetime() != Lifetime::Keep && !ends_now;
@@ -126,7 +145,7 @@ impl Shard {
             if !creates {
                 return Outcome::Skipped;
             }
-            if !self.make_place(shared, tick) {
+            if !self.make_place(shared, now) {
                 return Outcome::Refused;
             }
             let slot = self.store.insert(&shared.schema, change.hash(), key);
@@ -152,24 +171,13 @@ impl Shard {
         PART_HEAD + shared.columns.data_words
     }
 
-    /// Removes the parts that are over; returns how many, and whether the key is there still.
-    pub(super) fn remove_over(&mut self, shared: &Shared, slot: u32, now: u32) -> (usize, bool) {
-        // A key is due no later than the first of its parts ends.
-        let width = self.width(shared);
-        let is_over = |part: &[u32]| shared.is_over(part, now);
-        if left(self.store.due(slot), now) > 0 || !self.store.parts(slot).chunks_exact(width).any(is_over) {
-            return (0, true);
-        }
-        self.remove_parts(shared, slot, is_over)
-    }
-
     /// The numbers of the parts of the teller's node: of its present process, and of a former one.
     fn of_node(&mut self, shared: &Shared, slot: u32, teller: &Teller<'_>) -> Option<(usize, Option<usize>)> {
         let width = self.width(shared);
         let (mut present, mut former) = (None, None);
         for (number, part) in self.store.parts(slot).chunks_exact(width).enumerate() {
             let head = Head::of(part);
-            if head.node() == teller.node {
+            if head.generation() == teller.generation() {
                 *(if head.is(Head::FORMER) { &mut former } else { &mut present }) = Some(number);
             }
         }
@@ -195,7 +203,9 @@ impl Shard {
         number: usize,
         now: u32,
     ) {
-        self.store.part_mut(slot, number)[1] = now;
+        let part = self.store.part_mut(slot, number);
+        (part[0], part[1]) = (teller.head().word(), now);
+        teller.telling.added(teller.set);
         self.write(shared, teller, change, slot, number);
         self.touch(shared, change.lifetime(), slot, number, now);
     }
@@ -210,7 +220,8 @@ impl Shard {
         number: usize,
     ) {
         let part = self.store.part_mut(slot, number);
-        part[0] = Head::new(teller.node, teller.session, teller.set).word();
+        shared.nodes.changed(Head::of(part), teller.head());
+        part[0] = teller.head().word();
         let data = &mut part[PART_HEAD..];
         let string = shared.columns.string.map(|at| data[at]);
         if !matches!(teller.ranges, [all] if all.len() == data.len()) {
@@ -268,7 +279,7 @@ impl Shard {
         new.clear();
         new.resize(columns.data_words, 0);
         let mut plain = true;
-        if former.is_some() || head.is_stale(teller.session) || head.is(Head::OFFERED) {
+        if former.is_some() || head.is_stale(teller.session()) || head.is(Head::OFFERED) {
             plain = false;
             for range in teller.ranges {
                 new[range.clone()].copy_from_slice(&change.words()[range.clone()]);
@@ -287,7 +298,7 @@ impl Shard {
         let all: &[u32] = if former.is_some() { &both } else { old };
         let (mut drops_former, mut begins_anew, mut is_ignored) = (false, false, false);
         if plain {
-        } else if !head.is_stale(teller.session) {
+        } else if !head.is_stale(teller.session()) {
             if head.is(Head::OFFERED) {
                 is_ignored = !knows(all);
                 drops_former = !is_ignored;
@@ -318,7 +329,9 @@ impl Shard {
             self.store.add_part(slot, present + 1);
             former = Some(present);
             present += 1;
-            self.store.part_mut(slot, present)[1] = now;
+            let part = self.store.part_mut(slot, present);
+            (part[0], part[1]) = (teller.head().word(), now);
+            teller.telling.added(teller.set);
         } else if drops_former && let Some(number) = former.take() {
             self.remove_part(shared, slot, number);
             present -= usize::from(number < present);
@@ -338,7 +351,7 @@ impl Shard {
             return Outcome::Updated(slot);
         }
         // It ends now, and so does what its process had told before.
-        let is_it = |part: &[u32]| Head::of(part).node() == teller.node;
+        let is_it = |part: &[u32]| Head::of(part).generation() == teller.generation();
         if self.remove_parts_or_key(shared, slot, is_it, millis).1 {
             Outcome::Updated(slot)
         } else {
@@ -368,7 +381,9 @@ impl Shard {
     ) -> Outcome {
         let part = self.store.part_mut(slot, present);
         if teller.set == 0 {
-            part[0] = Head::of(part).complete().word();
+            let complete = Head::of(part).complete();
+            shared.nodes.changed(Head::of(part), complete);
+            part[0] = complete.word();
         }
         lives::take_newest(&shared.columns, &mut part[PART_HEAD..], change.words(), |at| teller.wrote(at));
         if let (Some(at), Some(string)) = (shared.columns.string, change.string()) {
@@ -404,7 +419,9 @@ impl Shard {
                 self.store.part_mut(slot, former)[at] = 0;
             }
         }
-        self.store.part_mut(slot, present).copy_from_slice(&both[..width]);
+        let part = self.store.part_mut(slot, present);
+        shared.nodes.changed(Head::of(part), Head::of(&both));
+        part.copy_from_slice(&both[..width]);
         self.parts = both;
         self.remove_part(shared, slot, former);
         present - usize::from(former < present)

@@ -126,6 +126,6 @@ impl Hub {
     }
 
     pub(crate) fn restart(&self, node: u16) {
-        self.aggregate.process_may_have_changed(Origin::peer(node), self.now);
+        self.aggregate.process_may_have_changed(Origin::peer(node));
     }
 }

@@ -37,7 +37,7 @@ fn a_process_that_begins_anew_counts_on() {
     assert_eq!(own(&hub), [(85, EXPIRE)]);
     assert_eq!(hub.tell_number(1, 6).skipped, 1, "it does not know yet");
     assert_eq!(hub.number(), Some(1_085));
-    hub.aggregate.taught(NODE, hub.now);
+    hub.aggregate.taught(NODE);
     assert_eq!(hub.tell_number(1, 86).updated, 1);
     assert_eq!(hub.number(), Some(1_086));
     hub.tell_number(1, 2);
@@ -129,7 +129,7 @@ fn a_lesson_that_did_not_come_through_is_not_counted() {
     hub.tell_number(1, 21);
     assert_eq!(hub.number(), Some(101));
     assert_eq!(own(&hub), [(101, EXPIRE)]);
-    hub.aggregate.taught(NODE, hub.now);
+    hub.aggregate.taught(NODE);
     hub.restart(1);
     hub.tell_number(1, 102);
     assert_eq!(hub.number(), Some(102));
@@ -145,7 +145,7 @@ fn what_was_not_told_since_is_taught_as_well() {
     assert_eq!(own(&hub), [(80, EXPIRE - 1_000)]);
     assert_eq!(hub.tell_number(1, 1).skipped, 1);
     assert_eq!(hub.number(), Some(81));
-    hub.aggregate.taught(NODE, hub.now);
+    hub.aggregate.taught(NODE);
     hub.tell_number(1, 81);
     assert_eq!(hub.number(), Some(82));
 }

@@ -71,6 +71,6 @@ fn a_node_without_room_is_left_out_until_what_was_refused_has_ended() {
     tell(&hub, 1, 0..10, 7);
     tell(&hub, 2, 10..11, 1);
     assert!(!hub.aggregate.is_whole());
-    hub.aggregate.forget(Origin::peer(2), hub.now);
+    hub.aggregate.forget(Origin::peer(2));
     assert!(hub.aggregate.is_whole());
 }
