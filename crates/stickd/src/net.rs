@@ -2,6 +2,7 @@
 
 mod connect;
 mod listen;
+mod lookup;
 mod resolve;
 
 use std::io;

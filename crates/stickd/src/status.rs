@@ -7,6 +7,7 @@ use std::time::UNIX_EPOCH;
 
 use haproxy_peers::{
     LastStatus, Order, OrderError, Orders, PeerKind, PeerLevel, ProtocolVersion, ResyncState, SessionId,
+    SharedTable,
 };
 use stick_aggregate::Aggregate;
 use stick_table::{Millis, Table};
@@ -54,10 +55,9 @@ impl Context for Status {
         self.daemon.all_tables()
     }
 
-    fn shard(&self, table: &Table, key: &[u8]) -> u32 {
+    fn shared(&self, table: &Table) -> Option<Arc<SharedTable>> {
         let name = &table.definition().name;
-        let shared = self.daemon.clusters.iter().find_map(|cluster| cluster.tables().by_local_name(name));
-        shared.map_or(0, |shared| shared.shard_of(key))
+        self.daemon.clusters.iter().find_map(|cluster| cluster.tables().by_local_name(name))
     }
 
     fn changed(&self) {

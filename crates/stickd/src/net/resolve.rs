@@ -3,8 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::net::lookup_host;
-
+use super::lookup::look_up;
 use crate::config::Address;
 use crate::config::address::Family;
 
@@ -21,7 +20,7 @@ pub(crate) async fn resolve(address: &Address) -> io::Result<Vec<SocketAddr>> {
                 Some(Family::V4) => found.is_ipv4(),
                 Some(Family::V6) => found.is_ipv6(),
             };
-            let found = lookup_host((host.as_str(), *port)).await?.filter(is_wanted);
+            let found = look_up(host, *port).await?.into_iter().filter(is_wanted);
             let mut addresses = Vec::new();
             for address in found {
                 if !addresses.contains(&address) {

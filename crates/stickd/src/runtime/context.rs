@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use haproxy_peers::{Order, OrderError, Orders};
+use haproxy_peers::{Order, OrderError, Orders, SharedTable};
 use stick_aggregate::Aggregate;
 use stick_table::{Millis, Table};
 
@@ -29,10 +29,11 @@ pub trait Context: Send + Sync + 'static {
         self.tables().into_iter().find(|table| table.definition().name == name)
     }
 
-    /// The number behind `shard=` for a canonical key: 0 when the table's section has no `shards` (peers-protocol §15).
-    fn shard(&self, table: &Table, key: &[u8]) -> u32 {
-        let _ = (table, key);
-        0
+    /// What says the number behind `shard=` for the keys of a table; `None` when no section shares it. To be asked for once, and
+    /// not for each entry: it is searched by name.
+    fn shared(&self, table: &Table) -> Option<Arc<SharedTable>> {
+        let _ = table;
+        None
     }
 
     /// Called after `set table` changed an entry: wakes the sessions so that they push it.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use haproxy_peers::SharedTable;
 use stick_table::{DataType, EntryRef, KeyText, KeyType, Millis, Table, TableDefinition, Value, Walk};
 
 use crate::config::Level;
@@ -51,7 +52,8 @@ fn show_one(context: &dyn Context, table: &Table, key: &[u8]) -> Reply {
     let mut out = String::new();
     put_header(&mut out, table);
     let now = context.now();
-    let found = table.get(key, now, |entry| put_entry(&mut out, context, table, &entry, now));
+    let shared = context.shared(table);
+    let found = table.get(key, now, |entry| put_entry(&mut out, shared.as_deref(), table, &entry, now));
     if found.is_some() { Reply::Text(out) } else { Reply::done() }
 }
 
@@ -59,6 +61,7 @@ fn show_one(context: &dyn Context, table: &Table, key: &[u8]) -> Reply {
 struct Dump {
     context: Arc<dyn Context>,
     table: Arc<Table>,
+    shared: Option<Arc<SharedTable>>,
     filters: Vec<Filter>,
     header: Option<String>,
     walk: Walk,
@@ -73,7 +76,8 @@ impl Dump {
         // A byte of a key takes at most 4 characters, an element seldom more than 40.
         let line = 100 + 4 * definition.key_type.max_bytes() + 40 * elements;
         let per_hold = (CHUNK_BYTES / line).clamp(1, ENTRIES_PER_HOLD);
-        Self { context, table, filters, header: Some(header), walk: Walk::default(), per_hold }
+        let (shared, walk) = (context.shared(&table), Walk::default());
+        Self { context, table, shared, filters, header: Some(header), walk, per_hold }
     }
 }
 
@@ -82,7 +86,7 @@ impl Chunks for Dump {
         if let Some(header) = self.header.take() {
             out.push_str(&header);
         }
-        let Self { context, table, filters, walk, .. } = self;
+        let Self { context, table, shared, filters, walk, .. } = self;
         let definition = table.definition();
         for _ in 0..ENTRIES_PER_CHUNK / self.per_hold {
             if out.len() >= CHUNK_BYTES {
@@ -91,7 +95,7 @@ impl Chunks for Dump {
             let now = context.now();
             let more = table.walk(walk, self.per_hold, now, |entry| {
                 if filters.iter().all(|filter| filter.holds(&entry, definition, now)) {
-                    put_entry(out, &**context, table, &entry, now);
+                    put_entry(out, shared.as_deref(), table, &entry, now);
                 }
             });
             if !more {
@@ -108,11 +112,18 @@ fn put_header(out: &mut String, table: &Table) {
     put(out, format_args!("# table: {name}, type: {word}, size:{size}, used:{}\n", table.len()));
 }
 
-fn put_entry(out: &mut String, context: &dyn Context, table: &Table, entry: &EntryRef<'_>, now: Millis) {
+/// Writes an entry. The lock of its shard is held meanwhile.
+fn put_entry(
+    out: &mut String,
+    shared: Option<&SharedTable>,
+    table: &Table,
+    entry: &EntryRef<'_>,
+    now: Millis,
+) {
     let definition = table.definition();
     let key = definition.key_type.text(entry.key());
     let expires = entry.remaining().unwrap_or(0);
-    let shard = context.shard(table, entry.key());
+    let shard = shared.map_or(0, |shared| shared.shard_of(entry.key()));
     put(out, format_args!("{:#x}: key={key} use=0 exp={expires} shard={shard}", entry.handle()));
     put_values(out, definition, now, |data_type, element| entry.value(data_type, element));
     out.push('\n');
@@ -257,8 +268,8 @@ mod tests {
                 };
                 table.update(&key, Origin::LOCAL, Lifetime::Restart, 0, |_| ()).unwrap();
             }
-            let context: Arc<dyn Context> = Node::new(vec![Arc::clone(&table)]);
-            let mut dump = Dump::new(context, table, Vec::new(), "#\n".to_owned());
+            let node = Node::new(vec![Arc::clone(&table)]);
+            let mut dump = Dump::new(Arc::clone(&node) as _, table, Vec::new(), "#\n".to_owned());
             let mut lines = 0;
             loop {
                 let mut chunk = String::new();
@@ -270,6 +281,7 @@ mod tests {
                 }
             }
             assert_eq!(lines, count as usize + 1);
+            assert_eq!(node.searches(), 1, "the section is searched once and not for each entry");
         }
     }
 }

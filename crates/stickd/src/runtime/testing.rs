@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use haproxy_peers::SharedTable;
 use stick_table::{KeyType, Millis, Table, TableDefinition};
 
 use crate::config::Level;
@@ -39,6 +40,8 @@ pub(crate) struct Node {
     sections: Vec<SectionView>,
     now: AtomicU64,
     changes: AtomicU32,
+    /// How often the section of a table was searched.
+    searches: AtomicU32,
 }
 
 impl Node {
@@ -48,12 +51,14 @@ impl Node {
             sections: Vec::new(),
             now: AtomicU64::new(1_000_001),
             changes: AtomicU32::new(0),
+            searches: AtomicU32::new(0),
         })
     }
 
     pub(crate) fn with_sections(sections: Vec<SectionView>) -> Arc<Self> {
         let now = AtomicU64::new(1_000_001);
-        Arc::new(Self { tables: Vec::new(), sections, now, changes: AtomicU32::new(0) })
+        let (changes, searches) = (AtomicU32::new(0), AtomicU32::new(0));
+        Arc::new(Self { tables: Vec::new(), sections, now, changes, searches })
     }
 
     /// Tables of every key type; `p/s` holds two entries and refuses more.
@@ -80,6 +85,11 @@ impl Node {
     /// How often the peers were told of a change.
     pub(crate) fn changes(&self) -> u32 {
         self.changes.load(Ordering::Relaxed)
+    }
+
+    /// How often the section of a table was searched.
+    pub(crate) fn searches(&self) -> u32 {
+        self.searches.load(Ordering::Relaxed)
     }
 
     pub(crate) fn run(self: &Arc<Self>, command: &str) -> String {
@@ -128,6 +138,11 @@ impl Context for Node {
 
     fn tables(&self) -> Vec<Arc<Table>> {
         self.tables.clone()
+    }
+
+    fn shared(&self, _table: &Table) -> Option<Arc<SharedTable>> {
+        self.searches.fetch_add(1, Ordering::Relaxed);
+        None
     }
 
     fn changed(&self) {
