@@ -48,6 +48,33 @@ pub struct Run {
     pub take_over_from: Vec<i32>,
 }
 
+impl Configuration {
+    /// The arguments that say the same.
+    fn arguments(&self) -> Vec<OsString> {
+        let files = self.files.iter().flat_map(|file| ["-f".into(), file.into()]);
+        let name = self.local_peer.iter().flat_map(|name| ["-L".into(), name.into()]);
+        files.chain(name).collect()
+    }
+}
+
+impl Run {
+    /// Arguments that check what this process was started with.
+    pub fn check_arguments(&self) -> Vec<OsString> {
+        let mut arguments = vec!["check".into()];
+        arguments.extend(self.configuration.arguments());
+        arguments
+    }
+
+    /// Arguments of a process like this one that takes over from `pid`.
+    pub fn take_over_arguments(&self, pid: u32) -> Vec<OsString> {
+        let mut arguments = vec!["run".into()];
+        arguments.extend(self.configuration.arguments());
+        arguments.extend(self.pid_file.iter().flat_map(|file| ["-p".into(), file.into()]));
+        arguments.extend(["-sf".into(), pid.to_string().into()]);
+        arguments
+    }
+}
+
 impl Arguments {
     /// Reads the command line of the process, or ends it with an explanation.
     pub fn from_command_line() -> Self {
@@ -81,5 +108,28 @@ mod tests {
         assert!(parse("stickd run -sf").is_ok(), "no old process is fine: the first start of a script");
         assert!(parse("stickd run -sf 0").is_err());
         assert!(parse("stickd run -sf x").is_err());
+    }
+
+    #[test]
+    fn the_next_process_is_started_as_this_one() {
+        for line in ["run", "run -f a.cfg -f conf.d -L hub -p /tmp/pid -sf 12 34", "run -sf 5 -L n -f x"] {
+            let again = |arguments: Vec<OsString>| {
+                let program = std::iter::once("stickd".into());
+                Arguments::try_parse_from(program.chain(arguments.into_iter().map(long_form)))
+                    .unwrap()
+                    .command
+            };
+            let Ok(Arguments { command: Command::Run(first) }) = parse(&format!("stickd {line}")) else {
+                panic!("refused")
+            };
+            let Command::Run(next) = again(first.take_over_arguments(77)) else { panic!("another command") };
+            assert_eq!(next.take_over_from, [77]);
+            assert_eq!(next.pid_file, first.pid_file);
+            let Command::Check(check) = again(first.check_arguments()) else { panic!("another command") };
+            for configuration in [next.configuration, check] {
+                assert_eq!(configuration.files, first.configuration.files);
+                assert_eq!(configuration.local_peer, first.configuration.local_peer);
+            }
+        }
     }
 }

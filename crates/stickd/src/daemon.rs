@@ -11,19 +11,21 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use haproxy_peers::{DynamicTables, Limits, StopProgress, TablePart, TableSet};
 use stick_table::Table;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::config::{self, Config, PeersSection, TableEntry};
 use crate::net::Listener;
 use crate::peers::{Cluster, ClusterSetup, Places};
-use crate::runtime::{RuntimeUsage, Server, ServerOptions};
+use crate::pid_file::PidFile;
+use crate::reload::{CommandLine, Reload};
+use crate::runtime::{BindError, RuntimeUsage, Server, ServerOptions};
+use crate::signals::{Request, Signals};
 use crate::status::Status;
-use crate::sweeper;
+use crate::supervise::Supervisor;
 use crate::tls::Acceptor;
-use crate::{files, handover};
+use crate::{files, handover, state, sweeper};
 
 /// How often a stopping process looks whether the next one has everything.
 const HAND_OVER_TICK: Duration = Duration::from_millis(10);
@@ -37,6 +39,8 @@ pub struct Start<'a> {
     pub take_over_from: &'a [i32],
     /// Where to write the process id.
     pub pid_file: Option<&'a Path>,
+    /// How a process is started that takes over from this one; SIGUSR2 is refused without.
+    pub reload: Option<CommandLine>,
 }
 
 /// All tables of the configuration and the clusters that share them.
@@ -51,15 +55,16 @@ pub struct Daemon {
     /// What the runtime API has of its connections.
     pub(crate) runtime: Arc<RuntimeUsage>,
     pub(crate) stopping: AtomicBool,
+    supervisor: Supervisor,
     pub(crate) started: std::time::SystemTime,
 }
 
 impl Daemon {
-    /// Builds tables and clusters; nothing is bound or connected.
+    /// Builds tables and clusters, whose tasks are the supervisor's; nothing is bound or connected.
     ///
     /// # Errors
     /// When a TLS file cannot be loaded.
-    pub fn new(config: Config, expects_predecessor: bool) -> anyhow::Result<Self> {
+    pub fn new(config: Config, expects_predecessor: bool, supervisor: Supervisor) -> anyhow::Result<Self> {
         let clock = Clock::start();
         let mut tables = HashMap::new();
         let entries = config.sections.iter().flat_map(|section| &section.tables).chain(&config.local_tables);
@@ -81,6 +86,7 @@ impl Daemon {
                 places: Arc::clone(&places),
                 source: config.global.source,
                 expects_predecessor,
+                supervisor: supervisor.clone(),
                 seed: random(),
             };
             let cluster = Cluster::new(setup, clock);
@@ -92,63 +98,114 @@ impl Daemon {
         tables.sort_by_key(|table| config.declaration(&table.definition().name));
         let started = std::time::SystemTime::now();
         let (stopping, runtime) = (AtomicBool::new(false), Arc::default());
-        Ok(Self { config, clock, tables, clusters, places, runtime, stopping, started })
+        Ok(Self { config, clock, tables, clusters, places, runtime, stopping, supervisor, started })
     }
 
-    /// Runs until SIGTERM or SIGINT (at once) or SIGUSR1 (a soft stop, which teaches the next process first).
+    /// Runs until SIGTERM or SIGINT (at once) or SIGUSR1 (a soft stop, which teaches the next process first). SIGUSR2 starts the
+    /// next process, SIGHUP writes the state into the log.
     ///
     /// # Errors
-    /// When an address cannot be bound; an old process to take over from is left alone then.
+    /// When an address cannot be bound; an old process to take over from is left alone then. When a task ended that must not.
     pub async fn run(self, start: Start<'_>) -> anyhow::Result<()> {
         let daemon = Arc::new(self);
         // Everything that can fail comes before the old process is told.
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut soft_stop = signal(SignalKind::user_defined1())?;
+        let mut signals = Signals::listen()?;
         let shared = !start.take_over_from.is_empty();
         let usage = Arc::clone(&daemon.runtime);
         let options = ServerOptions { shared, usage, ..ServerOptions::from(&daemon.config.global) };
-        let mut server = Server::bind(options).await?;
+        let mut server = Server::bind(options).await.map_err(|error| match &error {
+            BindError::Bind(_, fault) => {
+                let hint = take_over_hint(fault, shared);
+                anyhow::Error::from(error).context(format!("the runtime API has no socket{hint}"))
+            }
+            _ => error.into(),
+        })?;
         let mut listeners = daemon.bind(shared).await?;
-        if let Some(path) = start.pid_file {
-            handover::write_pid_file(path).with_context(|| format!("cannot write {}", path.display()))?;
-        }
+        let cannot_write =
+            || format!("cannot write {}", start.pid_file.unwrap_or_else(|| Path::new("")).display());
+        let mut pid_file = start.pid_file.map(PidFile::prepare).transpose().with_context(cannot_write)?;
         for (listener, _) in listeners.iter_mut().flatten() {
             listener.publish().context("cannot put a Unix socket of a section at its path")?;
         }
         server.publish()?;
+        if let Some(file) = &mut pid_file {
+            file.publish().with_context(cannot_write)?;
+        }
         handover::tell(start.take_over_from);
+        daemon.log_start();
         for (cluster, listeners) in daemon.clusters.iter().zip(listeners) {
             cluster.start(listeners);
         }
         let (stop, mut stopped) = watch::channel(false);
         let status = Arc::new(Status::new(Arc::clone(&daemon)));
-        let runtime = tokio::spawn(server.run(status, async move {
+        let supervisor = &daemon.supervisor;
+        let api = server.run(Arc::clone(&status) as _, async move {
             let _ = stopped.wait_for(|stopped| *stopped).await;
-        }));
+        });
+        let api = supervisor.service("runtime API", async {
+            if let Err(fault) = api.await {
+                error!("the runtime API cannot be served: {fault}");
+            }
+        });
         let swept = Arc::clone(&daemon);
-        let sweep = tokio::spawn(sweeper::sweep(daemon.clock, move || swept.swept_tables()));
-        info!(pid = std::process::id(), version = env!("CARGO_PKG_VERSION"), "started");
-
-        tokio::select! {
-            _ = terminate.recv() => info!("stopping: SIGTERM"),
-            _ = interrupt.recv() => info!("stopping: SIGINT"),
-            _ = soft_stop.recv() => {
-                info!("soft stop: SIGUSR1");
-                // The next process answers commands by now; a change made here would come too late for its lesson.
-                stop.send_replace(true);
-                tokio::select! {
-                    () = daemon.hand_over() => {}
-                    _ = terminate.recv() => info!("stopping at once: SIGTERM"),
-                    _ = interrupt.recv() => info!("stopping at once: SIGINT"),
-                }
+        supervisor.service("sweep", sweeper::sweep(daemon.clock, move || swept.swept_tables()));
+        let reload = Reload::new(start.reload, supervisor.clone());
+        let failure = loop {
+            tokio::select! {
+                request = signals.next() => match request {
+                    Request::Stop(signal) => {
+                        info!("stopping: {signal}");
+                        break None;
+                    }
+                    Request::SoftStop => {
+                        info!("soft stop: SIGUSR1");
+                        supervisor.stop();
+                        // The next process answers commands by now; a change made here would come too late for its lesson.
+                        stop.send_replace(true);
+                        tokio::select! {
+                            () = daemon.hand_over() => break None,
+                            signal = signals.stop() => {
+                                info!("stopping at once: {signal}");
+                                break None;
+                            }
+                            failure = supervisor.failed() => break Some(failure),
+                        }
+                    }
+                    Request::Reload => reload.begin(),
+                    Request::Report => state::log_state(&*status),
+                },
+                failure = supervisor.failed() => break Some(failure),
+            }
+        };
+        supervisor.stop();
+        stop.send_replace(true);
+        // It ends within its grace; if it failed, that was said.
+        let _ = api.await;
+        drop(pid_file);
+        match failure {
+            Some(failure) => {
+                error!("stopped: {failure}");
+                Err(failure.into())
+            }
+            None => {
+                info!("stopped");
+                Ok(())
             }
         }
-        sweep.abort();
-        stop.send_replace(true);
-        runtime.await.context("the runtime API failed")??;
-        info!("stopped");
-        Ok(())
+    }
+
+    /// Says what listens where, before anything happens there.
+    fn log_start(&self) {
+        info!(pid = std::process::id(), version = env!("CARGO_PKG_VERSION"), "started");
+        for cluster in &self.clusters {
+            for bind in &cluster.config().local.listeners {
+                let (section, address, tls) = (cluster.name(), &bind.address, bind.tls.is_some());
+                info!(section, %address, tls, "listening for peers");
+            }
+        }
+        for socket in &self.config.global.stats_sockets {
+            info!(address = %socket.address, "listening for runtime commands");
+        }
     }
 
     /// Binds the listeners of every cluster.
@@ -162,14 +219,15 @@ impl Daemon {
                 acceptors.push(acceptor.with_context(|| self.cannot_listen(cluster, bind))?);
             }
         }
-        let hint = if shared { "" } else { " (to take over from a running stickd use -sf with its pid)" };
         let mut acceptors = acceptors.into_iter();
         let mut all = Vec::new();
         for cluster in &self.clusters {
             let mut listeners = Vec::new();
             for bind in &cluster.config().local.listeners {
-                let bound = Listener::bind(&bind.address, bind.families, shared).await;
-                let bound = bound.with_context(|| self.cannot_listen(cluster, bind) + hint)?;
+                let bound = Listener::bind(&bind.address, bind.families, shared).await.map_err(|error| {
+                    let hint = take_over_hint(&error, shared);
+                    anyhow::Error::from(error).context(self.cannot_listen(cluster, bind) + hint)
+                })?;
                 let acceptor = acceptors.next().flatten();
                 listeners.extend(bound.into_iter().map(|listener| (listener, acceptor.clone())));
             }
@@ -237,6 +295,15 @@ impl Daemon {
             tables.extend(made.map(|shared| Arc::clone(shared.table())));
         }
         tables
+    }
+}
+
+/// What to do when an address is in use.
+fn take_over_hint(error: &std::io::Error, shared: bool) -> &'static str {
+    if error.kind() == std::io::ErrorKind::AddrInUse && !shared {
+        " (to take over from a running stickd use -sf with its pid)"
+    } else {
+        ""
     }
 }
 

@@ -4,9 +4,6 @@
 //! sessions with remote peers, connects to its own address, where the new one answers by now, teaches it every entry with
 //! its remaining lifetime, and ends. A new process that fails before it signals leaves the old one as it was.
 
-use std::io;
-use std::path::Path;
-
 use rustix::process::{Pid, Signal, kill_process};
 use tracing::{info, warn};
 
@@ -20,15 +17,4 @@ pub fn tell(pids: &[i32]) {
             Err(error) => warn!(pid, %error, "cannot tell the old process to hand over"),
         }
     }
-}
-
-/// Writes the process id, through a new file so that readers never see half of it.
-///
-/// # Errors
-/// When the file cannot be written.
-pub fn write_pid_file(path: &Path) -> io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    std::fs::write(&beside, format!("{}\n", std::process::id()))?;
-    std::fs::rename(&beside, path)
 }

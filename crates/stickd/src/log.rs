@@ -31,7 +31,8 @@ const DEFAULT: LogTarget =
 /// How long the end of the process waits for lines to be read.
 const FLUSH: Duration = Duration::from_millis(500);
 
-/// The log of the process. [`finish`](Self::finish) it before the process ends, or the last lines are missing.
+/// The log of the process. Dropped at its end, it waits until everything is written, for half a second at most: nobody may be
+/// reading.
 #[must_use]
 pub struct Log {
     stdout: Arc<Queue>,
@@ -82,9 +83,10 @@ impl Log {
             self.stderr.push(line.as_bytes().to_vec(), Urgency::High);
         }
     }
+}
 
-    /// Waits until everything is written, for half a second at most: nobody may be reading.
-    pub fn finish(self) {
+impl Drop for Log {
+    fn drop(&mut self) {
         let deadline = Instant::now() + FLUSH;
         for queue in [&self.stdout, &self.stderr] {
             queue.wait_empty(deadline);

@@ -8,6 +8,8 @@ use stickd::args::{Arguments, Command, Run};
 use stickd::config::{self, Config, Options};
 use stickd::daemon::{Daemon, Start};
 use stickd::log::Log;
+use stickd::reload::CommandLine;
+use stickd::supervise::Supervisor;
 
 /// How long the end of the process waits for tasks and blocking work.
 const SHUTDOWN: Duration = Duration::from_secs(1);
@@ -26,12 +28,12 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         }
-        Command::Run(arguments) => run(arguments, colors),
+        Command::Run(arguments) => run(&arguments, colors),
     }
 }
 
-fn run(arguments: Run, colors: bool) -> ExitCode {
-    let options = Options { local_peer: arguments.configuration.local_peer, ..Options::default() };
+fn run(arguments: &Run, colors: bool) -> ExitCode {
+    let options = Options { local_peer: arguments.configuration.local_peer.clone(), ..Options::default() };
     let config = match Config::load(&arguments.configuration.files, &options) {
         Ok(config) => config,
         Err(diagnostics) => {
@@ -47,17 +49,30 @@ fn run(arguments: Run, colors: bool) -> ExitCode {
         }
     };
     log.print(&config.warnings.render(colors));
-    let start = Start { take_over_from: &arguments.take_over_from, pid_file: arguments.pid_file.as_deref() };
-    let result = serve(config, start);
+    let supervisor = Supervisor::new();
+    supervisor.watch_panics();
+    let start = Start {
+        take_over_from: &arguments.take_over_from,
+        pid_file: arguments.pid_file.as_deref(),
+        reload: command_line(arguments),
+    };
+    let result = serve(config, start, supervisor);
     if let Err(error) = &result {
         log.print(&format!("stickd: {error:#}\n"));
     }
-    log.finish();
+    drop(log);
     if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn serve(config: Config, start: Start<'_>) -> anyhow::Result<()> {
-    let daemon = Daemon::new(config, !start.take_over_from.is_empty())?;
+/// How this program is started again for a reload; `None` when the system does not know its file.
+fn command_line(arguments: &Run) -> Option<CommandLine> {
+    let program = std::env::current_exe().ok()?;
+    let (check, take_over) = (arguments.check_arguments(), arguments.take_over_arguments(std::process::id()));
+    Some(CommandLine { program, check, take_over })
+}
+
+fn serve(config: Config, start: Start<'_>, supervisor: Supervisor) -> anyhow::Result<()> {
+    let daemon = Daemon::new(config, !start.take_over_from.is_empty(), supervisor)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     // Sockets are looked at after so many turns of tasks: one that applies what was read takes up to a millisecond.
     let runtime = runtime.enable_all().event_interval(8).build()?;

@@ -1,15 +1,24 @@
 //! Where a listening Unix socket is found.
 //!
-//! A socket is bound under a passing name and then renamed over its path, so that there is a working socket at the path
-//! at any time while one process takes over from another. The path is removed at the end only when the socket there is
-//! still this one.
+//! A socket is bound in a directory that nobody else can enter, gets its owner and mode there, and is then renamed to its path. So
+//! there is a working socket at the path at any time while one process takes over from another, and it never has another owner or
+//! mode than it should. The path is removed at the end only when the socket there is still this one.
 
+use std::fs::{DirBuilder, remove_dir, remove_file, rename, symlink_metadata};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
+
+/// Permissions of the directory in which a socket is bound.
+const PRIVATE: u32 = 0o700;
+/// Name of a socket in it.
+const NAME: &str = "s";
 
 /// Removes the socket's file when dropped.
 #[derive(Debug)]
@@ -17,36 +26,63 @@ pub struct UnixPath {
     path: PathBuf,
     /// Device and inode of the socket: whether a file is still it.
     identity: (u64, u64),
-    /// The passing name, until it is renamed.
+    /// The directory in which it was bound, until it is at its path.
     passing: Option<PathBuf>,
+    /// Whether another process may not listen at the path.
+    is_exclusive: bool,
 }
 
 impl UnixPath {
-    /// Binds a socket that will stand at `path` after [`publish`](Self::publish); whoever listens there now is not
+    /// Binds a socket that takes the place of the one at `path` in [`publish`](Self::publish); whoever listens there is not
     /// disturbed before.
     ///
     /// # Errors
     /// When nothing can be bound in the path's directory, or what stands at the path is no socket.
     pub fn bind(path: &Path) -> io::Result<(UnixListener, Self)> {
-        if std::fs::symlink_metadata(path).is_ok_and(|there| !there.file_type().is_socket()) {
+        Self::new(path, false)
+    }
+
+    /// As [`bind`](Self::bind), for a path at which nobody listens: what an ended process left behind is replaced.
+    ///
+    /// # Errors
+    /// [`AddrInUse`](io::ErrorKind::AddrInUse) when somebody listens at the path; else as `bind`.
+    pub fn bind_free(path: &Path) -> io::Result<(UnixListener, Self)> {
+        if is_answered(path)? {
+            return Err(in_use());
+        }
+        Self::new(path, true)
+    }
+
+    fn new(path: &Path, is_exclusive: bool) -> io::Result<(UnixListener, Self)> {
+        if symlink_metadata(path).is_ok_and(|there| !there.file_type().is_socket()) {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is not a socket"));
         }
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let passing = path.with_file_name(format!(".{}-{number}", std::process::id()));
+        let socket = passing.join(NAME);
         // Left behind by a process of the same number that was killed.
-        let _ = std::fs::remove_file(&passing);
-        let listener = UnixListener::bind(&passing)?;
-        let identity = identity(&passing)?;
-        Ok((listener, Self { path: path.to_owned(), identity, passing: Some(passing) }))
+        let _ = remove_file(&socket).and_then(|()| remove_dir(&passing));
+        DirBuilder::new().mode(PRIVATE).create(&passing)?;
+        let bound = UnixListener::bind(&socket).and_then(|listener| Ok((listener, identity(&socket)?)));
+        match bound {
+            Ok((listener, identity)) => {
+                let path = path.to_owned();
+                Ok((listener, Self { path, identity, passing: Some(passing), is_exclusive }))
+            }
+            Err(error) => {
+                let _ = remove_dir(&passing);
+                Err(error)
+            }
+        }
     }
 
-    /// Where the socket stands now.
-    pub fn current(&self) -> &Path {
-        self.passing.as_ref().unwrap_or(&self.path)
+    /// Where the socket is now.
+    pub fn current(&self) -> PathBuf {
+        self.passing.as_ref().map_or_else(|| self.path.clone(), |passing| passing.join(NAME))
     }
 
-    /// Where it stands in the end.
+    /// Where it is in the end.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -54,28 +90,82 @@ impl UnixPath {
     /// Puts the socket at its path, over the one that stands there.
     ///
     /// # Errors
-    /// When what stands there cannot be replaced.
+    /// When what stands there cannot be replaced, or somebody listens there who was not expected.
     pub fn publish(&mut self) -> io::Result<()> {
-        if let Some(passing) = &self.passing {
-            std::fs::rename(passing, &self.path)?;
-            self.passing = None;
+        let Some(passing) = &self.passing else { return Ok(()) };
+        let socket = passing.join(NAME);
+        if self.is_exclusive {
+            move_to_free(&socket, &self.path)?;
+        } else {
+            rename(&socket, &self.path)?;
         }
+        // Empty, and of this process.
+        let _ = remove_dir(passing);
+        self.passing = None;
         Ok(())
     }
+}
+
+/// Moves a socket to a path at which nobody listens. Two processes that start at the same time cannot both succeed.
+fn move_to_free(socket: &Path, path: &Path) -> io::Result<()> {
+    let moved = |flags| renameat_with(CWD, socket, CWD, path, flags);
+    match moved(RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        Err(Errno::EXIST) => {
+            // What stood there is looked at after it was taken away: it cannot change any more.
+            moved(RenameFlags::EXCHANGE)?;
+            if is_answered(socket)? {
+                moved(RenameFlags::EXCHANGE)?;
+                return Err(in_use());
+            }
+            remove_file(socket)
+        }
+        // A file system without these flags.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => rename(socket, path),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether somebody listens at a path.
+///
+/// # Errors
+/// When that cannot be found out, as without permission to connect.
+fn is_answered(path: &Path) -> io::Result<bool> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // A full backlog would hold up a connection that blocks.
+    socket.set_nonblocking(true)?;
+    match socket.connect(&SockAddr::unix(path)?) {
+        Ok(()) => Ok(true),
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock => Ok(true),
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Ok(false),
+            _ => {
+                let why = format!("cannot find out whether another process listens there: {error}");
+                Err(io::Error::new(error.kind(), why))
+            }
+        },
+    }
+}
+
+fn in_use() -> io::Error {
+    io::Error::new(io::ErrorKind::AddrInUse, "another process listens there: the address is in use")
 }
 
 impl Drop for UnixPath {
     fn drop(&mut self) {
         let path = self.current();
-        if identity(path).is_ok_and(|found| found == self.identity) {
+        if identity(&path).is_ok_and(|found| found == self.identity) {
             // Nobody can be told; a new start replaces what is left behind.
-            let _ = std::fs::remove_file(path);
+            let _ = remove_file(path);
+        }
+        if let Some(passing) = &self.passing {
+            let _ = remove_dir(passing);
         }
     }
 }
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let metadata = std::fs::symlink_metadata(path)?;
+    let metadata = symlink_metadata(path)?;
     Ok((metadata.dev(), metadata.ino()))
 }
 
@@ -108,5 +198,55 @@ mod tests {
         assert!(bound.1.current().exists());
         drop(bound);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn nobody_else_reaches_it_before_it_is_at_its_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_listener, path) = UnixPath::bind(&dir.path().join("s")).unwrap();
+        let directory = path.current().parent().unwrap().to_owned();
+        assert_eq!(symlink_metadata(directory).unwrap().mode() & 0o777, 0o700);
+    }
+
+    #[tokio::test]
+    async fn a_path_where_somebody_listens_is_not_free() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let (listener, mut first) = UnixPath::bind_free(&path).unwrap();
+        // Both found nobody there; the one that comes second fails.
+        let (_late, mut second) = UnixPath::bind_free(&path).unwrap();
+        first.publish().unwrap();
+        assert_eq!(second.publish().unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(UnixPath::bind_free(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(second);
+        let _client = UnixStream::connect(&path).unwrap();
+        listener.accept().await.unwrap();
+        // An ended process leaves its file behind when it is killed.
+        std::mem::forget(first);
+        drop(listener);
+        assert!(path.exists());
+        let (_third, mut third) = UnixPath::bind_free(&path).unwrap();
+        third.publish().unwrap();
+        let _client = UnixStream::connect(&path).unwrap();
+        drop(third);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    /// Also one that is too busy to accept.
+    #[tokio::test]
+    async fn a_full_backlog_is_somebody() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        socket.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+        socket.listen(1).unwrap();
+        let mut waiting = Vec::new();
+        for _ in 0..10 {
+            assert!(is_answered(&path).unwrap());
+            let client = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+            client.set_nonblocking(true).unwrap();
+            let _ = client.connect(&SockAddr::unix(&path).unwrap());
+            waiting.push(client);
+        }
     }
 }

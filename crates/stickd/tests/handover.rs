@@ -207,6 +207,32 @@ fn a_second_process_without_sf_is_refused() {
     this.assert_same(2);
 }
 
+/// A second stickd with peers of its own, and the runtime socket of the first one by mistake.
+#[test]
+fn the_runtime_socket_of_a_running_process_is_left_alone() {
+    let this = Undisturbed::start();
+    let socket = this.stickd.directory().join(SOCKET);
+    let taken = format!("unix@{}", socket.display());
+    let own = config(ports::free_address(), &[]) + &table("t", TABLE);
+    let text = own.replace(&format!("unix@{SOCKET}"), &taken);
+    let ended = StickdProcess::try_start(STICKD, Some(&text), &[]).unwrap_err();
+    println!("{}", ended.log);
+    assert_eq!(ended.status.and_then(|status| status.code()), Some(1), "{ended}");
+    for text in [taken.as_str(), "another process listens there", "-sf"] {
+        assert!(ended.log.contains(text), "{text}: {}", ended.log);
+    }
+    this.assert_same(2);
+    // What a killed process leaves behind is in nobody's way.
+    this.stickd.daemon().kill9();
+    assert!(socket.exists());
+    let next = StickdProcess::start(
+        STICKD,
+        Some(&text.replace(&taken, &format!("{taken} level admin\n  stats socket unix@{SOCKET}"))),
+        &[],
+    );
+    assert_eq!(Cli::unix(&socket).info("Pid"), Some(next.pid().to_string()));
+}
+
 /// Peers on a Unix socket: the path is taken over by a process that comes up, and by no other.
 #[test]
 fn a_unix_listener_is_handed_over() {

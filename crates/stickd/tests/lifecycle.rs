@@ -252,7 +252,9 @@ fn signals_stop_it() {
         println!("{signal:?}: {:?}", asked.elapsed());
         assert_eq!(status.code(), Some(0), "{}", stickd.daemon().log());
         assert!(asked.elapsed() < Duration::from_secs(5));
-        assert!(!stickd.directory().join(stickd_testkit::stickd::SOCKET).exists(), "the socket's path stays");
+        for file in [stickd_testkit::stickd::SOCKET, "stickd.pid"] {
+            assert!(!stickd.directory().join(file).exists(), "{file} stays");
+        }
         let alone = signal == Signal::USR1;
         assert_eq!(logged(&stickd, "no next process took over") == 1, alone, "{}", stickd.daemon().log());
     }

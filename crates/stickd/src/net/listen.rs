@@ -131,10 +131,7 @@ fn bind_tcp(address: SocketAddr, families: WildcardFamilies, shared: bool) -> io
 }
 
 fn bind_unix(path: &Path, shared: bool) -> io::Result<Listener> {
-    if !shared && std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(io::ErrorKind::AddrInUse.into());
-    }
-    let (listener, path) = UnixPath::bind(path)?;
+    let (listener, path) = if shared { UnixPath::bind(path)? } else { UnixPath::bind_free(path)? };
     Ok(Listener::Unix(listener, path))
 }
 

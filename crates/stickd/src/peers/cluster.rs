@@ -27,6 +27,7 @@ use crate::clock::Clock;
 use crate::config::{self, Address, PeersSection, RemotePeer};
 use crate::log;
 use crate::net::{Listener, Stream};
+use crate::supervise::Supervisor;
 use crate::tls::{Acceptor, Connector};
 
 /// What a cluster is made from.
@@ -43,6 +44,8 @@ pub struct ClusterSetup {
     pub source: Option<SocketAddr>,
     /// Whether a process before this one is expected to teach.
     pub expects_predecessor: bool,
+    /// Starts its tasks.
+    pub supervisor: Supervisor,
     /// A random number.
     pub seed: u64,
 }
@@ -136,6 +139,7 @@ pub struct Cluster {
     /// Why the last attempt to reach each peer failed; nothing after a session.
     failures: Mutex<HashMap<String, String>>,
     totals: Totals,
+    pub(super) supervisor: Supervisor,
 }
 
 impl Cluster {
@@ -144,7 +148,8 @@ impl Cluster {
     /// # Errors
     /// When a TLS file cannot be loaded.
     pub fn new(setup: ClusterSetup, clock: Clock) -> Result<Self, crate::tls::TlsError> {
-        let ClusterSetup { config, tables, limits, places, source, expects_predecessor, seed } = setup;
+        let ClusterSetup { config, tables, limits, places, source, expects_predecessor, supervisor, seed } =
+            setup;
         let mut targets = HashMap::new();
         for remote in &config.remotes {
             if let Some(address) = &remote.address {
@@ -194,24 +199,29 @@ impl Cluster {
             waiting: Arc::default(),
             failures: Mutex::default(),
             totals: Totals::default(),
+            supervisor,
         })
     }
 
     /// Starts to accept on the listeners (each with its TLS) and to connect.
     pub fn start(self: &Arc<Self>, listeners: Vec<(Listener, Option<Acceptor>)>) {
+        let of_this = |what: &str| format!("{what} of {}", self.name());
         for (listener, acceptor) in listeners {
             let stopped = self.listening.subscribe();
-            tokio::spawn(inbound::accept(Arc::clone(self), listener, acceptor, stopped));
+            let accept = inbound::accept(Arc::clone(self), listener, acceptor, stopped);
+            self.supervisor.service(of_this("listener"), accept);
         }
         for template in 0..self.config.templates.len() {
-            tokio::spawn(discovery::discover(Arc::clone(self), template, self.listening.subscribe()));
+            let discover = discovery::discover(Arc::clone(self), template, self.listening.subscribe());
+            self.supervisor.service(of_this("names"), discover);
         }
         let cluster = Arc::clone(self);
-        tokio::spawn(async move { cluster.keep_time().await });
+        self.supervisor.service(of_this("timers"), async move { cluster.keep_time().await });
         if self.tables.is_hub() {
             // Of a hub the only table that is configured.
             let status = self.tables.get(0).filter(|_| !self.config.tables.is_empty());
-            tokio::spawn(hub::keep(Arc::clone(self), status.map(|shared| Arc::clone(shared.table()))));
+            let keep = hub::keep(Arc::clone(self), status.map(|shared| Arc::clone(shared.table())));
+            self.supervisor.service(of_this("sums"), keep);
         }
     }
 
@@ -280,7 +290,8 @@ impl Cluster {
                 let tls = target.connector.is_some();
                 let connection = Arc::new(Connection::new(session, peer, name, Direction::Outbound, tls));
                 self.register(&connection);
-                tokio::spawn(outbound::connect(Arc::clone(self), connection, target, hello));
+                let attempt = outbound::connect(Arc::clone(self), connection, target, hello);
+                self.supervisor.job("outbound connection", attempt);
             }
             Action::Close { session, reason } => {
                 if let Some(connection) = self.connections.lock().get(&session) {

@@ -82,8 +82,8 @@ fn welcome(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<Arc<Ac
         cluster.limit_reached(limit, "a connection that has not said its hello is closed for a new one");
     }
     let place = places.take();
-    let cluster = Arc::clone(cluster);
-    tokio::spawn(async move {
+    let (cluster, supervisor) = (Arc::clone(cluster), cluster.supervisor.clone());
+    supervisor.job("inbound connection", async move {
         let hello = greet(&cluster, connected, acceptor.as_deref());
         let greeted = tokio::select! {
             greeted = timeout(Duration::from_millis(handshakes.timeout.into()), hello) => greeted,

@@ -62,7 +62,7 @@ impl Listener {
         let name = config.address.to_string();
         let level = config.level;
         if let Address::Unix(path) = &config.address {
-            let socket = bind_unix(config, path)?;
+            let socket = bind_unix(config, path, shared)?;
             return Ok(vec![Self { level, address: name, socket }]);
         }
         let error = |error| BindError::Bind(name.clone(), error);
@@ -101,21 +101,22 @@ impl Listener {
     }
 }
 
-/// Shares the port with another process that listens there, so that it can be taken over.
-fn bind_unix(config: &StatsSocket, path: &Path) -> Result<Socket, BindError> {
+/// Binds a Unix socket. `shared` lets it take the place of one that somebody serves.
+fn bind_unix(config: &StatsSocket, path: &Path, shared: bool) -> Result<Socket, BindError> {
     let name = config.address.to_string();
     let (user, group) = owners(config)?;
     if std::fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.file_type().is_socket()) {
         return Err(BindError::NotASocket(name));
     }
-    let (listener, place) = UnixPath::bind(path).map_err(|error| BindError::Bind(name.clone(), error))?;
+    let bound = if shared { UnixPath::bind(path) } else { UnixPath::bind_free(path) };
+    let (listener, place) = bound.map_err(|error| BindError::Bind(name.clone(), error))?;
     let passing = place.current();
     let protect = || -> io::Result<()> {
         if user.is_some() || group.is_some() {
-            chown(passing, user, group)?;
+            chown(&passing, user, group)?;
         }
         if let Some(mode) = config.mode {
-            std::fs::set_permissions(passing, std::fs::Permissions::from_mode(mode))?;
+            std::fs::set_permissions(&passing, std::fs::Permissions::from_mode(mode))?;
         }
         Ok(())
     };

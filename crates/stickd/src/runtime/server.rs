@@ -421,14 +421,17 @@ mod tests {
         let path = directory.path().join("stickd.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         let sockets = |level| options(vec![socket(Address::Unix(path.clone()), level)]);
+        let shared = |level| ServerOptions { shared: true, ..sockets(level) };
         let (old, _) = start(sockets(Level::User), Node::sample()).await;
         assert_eq!(ask(&path, "show cli level\n").await, "user\n\n");
 
-        let failed = Server::bind(sockets(Level::Admin)).await.unwrap();
+        let error = Server::bind(sockets(Level::Admin)).await.unwrap_err();
+        assert!(error.to_string().contains("another process listens there"), "{error}");
+        let failed = Server::bind(shared(Level::Admin)).await.unwrap();
         drop(failed);
         assert_eq!(ask(&path, "show cli level\n").await, "user\n\n", "the old one serves on");
 
-        let (new, _) = start(sockets(Level::Operator), Node::sample()).await;
+        let (new, _) = start(shared(Level::Operator), Node::sample()).await;
         assert_eq!(ask(&path, "show cli level\n").await, "operator\n\n");
         old.stop().await;
         assert_eq!(ask(&path, "show cli level\n").await, "operator\n\n", "the path is not the old one's");
