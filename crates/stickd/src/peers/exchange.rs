@@ -31,8 +31,9 @@ const MANY_READS: u32 = 1_000;
 const CHUNK: usize = 64 * 1024;
 /// Longest wait for the peer to take an error message before the connection is closed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// After so many bytes of live updates nothing is made to be sent for so long, in ms: with many updates a second and many
-/// peers each would else get each update on its own, and most of the work would be to send it.
+/// After so many bytes, and after any that come so soon after the last ones, nothing is made to be sent for so long, in ms: with many
+/// updates a second and many peers each would else be woken for each update and get it on its own, and most of the work would be
+/// to send it. What comes after a pause goes out at once.
 const MUCH: usize = 1024;
 const PAUSE_MS: u64 = 1;
 /// While the peer takes no bytes the clock is looked at this often, in ms.
@@ -65,8 +66,8 @@ pub(super) async fn exchange(
     if let Err(error) = take(cluster, connection, session, received) {
         return last_words(cluster, session, &mut writer, error).await;
     }
-    // Until when nothing is made to be sent.
-    let mut quiet_until = 0;
+    // Until when nothing is made to be sent, and when something was made last.
+    let (mut quiet_until, mut made_at) = (0, 0);
     loop {
         if let Some(reason) = connection.is_closed() {
             // Before anything else is acknowledged: it might come too late to be taught to a successor.
@@ -81,8 +82,11 @@ pub(super) async fn exchange(
             let mut session = session.lock();
             more = session.poll_transmit(now, CHUNK, &mut output);
             deadline = session.poll_timeout();
-            if output.len() >= MUCH && !more {
-                quiet_until = now + PAUSE_MS;
+            if !output.is_empty() {
+                if !more && (output.len() >= MUCH || now <= made_at + PAUSE_MS) {
+                    quiet_until = now + PAUSE_MS;
+                }
+                made_at = now;
             }
         } else if !taken && deadline <= now {
             // A heartbeat that is due has to wait for the peer.

@@ -14,7 +14,8 @@ use stickd_testkit::stickd::{SOCKET, config, table};
 use stickd_testkit::wait::{self, SOON};
 use stickd_testkit::{Cli, ports};
 
-use crate::attack::hello;
+use crate::attack::{ELSEWHERE, connect_from, hello};
+use crate::node::Node;
 
 /// Lines that strangers may cause at once are 100; all of them are more than fits the pipe.
 const VISITORS: usize = 200;
@@ -111,4 +112,39 @@ fn lines_wait_for_their_reader() {
         assert!(line.contains(&format!("peer=\"stranger{number}\"")), "{line}");
     }
     assert!(text.ends_with("stopped\n"), "{text}");
+}
+
+/// Strangers cause lines without end, or an operator asks for the state again and again.
+#[test]
+fn lost_lines_are_counted_and_reported() {
+    let mut stickd = Unread::start();
+    wait::until(SOON, "lost lines", || {
+        stickd.signal(Signal::HUP);
+        let lost: u64 = stickd.cli().info("Stickd_log_lines_lost")?.parse().unwrap();
+        (lost > 0).then_some(())
+    });
+    let number = |field| stickd.cli().info(field).unwrap().parse::<u64>().unwrap();
+    assert!(number("Stickd_log_bytes") <= number("Stickd_log_bytes_limit"));
+    let mut reader = File::from(stickd.log.take().unwrap());
+    let (mut text, mut part) = (Vec::new(), vec![0; 4096]);
+    let reported = b"the log lost lines";
+    while !text.windows(reported.len()).any(|words| words == reported) {
+        let count = reader.read(&mut part).unwrap();
+        assert!(count > 0, "the process ended");
+        text.extend_from_slice(&part[..count]);
+    }
+    assert!(text.len() > 500_000, "{} bytes", text.len());
+}
+
+/// With `log stderr err` a stranger's warnings are not written, so they use up nothing and none is left out.
+#[test]
+fn lines_below_the_level_cost_nothing() {
+    let node = Node::start("  log stderr format raw err\n", "");
+    for number in 0..VISITORS {
+        let mut stream = connect_from(ELSEWHERE, node.bind);
+        assert_eq!(hello(&mut stream, &format!("stranger{number}")), "504\n");
+    }
+    assert_eq!(node.info("Stickd_refused_connections"), VISITORS as u64);
+    assert_eq!(node.info("Stickd_log_lines_left_out"), 0);
+    assert_eq!(node.log(), "");
 }
