@@ -155,6 +155,7 @@ impl Daemon {
                 request = signals.next() => match request {
                     Request::Stop(signal) => {
                         info!("stopping: {signal}");
+                        reload.cancel();
                         break None;
                     }
                     Request::SoftStop => {

@@ -2,8 +2,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+/// Most permissions of the file: whoever could write it could have another process signalled.
+const MODE: u32 = 0o644;
 
 /// Removes the file when dropped, if it is still this process's.
 #[derive(Debug)]
@@ -49,7 +52,7 @@ impl PidFile {
 /// Creates a file that was not there. One that an ended process left behind, or a link that somebody put there, is removed.
 fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true).create_new(true).mode(MODE);
     match options.open(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             std::fs::remove_file(path)?;

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -43,12 +45,14 @@ pub(crate) struct Reload {
     command: Option<CommandLine>,
     supervisor: Supervisor,
     is_running: Arc<AtomicBool>,
+    /// The next process, from its start to its end.
+    successor: Arc<Mutex<Option<Pid>>>,
 }
 
 impl Reload {
     /// `command` is `None` where the program cannot be started again.
     pub(crate) fn new(command: Option<CommandLine>, supervisor: Supervisor) -> Self {
-        Self { command, supervisor, is_running: Arc::default() }
+        Self { command, supervisor, is_running: Arc::default(), successor: Arc::default() }
     }
 
     /// Begins a reload in a task of its own, which reports what fails.
@@ -62,14 +66,24 @@ impl Reload {
             return;
         }
         let (is_running, supervisor) = (Arc::clone(&self.is_running), self.supervisor.clone());
+        let pid = Arc::clone(&self.successor);
         self.supervisor.job("reload", async move {
-            reload(&command, &supervisor).await;
+            reload(&command, &supervisor, &pid).await;
             is_running.store(false, Ordering::Relaxed);
         });
     }
+
+    /// Ends a process that was started and has not taken over: whoever stops this one wants none to run.
+    pub(crate) fn cancel(&self) {
+        if let Some(pid) = *self.successor.lock() {
+            info!(pid = pid.as_raw_nonzero().get(), "reload cancelled: the next process is stopped as well");
+            // An error means that it has ended by itself.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    }
 }
 
-async fn reload(command: &CommandLine, supervisor: &Supervisor) {
+async fn reload(command: &CommandLine, supervisor: &Supervisor, known_as: &Mutex<Option<Pid>>) {
     info!("reload: checking the configuration");
     if let Err(fault) = check(command).await {
         error!("reload refused: {fault}; this process goes on");
@@ -87,9 +101,14 @@ async fn reload(command: &CommandLine, supervisor: &Supervisor) {
         }
     };
     let pid = successor.id();
+    *known_as.lock() = pid.and_then(|pid| Pid::from_raw(pid.cast_signed()));
     info!(pid, "reload: started the next process");
     // This process ends meanwhile, unless the other one does.
-    match timeout(TAKE_OVER_LIMIT, successor.wait()).await {
+    let waited = timeout(TAKE_OVER_LIMIT, successor.wait()).await;
+    if waited.is_ok() {
+        *known_as.lock() = None;
+    }
+    match waited {
         Ok(_) if supervisor.is_stopping() => {}
         Ok(Ok(status)) => error!(
             pid,
@@ -103,6 +122,7 @@ async fn reload(command: &CommandLine, supervisor: &Supervisor) {
             error!(pid, "reload failed: the next process did not take over within {seconds} s and is ended");
             // An error means that it has ended by itself.
             let _ = successor.kill().await;
+            *known_as.lock() = None;
         }
     }
 }

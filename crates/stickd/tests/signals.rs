@@ -133,6 +133,53 @@ fn a_reload_that_fails_is_reported_and_changes_nothing() {
     stickd.assert_entry();
 }
 
+/// An upgrade that removed the program's file and did not put another in its place.
+#[test]
+fn a_reload_without_a_program_is_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("stickd");
+    fs::copy(STICKD, &program).unwrap();
+    let text = config(ports::free_address(), &[]) + &table("t", TABLE);
+    let stickd = StickdProcess::start(&program, Some(&text), &[]);
+    fs::remove_file(&program).unwrap();
+    stickd.signal(Signal::USR2);
+    stickd.daemon().wait_log("reload refused: cannot start", SOON);
+    fs::copy(STICKD, &program).unwrap();
+    assert_eq!(stickd.cli().info("Pid"), Some(stickd.pid().to_string()));
+}
+
+/// Whoever stops a process that is being reloaded wants none to run.
+#[test]
+fn a_stop_in_the_middle_of_a_reload_stops_both() {
+    let bind = ports::free_address();
+    let text = config(bind, &[]) + &table("t", TABLE);
+    let stickd = StickdProcess::start(STICKD, Some(&text), &["-p", PID_FILE]);
+    // Whoever reads its configuration here waits for somebody to write it.
+    let pipe = stickd.directory().join("pipe.cfg");
+    let file = stickd.directory().join("stickd.0.cfg");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &pipe,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .unwrap();
+    fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink(&pipe, &file).unwrap();
+    stickd.signal(Signal::USR2);
+    // The check gets it; the next process waits for ever.
+    fs::write(&pipe, &text).unwrap();
+    stickd.daemon().wait_log("reload: started the next process", SOON);
+    let log = stickd.daemon().log();
+    let next = log.split("started the next process pid=").nth(1).and_then(|rest| rest.lines().next());
+    let next: u32 = next.and_then(|pid| pid.trim().parse().ok()).unwrap_or_else(|| panic!("{log}"));
+    assert!(is_running(next));
+    stickd.signal(Signal::TERM);
+    assert_eq!(stickd.daemon().wait_exit(SOON).code(), Some(0));
+    wait::until(SOON, "the end of the next process", || (!is_running(next)).then_some(()));
+}
+
 #[test]
 fn hup_writes_the_state_into_the_log() {
     let text = config(ports::free_address(), &[("A", ports::free_address())]) + &table("t", TABLE);
