@@ -42,24 +42,69 @@ impl Difference {
     }
 }
 
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Difference {
+    /// Whether the sender tells something by it that a table like ours cannot hold as it is meant: a hub's sums leave it out, or
+    /// are wrong by it. What a sender does not tell is missing nowhere.
+    pub const fn leaves_out(&self) -> bool {
         match self {
-            Self::KeyType { theirs, ours } => write!(f, "key type {theirs}, configured {}", ours.word()),
-            Self::KeySize { theirs, ours } => write!(f, "key size {theirs}, configured {ours}"),
+            Self::KeyType { .. }
+            | Self::KeySize { .. }
+            | Self::Expire { .. }
+            | Self::Period { .. }
+            | Self::NotStored(_)
+            | Self::Unknown(_) => true,
+            Self::Count { theirs, ours, .. } => *theirs > *ours,
+            Self::NotSent(_) => false,
+        }
+    }
+
+    /// Whether the sender, which asks for a hub's results by such a table, reads nothing of them, something else, or not as
+    /// long as they live. What it does not store it does not ask for.
+    pub const fn hides_results(&self) -> bool {
+        match self {
+            Self::KeyType { .. } | Self::KeySize { .. } | Self::Period { .. } => true,
+            Self::Expire { theirs, ours } => *theirs != 0 && (*ours == 0 || *theirs < *ours),
+            Self::Count { .. } | Self::NotSent(_) | Self::NotStored(_) | Self::Unknown(_) => false,
+        }
+    }
+
+    /// The text for a hub, whose table is defined by another node and not configured.
+    pub fn between_nodes(&self) -> impl fmt::Display + '_ {
+        BetweenNodes(self)
+    }
+
+    /// Writes the difference; `ours` stands before this side's value, `stored` is what is said of a data type of this side.
+    fn write(&self, f: &mut fmt::Formatter<'_>, ours_is: &str, stored: &str) -> fmt::Result {
+        match self {
+            Self::KeyType { theirs, ours } => write!(f, "key type {theirs}, {ours_is} {}", ours.word()),
+            Self::KeySize { theirs, ours } => write!(f, "key size {theirs}, {ours_is} {ours}"),
             Self::Expire { theirs, ours } => {
-                write!(f, "expire {}, configured {}", Lifetime(*theirs), Lifetime(*ours))
+                write!(f, "expire {}, {ours_is} {}", Lifetime(*theirs), Lifetime(*ours))
             }
             Self::Period { data_type, theirs, ours } => {
-                write!(f, "period of {data_type} {theirs} ms, configured {ours} ms")
+                write!(f, "period of {data_type} {theirs} ms, {ours_is} {ours} ms")
             }
             Self::Count { data_type, theirs, ours } => {
-                write!(f, "{data_type} of {theirs} elements, configured {ours}")
+                write!(f, "{data_type} of {theirs} elements, {ours_is} {ours}")
             }
-            Self::NotSent(data_type) => write!(f, "{data_type} not sent, configured"),
-            Self::NotStored(data_type) => write!(f, "{data_type} sent, not configured"),
+            Self::NotSent(data_type) => write!(f, "{data_type} not sent, {stored}"),
+            Self::NotStored(data_type) => write!(f, "{data_type} sent, not {stored}"),
             Self::Unknown(number) => write!(f, "data type {number} sent, not known to this version"),
         }
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, "configured", "configured")
+    }
+}
+
+struct BetweenNodes<'a>(&'a Difference);
+
+impl fmt::Display for BetweenNodes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f, "here", "stored here")
     }
 }
 

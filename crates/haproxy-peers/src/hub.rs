@@ -9,6 +9,7 @@
 //! to them.
 
 use stick_aggregate::Rules;
+use stick_table::TableDefinition;
 
 /// Who a peer is to a hub.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +51,9 @@ pub struct Hub {
     pub rules: Rules,
     /// How long what a peer told counts after its last session, in ms.
     pub node_timeout: u64,
+    /// Sources whose definition is configured, by their names without a `/`: what nodes define otherwise is left out. Nodes
+    /// that do not say when entries expire (HAProxy 1.6 and 1.7) cannot be summed without.
+    pub tables: Vec<TableDefinition>,
     /// Nodes that are expected: the memory of a source is counted for so many.
     pub nodes: usize,
 }
@@ -66,6 +70,11 @@ pub enum NamedPart {
 }
 
 impl Hub {
+    /// The configured definition of a source, by its name without a `/`.
+    pub(crate) fn table(&self, name: &str) -> Option<&TableDefinition> {
+        self.tables.iter().find(|table| table.name == name)
+    }
+
     /// What a table is, by its name on the wire: `/rates` for one of a `peers` section, `rates` for one of a backend.
     ///
     /// A name that ends like results do is a result, also where any table is a source.

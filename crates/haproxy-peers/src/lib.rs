@@ -90,8 +90,8 @@ pub use hub::{Hub, Mapping, NamedPart, PeerLevel};
 
 mod tables;
 pub use tables::{
-    CreateError, DynamicTables, DynamicUsage, ORDER_MS, Order, OrderError, Orders, SharedTable, TablePart,
-    TableSet, UpdateIds,
+    CreateError, DynamicTables, DynamicUsage, LeftOut, LeftOutReason, ORDER_MS, Order, OrderError, Orders,
+    SharedTable, TablePart, TableSet, UpdateIds,
 };
 
 mod session;
@@ -104,6 +104,6 @@ pub use session::{
 
 mod section;
 pub use section::{
-    Action, ConfiguredPeer, EndReason, Greeting, PeerCounters, PeerId, PeerKind, PeerView, ResyncState,
-    Section, SectionConfig, SectionView, SessionId, StopProgress,
+    Action, ConfiguredPeer, EndReason, Greeting, HubState, LastHeard, PeerCounters, PeerId, PeerKind,
+    PeerView, ResyncState, Section, SectionConfig, SectionView, SessionId, StopProgress,
 };

@@ -8,6 +8,8 @@ pub use peer::{PeerCounters, PeerKind};
 
 mod lesson;
 mod nodes;
+pub use nodes::{HubState, LastHeard};
+
 mod resync;
 pub use resync::ResyncState;
 
@@ -26,6 +28,7 @@ use std::sync::atomic::AtomicBool;
 
 use stick_table::Millis;
 
+use self::lesson::LessonEnd;
 use self::peer::{LESSON_ATTEMPTS, Link, Peer, RECONNECT_MS};
 use self::resync::{Resync, history};
 use self::stop::Stop;
@@ -309,6 +312,10 @@ impl Section {
         now: Millis,
     ) -> Box<Session> {
         let is_hub = self.config.tables.is_hub();
+        if self.feeds_a_hub(place) && self.config.tables.left_outs().has(self.peers[place].origin) {
+            // What it told before was left out; this process may define it in a way that can be taken.
+            self.ask_again(place, now);
+        }
         let peer = &mut self.peers[place];
         peer.note_established(id, version, now);
         let awaits_values = is_hub && peer.level.is_below() && peer.lessons_wanted == LESSON_ATTEMPTS;
@@ -353,12 +360,29 @@ impl Section {
             return;
         };
         match event {
-            SessionEvent::LessonLearned { complete } => self.lesson_learned(place, session, *complete, now),
-            SessionEvent::LessonAbandoned => self.lesson_learned(place, session, false, now),
+            SessionEvent::LessonLearned { complete } => {
+                let end = if *complete { LessonEnd::Finished } else { LessonEnd::Partial };
+                self.lesson_ended(place, session, end, now);
+            }
+            SessionEvent::LessonAbandoned => {
+                self.lesson_ended(place, session, LessonEnd::Abandoned, now);
+            }
+            SessionEvent::LessonNeeded => {
+                let at = self.peers[place].lesson_at.max(now);
+                self.ask_again(place, at);
+                self.tick_resync(now);
+            }
+            // Most likely another process than the one before: it may define its tables otherwise, and may have counted.
+            SessionEvent::LessonRequested if self.feeds_a_hub(place) => {
+                self.ask_again(place, now);
+                self.tick_resync(now);
+            }
             SessionEvent::LessonTaught if self.peers[place].kind == PeerKind::Local => {
                 self.successor_taught(session);
             }
-            SessionEvent::TableIgnored { .. } | SessionEvent::TableDiffers { .. } => {
+            SessionEvent::TableIgnored { .. }
+            | SessionEvent::TableDiffers { .. }
+            | SessionEvent::LeftOut { .. } => {
                 self.peers[place].last_reason = Some(event.to_string());
             }
             _ => {}

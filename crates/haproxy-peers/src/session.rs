@@ -20,6 +20,7 @@ mod relays;
 pub use relays::Relays;
 
 mod plan;
+mod refused;
 mod repetition;
 mod row;
 
@@ -277,8 +278,12 @@ impl Session {
         self.last_received = now;
         let before = self.learner.received;
         self.counters.bytes_received += input.len() as u64;
+        self.learner.reconsider(now).into_iter().for_each(|event| self.note(event));
         let result = self.take_input(now, input);
         self.learner.apply(now);
+        if std::mem::take(&mut self.learner.wants_lesson) {
+            self.note(SessionEvent::LessonNeeded);
+        }
         self.watch_lesson(now, before);
         match result {
             Ok(()) => {}
@@ -471,7 +476,7 @@ impl Session {
         if std::mem::take(&mut self.due.announcement) {
             Control::Relay.encode(out);
         }
-        if self.has_levels() && self.tables.levels().version() != self.told_levels {
+        if self.has_levels() && self.tables.levels().version(self.level) != self.told_levels {
             self.told_levels = self.tables.levels().encode(self.level, out);
         }
         if std::mem::take(&mut self.due.heartbeat) {

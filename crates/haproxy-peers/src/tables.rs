@@ -7,12 +7,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::RwLock;
 use stick_aggregate::Aggregate;
 use stick_table::defect::Defect;
-use stick_table::{Table, TableDefinition};
+use stick_table::{KeyType, Table, TableDefinition};
 
 use crate::{Definition, Hub, Levels, NamedPart, PeerLevel, TableShards};
 
 mod dynamic;
 pub use dynamic::{CreateError, DynamicTables, DynamicUsage};
+
+mod left_out;
+pub(crate) use left_out::LeftOuts;
+pub use left_out::{LeftOut, LeftOutReason};
 
 mod orders;
 pub use orders::{ORDER_MS, Order, OrderError, Orders};
@@ -53,6 +57,10 @@ pub struct TableSet {
     hub: Option<Hub>,
     /// The hubs below this one, if it is one.
     levels: Levels,
+    /// What a hub's sums leave out.
+    left_outs: LeftOuts,
+    /// Counts what may make a definition welcome that was refused before.
+    version: AtomicU64,
     /// Whether results are told to nobody yet.
     holds_results: AtomicBool,
     /// Whether results changed by themselves since somebody asked.
@@ -80,6 +88,8 @@ impl TableSet {
             update_ids: UpdateIds::default(),
             hub: None,
             levels: Levels::new(seed),
+            left_outs: LeftOuts::default(),
+            version: AtomicU64::new(1),
             holds_results: AtomicBool::new(false),
             news: AtomicBool::new(false),
         };
@@ -118,7 +128,13 @@ impl TableSet {
         let id = list.len() as u32 + 1;
         let shared = Arc::new(SharedTable { id, table, copy, shards, part });
         list.push(Arc::clone(&shared));
+        self.version.fetch_add(1, Ordering::Relaxed);
         shared
+    }
+
+    /// Counts the changes of the list: what was refused before one may be taken after it.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Relaxed)
     }
 
     /// Number of tables.
@@ -176,8 +192,11 @@ impl TableSet {
                 (NamedPart::Source(_), _) => return Err(CreateError::SourceFromElsewhere),
                 // The process before this one teaches what it published, which is defined as its source is.
                 (NamedPart::Result(source), PeerLevel::Itself) => {
-                    let source = renamed(&local, &source);
-                    Some(std::mem::replace(&mut local, source))
+                    let configured = hub.table(source.trim_start_matches('/'));
+                    let source = renamed(configured.unwrap_or(&local), &source);
+                    let result = renamed(&source, local.network_name());
+                    local = source;
+                    Some(result)
                 }
                 (NamedPart::Result(_), _) => return Err(CreateError::Result),
                 (NamedPart::Other, level) if level.is_below() => return Err(CreateError::NoMapping),
@@ -240,10 +259,11 @@ impl TableSet {
             (1, dynamic.bytes_of(wanted))
         };
         let left = dynamic.max_bytes.saturating_sub(taken);
+        let keyword = if self.is_hub() { "tables" } else { "dynamic-tables" };
         let error = if count + tables > dynamic.max_tables {
-            CreateError::TooMany(dynamic.max_tables)
+            CreateError::TooMany { limit: dynamic.max_tables, keyword }
         } else if dynamic.max_bytes != 0 && needed > left {
-            CreateError::Memory { needed, left }
+            CreateError::Memory { needed, left, keyword }
         } else {
             return Ok(None);
         };
@@ -281,22 +301,43 @@ impl TableSet {
             return Err(CreateError::Name);
         }
         let name = self.local_name(name);
+        if let Some(configured) = self.hub.as_ref().and_then(|hub| hub.table(word)) {
+            let mut configured = configured.clone();
+            configured.name = name;
+            return Ok(configured);
+        }
         if definition.tail.is_none() {
-            return Err(CreateError::NoTail);
+            return Err(CreateError::NoTail(suggested_line(definition, word, size)));
         }
         Ok(definition.to_table(name, size)?)
     }
 
     /// The full local name of a network name (peers-protocol §7.5).
-    fn local_name(&self, name: &str) -> String {
+    pub fn local_name(&self, name: &str) -> String {
         if name.starts_with('/') { format!("{}{name}", self.section) } else { name.to_owned() }
     }
+}
+
+/// The line that says what a definition without a tail does not say.
+fn suggested_line(definition: &Definition, name: &str, size: u32) -> String {
+    let key_type = match definition.key_type() {
+        Some(KeyType::String { max_len: len } | KeyType::Binary { len }) => {
+            format!("{} len {len}", definition.key_type)
+        }
+        _ => definition.key_type.to_string(),
+    };
+    let columns = definition.columns().map(|column| {
+        let name = column.data_type.name();
+        if column.data_type.has_period() { format!("{name}(PERIOD)") } else { name.to_owned() }
+    });
+    let columns: Vec<_> = columns.collect();
+    let store = if columns.is_empty() { String::new() } else { format!(" store {}", columns.join(",")) };
+    format!("table {name} type {key_type} size {size} expire TIME{store}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stick_table::KeyType;
 
     fn table(name: &str) -> TableDefinition {
         TableDefinition::new(name, KeyType::Ip, 100).with_expire(Some(1_000))
@@ -330,7 +371,7 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &second));
         assert_eq!(
             set.create(&Definition::from_table(8, &table("u")), PeerLevel::Below).err(),
-            Some(CreateError::TooMany(1))
+            Some(CreateError::TooMany { limit: 1, keyword: "dynamic-tables" })
         );
         let usage = set.dynamic_usage();
         assert_eq!((set.len(), usage.tables, usage.refused), (1, 1, 1));

@@ -62,11 +62,13 @@ pub enum Defect {
     SumsLiveAnew,
     /// A hub that has rates of several nodes never looks at their sum again.
     RatesStay,
+    /// A hub that leaves out what a node tells calls its sums complete.
+    AbsenceIsComplete,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::LessonWithoutLifetimes,
         Self::LiveWithoutLifetimes,
         Self::DeadEntriesReturn,
@@ -95,6 +97,7 @@ impl Defect {
         Self::TellsAtOnce,
         Self::SumsLiveAnew,
         Self::RatesStay,
+        Self::AbsenceIsComplete,
     ];
 
     /// The name for a command line.
@@ -128,6 +131,7 @@ impl Defect {
             Self::TellsAtOnce => "tells-at-once",
             Self::SumsLiveAnew => "sums-live-anew",
             Self::RatesStay => "rates-stay",
+            Self::AbsenceIsComplete => "absence-is-complete",
         }
     }
 }

@@ -40,6 +40,7 @@ mod transport;
 use arguments::Report;
 
 pub use address::{Address, WildcardFamilies};
+pub(crate) use check::CONN_CUR;
 pub use check::{check, summary};
 pub use cidr::Cidr;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};

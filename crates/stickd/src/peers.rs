@@ -13,9 +13,10 @@ mod discovery;
 mod exchange;
 
 mod hub;
-pub use hub::{HubState, status_table};
+pub use hub::{HubReport, status_table};
 
 mod inbound;
+mod left_out_log;
 mod log_quota;
 mod members;
 mod outbound;

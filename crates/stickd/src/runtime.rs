@@ -33,7 +33,7 @@ mod words;
 
 pub use connection::serve;
 pub use context::Context;
-pub use hub_view::{HubPeerView, HubView};
+pub use hub_view::{HubPeerView, HubView, LeftOutView};
 pub use info::{Info, Limits, Usage};
 pub use listener::BindError;
 pub use peers_view::{

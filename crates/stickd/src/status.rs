@@ -17,9 +17,9 @@ use crate::files;
 use crate::log;
 use crate::peers::{Cluster, Connection, Direction, Totals};
 use crate::runtime::{
-    AppState, Context, DictionaryView, HandshakeStatus, HubPeerView, HubView, Info, LearnState, Limits,
-    Membership, PeerView, SectionView, SessionView, SharedTableView, TableRef, TableState, Timer, Transport,
-    Usage,
+    AppState, Context, DictionaryView, HandshakeStatus, HubPeerView, HubView, Info, LearnState, LeftOutView,
+    Limits, Membership, PeerView, SectionView, SessionView, SharedTableView, TableRef, TableState, Timer,
+    Transport, Usage,
 };
 
 /// Peer flags by HAProxy 3.0's numbers (stick-tables §8).
@@ -124,6 +124,7 @@ impl Context for Status {
         let peer_listeners: usize =
             daemon.clusters.iter().map(|cluster| cluster.config().local.listeners.len()).sum();
         let (limits, log) = (&daemon.config.global, log::usage());
+        let hubs = || daemon.clusters.iter().filter(|cluster| cluster.tables().is_hub());
         let since = daemon.started.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         Info {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -156,6 +157,8 @@ impl Context for Status {
             refused_connections: self.sum(|cluster| &cluster.totals().refused_connections),
             protocol_errors: self.sum(|cluster| &cluster.totals().protocol_errors),
             mismatched_tables: live.mismatched,
+            left_out: hubs().map(|cluster| cluster.hub_report().state.left_out.len() as u64).sum(),
+            refusals: hubs().map(|cluster| cluster.tables().refusals()).sum(),
             limits: self.limits(&live),
             lines_left_out: self.sum(|cluster| &cluster.totals().lines_left_out),
             log_bytes: Usage { used: log.waiting, limit: log.limit, hits: log.lost },
@@ -275,7 +278,8 @@ fn level_word(peer: &haproxy_peers::PeerView) -> &'static str {
 }
 
 fn hub(cluster: &Cluster, now: Millis) -> HubView {
-    let (state, view, connections) = (cluster.hub_state(), cluster.view(), cluster.connections());
+    let (report, view, connections) = (cluster.hub_report(), cluster.view(), cluster.connections());
+    let state = report.state;
     let peers = view.peers.iter().filter(|peer| peer.kind != PeerKind::Local).map(|peer| {
         let connection = peer.session.and_then(|session| connections.get(&session));
         let established = connection.and_then(|connection| connection.established());
@@ -295,11 +299,27 @@ fn hub(cluster: &Cluster, now: Millis) -> HubView {
         id: view.name.clone(),
         nodes: state.nodes,
         expected: state.expected,
-        complete: state.complete,
+        complete: state.is_complete(),
+        left_out: state.left_out.iter().map(|left_out| left_out_view(cluster, &view, left_out)).collect(),
         holding: cluster.tables().holds_results(),
         node_timeout: cluster.tables().hub().map_or(0, |hub| hub.node_timeout),
         peers: peers.collect(),
         sums: cluster.tables().aggregates(),
+    }
+}
+
+fn left_out_view(
+    cluster: &Cluster,
+    view: &haproxy_peers::SectionView,
+    left_out: &haproxy_peers::LeftOut,
+) -> LeftOutView {
+    let peer = view.peers.iter().find(|peer| Some(peer.origin) == left_out.node);
+    LeftOutView {
+        peer: peer.map(|peer| peer.name.clone()),
+        table: left_out.table.as_deref().map(|table| cluster.tables().local_name(table)),
+        reason: left_out.reason.word(),
+        text: left_out.reason.to_string(),
+        remedy: left_out.reason.remedy(),
     }
 }
 

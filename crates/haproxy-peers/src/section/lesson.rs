@@ -13,8 +13,20 @@ use super::{Action, PeerKind, Section, SessionId};
 /// gives up 5 s after the last partial one it got, which may have been this side's.
 const ASK_AGAIN_MS: u64 = 6_000;
 
+/// How a lesson ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LessonEnd {
+    /// The peer told everything and is up to date itself.
+    Finished,
+    /// It told everything it has, and is not up to date itself.
+    Partial,
+    /// It did not come, or broke off.
+    Abandoned,
+}
+
 impl Section {
-    pub(super) fn lesson_learned(&mut self, place: usize, session: SessionId, complete: bool, now: Millis) {
+    pub(super) fn lesson_ended(&mut self, place: usize, session: SessionId, end: LessonEnd, now: Millis) {
+        let complete = end == LessonEnd::Finished;
         let assigned = self.resync.assigned == Some(session);
         let is_local = self.peers[place].kind == PeerKind::Local;
         self.resync.history |= match (is_local, complete) {
@@ -30,6 +42,10 @@ impl Section {
         let peer = &mut self.peers[place];
         peer.lessons_wanted = if complete { 0 } else { peer.lessons_wanted.saturating_sub(1) };
         peer.lesson_at = now + ASK_AGAIN_MS;
+        if self.feeds_a_hub(place) {
+            self.node_told(place, end, now);
+        }
+        let peer = &mut self.peers[place];
         // Also one that ends as partial told all that the peer has.
         peer.awaits_values.store(false, Ordering::Relaxed);
         let shard = peer.shard;
@@ -47,6 +63,30 @@ impl Section {
             }
         }
         self.tick_resync(now);
+    }
+
+    /// The lesson of a node of a hub ended.
+    fn node_told(&mut self, place: usize, end: LessonEnd, now: Millis) {
+        if end == LessonEnd::Abandoned {
+            // It is asked until it tells: what it holds is missing in the sums.
+            self.peers[place].lessons_wanted = self.peers[place].lessons_wanted.max(1);
+        } else if self.config.tables.left_outs().lesson_ended(self.peers[place].origin) {
+            // Something is taken only since the lesson began.
+            self.ask_again(place, now + ASK_AGAIN_MS);
+        }
+    }
+
+    /// Lets a node of a hub tell everything once more. Once is enough, also if it is not up to date itself: what it counts it knows.
+    pub(super) fn ask_again(&mut self, place: usize, at: Millis) {
+        let peer = &mut self.peers[place];
+        if peer.lessons_wanted == 0 {
+            (peer.lessons_wanted, peer.lesson_at) = (1, at);
+        }
+    }
+
+    /// Whether what a peer tells is summed here.
+    pub(super) fn feeds_a_hub(&self, place: usize) -> bool {
+        self.config.tables.is_hub() && self.peers[place].level.is_below()
     }
 
     /// Whether a successor needs to ask nobody else: every peer gave a lesson, or a predecessor said so much. Being up to date
@@ -77,9 +117,12 @@ impl Section {
         }
         let next = self.peers.iter().find_map(|peer| {
             let ready = peer.kind != PeerKind::Local && peer.lessons_wanted > 0 && now >= peer.lesson_at;
-            peer.established().filter(|_| ready)
+            Some((peer.established().filter(|_| ready)?, peer.origin))
         });
-        if let Some(session) = next {
+        if let Some((session, origin)) = next {
+            if self.config.tables.is_hub() {
+                self.config.tables.left_outs().lesson_requested(origin);
+            }
             self.resync.assigned = Some(session);
             self.resync.history |= history::REMOTE_ASSIGNED;
             self.actions.push_back(Action::RequestLesson { session });

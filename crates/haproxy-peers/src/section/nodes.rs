@@ -1,16 +1,92 @@
-//! The nodes of a hub: who is awaited before anything is published, and whose values count no more.
+//! The nodes of a hub: which ones are awaited before anything is published, whose values count no more, and whether the sums
+//! have everything that the nodes tell.
 
 use stick_table::Millis;
 use stick_table::defect::Defect;
 
 use super::peer::{LESSON_ATTEMPTS, Peer};
-use super::{PeerKind, Section};
+use super::{PeerKind, Section, SessionId};
+use crate::{LeftOut, LeftOutReason, PeerLevel};
 
 /// How long a hub that just started waits for what its nodes know before it publishes, in ms. Not longer: lessons do not wait,
 /// and own values must not come before sums.
 const HOLD_MS: u64 = 5_000;
 
+/// When an expected node was heard last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastHeard {
+    /// Its session knows.
+    Session(SessionId),
+    /// Its session ended then.
+    At(Millis),
+    /// Not since this process began, or so long ago that its values count no more.
+    Never,
+}
+
+/// Whether the sums of a hub are whole, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HubState {
+    /// Nodes that tell their values now: load balancers and lower hubs with a session.
+    pub nodes: u32,
+    /// Nodes that are configured or listed, and others that came and are not forgotten.
+    pub expected: u32,
+    /// What is left out of the sums, besides what nodes without a session count now.
+    pub left_out: Vec<LeftOut>,
+    /// When each expected node was heard last.
+    pub heard: Vec<LastHeard>,
+}
+
+impl HubState {
+    /// Whether there are nodes, all of them have a session, and nothing that they tell is left out.
+    pub fn is_complete(&self) -> bool {
+        self.expected > 0 && self.is_whole()
+    }
+
+    /// The same where a hub may have no node at all: nothing is missing then either.
+    pub fn is_whole(&self) -> bool {
+        self.nodes == self.expected && self.left_out.is_empty()
+    }
+}
+
 impl Section {
+    /// Whether the sums of this hub are whole, and what is missing. `knows_nodes` says whether it is known by name of each
+    /// node: not before the name service has answered.
+    pub fn hub_state(&self, knows_nodes: bool) -> HubState {
+        let tables = &self.config.tables;
+        let node_timeout = tables.hub().map_or(0, |hub| hub.node_timeout);
+        let mut state = HubState { left_out: tables.left_out(), ..HubState::default() };
+        let own =
+            [(tables.holds_results(), LeftOutReason::Held), (!knows_nodes, LeftOutReason::NodesUnknown)];
+        for (_, reason) in own.into_iter().filter(|(is_so, _)| *is_so) {
+            state.left_out.push(LeftOut { node: None, table: None, reason });
+        }
+        // A node that left for good is remembered for longer than it counts, and not missed any more.
+        let has_left = |peer: &Peer| peer.forget_at.is_some() && peer.counts_until.is_none();
+        for peer in self.peers.iter().filter(|peer| peer.level.is_below() && !has_left(peer)) {
+            state.expected += 1;
+            let Some(session) = peer.established() else {
+                let left_at = peer.counts_until.map(|until| until.saturating_sub(node_timeout));
+                state.heard.push(left_at.map_or(LastHeard::Never, LastHeard::At));
+                continue;
+            };
+            state.nodes += 1;
+            state.heard.push(LastHeard::Session(session));
+            let mut add = |reason| {
+                state.left_out.push(LeftOut { node: Some(peer.origin), table: None, reason });
+            };
+            if !peer.told_all() {
+                add(LeftOutReason::NotTold);
+            }
+            if peer.level == PeerLevel::Lower && tables.levels().has_gaps(peer.origin) {
+                add(LeftOutReason::LowerHub);
+            }
+        }
+        if Defect::AbsenceIsComplete.is_on() {
+            state.left_out.clear();
+        }
+        state
+    }
+
     /// Notes that a peer has no session any more.
     pub(super) fn node_left(&mut self, place: usize, now: Millis) {
         // A process of this node tells nothing of its own.

@@ -30,6 +30,15 @@ pub enum SessionEvent {
         /// Why.
         reason: String,
     },
+    /// A hub leaves out what the peer tells of a table; see [`TableSet::left_out`](crate::TableSet::left_out).
+    LeftOut {
+        /// Its network name.
+        table: String,
+        /// Why.
+        reason: String,
+    },
+    /// What a hub left out before is taken from now on, so the peer has to tell it again.
+    LessonNeeded,
     /// The peer defines a table in another way than this side; its updates are taken as far as they fit.
     TableDiffers {
         /// Its network name.
@@ -60,6 +69,10 @@ impl fmt::Display for SessionEvent {
             Self::TableCreated { table } => write!(f, "table {table} was made from the peer's definition"),
             Self::TableIgnored { table, reason } => {
                 write!(f, "updates of table {table} are ignored: {reason}")
+            }
+            Self::LeftOut { table, reason } => write!(f, "table {table} is left out of the sums: {reason}"),
+            Self::LessonNeeded => {
+                f.write_str("what was left out of the sums is taken now: the peer has to tell it again")
             }
             Self::TableDiffers { table, differences } => {
                 write!(f, "table {table} is defined differently by the peer: {differences}")
@@ -97,6 +110,14 @@ mod tests {
             (
                 SessionEvent::TableIgnored { table: table(), reason: "no room".into() },
                 "updates of table t are ignored: no room",
+            ),
+            (
+                SessionEvent::LeftOut { table: table(), reason: "no room".into() },
+                "table t is left out of the sums: no room",
+            ),
+            (
+                SessionEvent::LessonNeeded,
+                "what was left out of the sums is taken now: the peer has to tell it again",
             ),
             (
                 SessionEvent::TableDiffers { table: table(), differences: "expire".into() },

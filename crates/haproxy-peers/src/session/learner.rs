@@ -11,10 +11,12 @@ use stick_table::{Applied, Batch, Lifetime, Millis, Origin, Precedence};
 use super::Limits;
 use super::event::SessionEvent;
 use super::plan::Plan;
+use super::refused::Refused;
 use super::repetition::Repetition;
 use crate::{
-    Ack, Agreement, DecodeError, DefineHead, DefineOutcome, Definition, Frame, PeerLevel, Reader,
-    ReceiveDictionary, SharedTable, Switch, TableSet, UpdateForm, UpdateHeader, decode_key,
+    Ack, Agreement, DecodeError, DefineHead, DefineOutcome, Definition, Difference, Frame, LeftOutReason,
+    NamedPart, PeerLevel, Reader, ReceiveDictionary, SharedTable, Switch, TableSet, UpdateForm, UpdateHeader,
+    decode_key,
 };
 
 /// Different tables that are reported once per session as unknown or in disagreement.
@@ -25,7 +27,7 @@ const MAX_REPORTS: usize = 256;
 const MAX_IDLE_BATCHES: usize = 1 << 20;
 
 /// Longest definition that is kept to be compared with the next one, in bytes; those of HAProxy have up to 400.
-const MAX_KEPT_DEFINITION: usize = 1_024;
+pub(super) const MAX_KEPT_DEFINITION: usize = 1_024;
 
 /// Where the lesson from this peer stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,6 +172,13 @@ pub(crate) struct Learner {
     /// The sender's table ids, as places in `bindings`.
     by_id: HashMap<u32, usize>,
     pub(crate) current: Option<usize>,
+    /// The sender's id of the table that it selected.
+    selected: u32,
+    /// In a hub, the definitions that are refused, and an id that the peer selected without having defined it.
+    refused: Refused,
+    undefined: Option<u32>,
+    /// Whether the peer has to tell what it holds again, as some of it was left out.
+    pub(crate) wants_lesson: bool,
     pub(crate) learning: Learning,
     /// Hashes of the names of tables that were reported.
     reported: HashSet<u64>,
@@ -193,6 +202,10 @@ impl Learner {
             bindings: Vec::new(),
             by_id: HashMap::new(),
             current: None,
+            selected: 0,
+            refused: Refused::default(),
+            undefined: None,
+            wants_lesson: false,
             learning: Learning::Not,
             reported: HashSet::new(),
             received: Received::default(),
@@ -215,31 +228,82 @@ impl Learner {
         let payload = reader.rest();
         let head = DefineHead::decode(&mut reader)?;
         self.received.definitions += 1;
+        self.selected = head.id;
         // A sender defines a table each time it turns to it, most often as before.
         self.current = self.by_id.get(&head.id).copied().filter(|&at| *self.bindings[at].payload == *payload);
-        if self.current.is_some() {
+        if self.current.is_some() || self.refused.is_known(head.id, payload) {
             return Ok(None);
         }
+        let event = self.take_definition(head, payload, reader, now)?;
+        if self.current.is_none() && self.feeds_a_hub() {
+            self.refused.note(head.id, payload);
+        }
+        Ok(event)
+    }
+
+    /// Looks again at the definitions that were refused, if what they were refused for may have changed.
+    pub(crate) fn reconsider(&mut self, now: Millis) -> Vec<SessionEvent> {
+        let mut events = Vec::new();
+        if !self.refused.is_due(self.tables.version()) {
+            return events;
+        }
+        for payload in self.refused.take() {
+            let mut reader = Reader::new(&payload, 0);
+            let Ok(head) = DefineHead::decode(&mut reader) else { continue };
+            if let Ok(event) = self.take_definition(head, &payload, reader, now) {
+                events.extend(event);
+            }
+            if self.current.is_none() {
+                self.refused.note(head.id, &payload);
+            }
+        }
+        self.refused.looked_at(self.tables.version());
+        self.current = self.by_id.get(&self.selected).copied();
+        events
+    }
+
+    /// Binds the table of a definition, or says why not.
+    fn take_definition(
+        &mut self,
+        head: DefineHead<'_>,
+        payload: &[u8],
+        mut reader: Reader<'_>,
+        now: Millis,
+    ) -> Result<Option<SessionEvent>, DecodeError> {
         self.by_id.remove(&head.id);
+        self.refused.remove(head.id);
+        self.current = None;
+        let part = self.tables.part_for(head.name, self.level);
+        let name = crate::shown(head.name);
+        let is_source = matches!(part, Some(NamedPart::Source(_)));
+        if self.tables.left_outs().has(self.origin) {
+            self.accept(&undefined_table(head.id));
+        }
         let mut shared = self.tables.by_network_name(head.name);
         let (definition, unusable) = match head.decode_rest(&mut reader)? {
             DefineOutcome::Usable(definition) => (definition, None),
-            DefineOutcome::Unusable { definition, reason } => (definition, Some(reason.to_string())),
+            DefineOutcome::Unusable { definition, reason } => (definition, Some(reason)),
         };
         let mut created = false;
         if shared.is_none() && unusable.is_none() {
             match self.tables.create(&definition, self.level) {
                 Ok(table) => (shared, created) = (Some(table), true),
                 Err(reason) if reason.is_expected() => return Ok(None),
+                Err(reason) if is_source => {
+                    return Ok(Some(self.refuse(name, LeftOutReason::NotMade(reason))));
+                }
                 Err(reason) => {
-                    let table = crate::shown(&definition.name);
-                    let event = SessionEvent::TableIgnored { table, reason: reason.to_string() };
+                    let event = SessionEvent::TableIgnored { table: name, reason: reason.to_string() };
                     return Ok(self.report(&definition.name, event));
                 }
             }
         }
-        let table = crate::shown(&definition.name);
+        let table = name;
         if let Some(reason) = unusable {
+            if is_source {
+                return Ok(Some(self.refuse(table, LeftOutReason::Unusable(reason))));
+            }
+            let reason = reason.to_string();
             return Ok(self.report(&definition.name, SessionEvent::TableIgnored { table, reason }));
         }
         let Some(shared) = shared else { return Ok(None) };
@@ -247,12 +311,20 @@ impl Learner {
         let usable = agreement.is_usable();
         let disagrees = !agreement.differences().is_empty();
         let text = agreement.to_string();
+        let left_out = part.is_some().then(|| left_out(&agreement, is_source));
         let place = self.bind(shared, &definition, payload, agreement, now);
-        if !usable {
-            return Ok(self.report(&definition.name, SessionEvent::TableIgnored { table, reason: text }));
+        if usable {
+            self.by_id.insert(definition.id, place);
+            self.current = Some(place);
         }
-        self.by_id.insert(definition.id, place);
-        self.current = Some(place);
+        match left_out {
+            Some(Some(reason)) => return Ok(Some(self.refuse(table, reason))),
+            Some(None) if self.tables.left_outs().has(self.origin) => self.accept(&table),
+            _ if !usable => {
+                return Ok(self.report(&definition.name, SessionEvent::TableIgnored { table, reason: text }));
+            }
+            _ => {}
+        }
         if created {
             return Ok(Some(SessionEvent::TableCreated { table }));
         }
@@ -261,6 +333,34 @@ impl Learner {
         } else {
             None
         })
+    }
+
+    /// Writes down that a hub leaves out what the peer tells of a table.
+    fn refuse(&self, table: String, reason: LeftOutReason) -> SessionEvent {
+        let text = reason.to_string();
+        self.tables.left_outs().refuse(self.origin, &table, reason);
+        SessionEvent::LeftOut { table, reason: text }
+    }
+
+    /// Writes down that a table is taken from now on.
+    fn accept(&mut self, table: &str) {
+        let in_lesson = self.learning == Learning::Running;
+        self.wants_lesson |= self.tables.left_outs().accept(self.origin, table, in_lesson);
+    }
+
+    /// Whether what the peer tells is summed.
+    fn feeds_a_hub(&self) -> bool {
+        self.tables.is_hub() && self.level.is_below()
+    }
+
+    /// An update came while no table was selected that is taken: in a hub it may be one to be summed.
+    fn note_undefined(&mut self) {
+        let id = self.selected;
+        if self.undefined == Some(id) || !self.feeds_a_hub() || self.refused.has(id) {
+            return;
+        }
+        self.undefined = Some(id);
+        self.refuse(undefined_table(id), LeftOutReason::NotDefined);
     }
 
     /// Binds a table anew; what was received for it before is applied and keeps its ids.
@@ -308,6 +408,7 @@ impl Learner {
     /// Selects the table of a SWITCH (peers-protocol §11.2).
     pub(crate) fn switch(&mut self, frame: &Frame<'_>) -> Result<(), DecodeError> {
         let switch = Switch::decode(&mut frame.reader())?;
+        self.selected = switch.table_id;
         self.current = self.by_id.get(&switch.table_id).copied();
         Ok(())
     }
@@ -321,6 +422,7 @@ impl Learner {
     ) -> Result<(), DecodeError> {
         let Some(place) = self.current else {
             self.received.ignored_updates += 1;
+            self.note_undefined();
             return Ok(());
         };
         let mut reader = frame.reader();
@@ -398,7 +500,8 @@ impl Learner {
 
     /// Bytes held for changes of tables and for strings.
     pub(crate) fn memory(&self) -> usize {
-        self.bindings.iter().map(Binding::memory).sum::<usize>() + self.dictionary.memory()
+        let bindings = self.bindings.iter().map(Binding::memory).sum::<usize>();
+        bindings + self.dictionary.memory() + self.refused.memory()
     }
 
     /// The same, of each part no more than it may be.
@@ -407,7 +510,8 @@ impl Learner {
         let held = current.map_or(0, Binding::memory);
         let bound = current.map_or(0, |binding| binding.batches().map(Batch::memory_bound).sum());
         let idle = self.bindings.iter().map(Binding::memory).sum::<usize>() - held;
-        held.min(bound) + idle.min(MAX_IDLE_BATCHES) + self.dictionary.memory_within_bounds()
+        let kept = self.dictionary.memory_within_bounds() + self.refused.memory().min(Refused::MOST_MEMORY);
+        held.min(bound) + idle.min(MAX_IDLE_BATCHES) + kept
     }
 
     /// The next acknowledgement that is due, for a table from place `from` on, and that place.
@@ -421,6 +525,20 @@ impl Learner {
         binding.sent_ack = binding.due_ack;
         Some((place, Ack { table_id: binding.remote_id, update_id: binding.due_ack }))
     }
+}
+
+/// What stands for a table whose name is not known in the list of what is left out.
+fn undefined_table(id: u32) -> String {
+    format!("(id {id})")
+}
+
+/// Why a definition that differs like this leaves something out of a hub's sums, if it does: that of a source, or that of a
+/// result, by which a node reads them.
+fn left_out(agreement: &Agreement, is_source: bool) -> Option<LeftOutReason> {
+    let counts = if is_source { Difference::leaves_out } else { Difference::hides_results };
+    let differences: Vec<_> = agreement.differences().iter().copied().filter(counts).collect();
+    let reason = if is_source { LeftOutReason::Differs } else { LeftOutReason::ResultDiffers };
+    (!differences.is_empty()).then(|| reason(differences))
 }
 
 /// Decodes the values of an update into a new change of a batch, and takes it back when they are malformed.

@@ -13,6 +13,8 @@
 //! Two hubs that sum each other notice in the first message, so no value goes round even once. Where a cycle has more hubs, the
 //! numbers go round it like values do, so the hub that closes it learns of it as soon as it is closed.
 //!
+//! - Behind those numbers a lower hub says whether its sums have everything that its nodes tell: an upper one's do not otherwise.
+//!
 //! The message is stickd's own, of class 0 and a type that says nothing to others: every HAProxy passes over it
 //! (peers-protocol §4).
 
@@ -57,14 +59,41 @@ struct Known {
     own: u64,
     /// By peer, the hubs in its sums.
     below: BTreeMap<u16, BTreeSet<u64>>,
+    /// Peers that said last that their sums lack something.
+    with_gaps: BTreeSet<u16>,
+    /// Whether this hub's sums lack nothing.
+    is_whole: bool,
     /// Counts changes; 0 for none.
     version: u64,
+    /// The same with those of `is_whole`, which upper hubs are told.
+    whole_version: u64,
 }
 
 impl Levels {
     /// Nobody is known to be below. `own` is this process's number; pass a random one.
     pub(crate) fn new(own: u64) -> Self {
-        Self(Arc::new(Mutex::new(Known { own, below: BTreeMap::new(), version: 1 })))
+        Self(Arc::new(Mutex::new(Known {
+            own,
+            below: BTreeMap::new(),
+            with_gaps: BTreeSet::new(),
+            is_whole: false,
+            version: 1,
+            whole_version: 1,
+        })))
+    }
+
+    /// Notes whether this hub's sums have everything that its nodes tell; returns whether that is news.
+    pub(crate) fn set_whole(&self, is_whole: bool) -> bool {
+        let mut known = self.0.lock();
+        let is_news = known.is_whole != is_whole;
+        known.is_whole = is_whole;
+        known.whole_version += u64::from(is_news);
+        is_news
+    }
+
+    /// Whether a lower hub said last that its sums lack something.
+    pub(crate) fn has_gaps(&self, peer: Origin) -> bool {
+        self.0.lock().with_gaps.contains(&peer.number())
     }
 
     /// Sets this process's number, before the first session.
@@ -72,9 +101,9 @@ impl Levels {
         self.0.lock().own = own;
     }
 
-    /// Counts the changes of what is announced; never 0.
-    pub(crate) fn version(&self) -> u64 {
-        self.0.lock().version
+    /// Counts the changes of what a peer of this level is told; never 0.
+    pub(crate) fn version(&self, level: PeerLevel) -> u64 {
+        self.0.lock().version(level)
     }
 
     /// Appends what a peer of this level is told; returns the version that it is of.
@@ -89,8 +118,11 @@ impl Levels {
         for hub in hubs {
             payload.extend_from_slice(&hub.to_be_bytes());
         }
+        if level == PeerLevel::Above {
+            payload.push(u8::from(known.is_whole));
+        }
         frame.finish(Padding::ForOldReceivers);
-        known.version
+        known.version(level)
     }
 
     /// Takes what a peer of this level said.
@@ -110,7 +142,19 @@ impl Levels {
             let (high, low) = (reader.u32_be("hub")?, reader.u32_be("hub")?);
             hubs.insert(u64::from(high) << 32 | u64::from(low));
         }
-        Ok(self.judge(peer, level, takes_us_for_upper, hubs))
+        // A hub of an earlier release says nothing of it.
+        let has_gaps =
+            takes_us_for_upper && !reader.is_empty() && reader.bytes(1, "whether sums are whole")? == [0];
+        let judged = self.judge(peer, level, takes_us_for_upper, hubs);
+        if judged.is_ok() && level == PeerLevel::Lower {
+            let mut known = self.0.lock();
+            if has_gaps {
+                known.with_gaps.insert(peer.number())
+            } else {
+                known.with_gaps.remove(&peer.number())
+            };
+        }
+        Ok(judged)
     }
 
     fn judge(
@@ -149,9 +193,17 @@ impl Levels {
     /// A peer has no session any more.
     pub(crate) fn forget(&self, peer: Origin) {
         let mut known = self.0.lock();
+        known.with_gaps.remove(&peer.number());
         if known.below.remove(&peer.number()).is_some() {
             known.version += 1;
         }
+    }
+}
+
+impl Known {
+    /// Counts the changes of what a peer of this level is told.
+    fn version(&self, level: PeerLevel) -> u64 {
+        if level == PeerLevel::Above { self.version + self.whole_version } else { self.version }
     }
 }
 
@@ -172,12 +224,12 @@ mod tests {
         let [low, high, top] = [1, 2, 3].map(Levels::new);
         assert_eq!(say(&low, PeerLevel::Above, &high, PeerLevel::Lower), Ok(()));
         assert_eq!(say(&high, PeerLevel::Below, &low, PeerLevel::Above), Ok(()));
-        let before = high.version();
+        let before = high.version(PeerLevel::Below);
         assert_eq!(say(&low, PeerLevel::Above, &high, PeerLevel::Lower), Ok(()));
-        assert_eq!(high.version(), before, "nothing new");
+        assert_eq!(high.version(PeerLevel::Below), before, "nothing new");
         let mut out = Vec::new();
         high.encode(PeerLevel::Above, &mut out);
-        assert_eq!(out[3..], [1, 2, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(out[3..], [1, 2, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
         assert_eq!(say(&high, PeerLevel::Above, &top, PeerLevel::Lower), Ok(()));
         // Over two hubs.
         assert_eq!(say(&top, PeerLevel::Above, &low, PeerLevel::Lower), Err(LevelsError::Cycle));
@@ -205,6 +257,26 @@ mod tests {
         let note = |level| hub.note(Origin::peer(1), level, &mut Reader::new(&payload, 0));
         assert_eq!(note(PeerLevel::Lower), Ok(Err(LevelsError::TooMany)));
         assert_eq!(note(PeerLevel::Below), Ok(Ok(())), "who is no hub is not believed to have some below");
-        assert_eq!(hub.version(), 1);
+        assert_eq!(hub.version(PeerLevel::Below), 1);
+    }
+
+    #[test]
+    fn an_upper_hub_knows_whether_a_lower_one_lacks_something() {
+        let [low, high] = [1, 2].map(Levels::new);
+        let peer = Origin::peer(1);
+        assert_eq!(say(&low, PeerLevel::Above, &high, PeerLevel::Lower), Ok(()));
+        assert!(high.has_gaps(peer), "it just began");
+        let before = [PeerLevel::Above, PeerLevel::Below].map(|level| low.version(level));
+        assert!(low.set_whole(true) && !low.set_whole(true));
+        assert!(low.version(PeerLevel::Above) > before[0]);
+        assert_eq!(low.version(PeerLevel::Below), before[1], "nodes are told by the status table");
+        assert_eq!(say(&low, PeerLevel::Above, &high, PeerLevel::Lower), Ok(()));
+        assert!(!high.has_gaps(peer));
+        // One of before this message had that byte.
+        assert!(low.set_whole(false));
+        assert_eq!(say(&low, PeerLevel::Above, &high, PeerLevel::Lower), Ok(()));
+        assert!(high.has_gaps(peer));
+        high.forget(peer);
+        assert!(!high.has_gaps(peer));
     }
 }

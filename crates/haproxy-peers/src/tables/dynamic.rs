@@ -42,16 +42,19 @@ pub struct DynamicUsage {
 pub enum CreateError {
     #[error("no table of this name is configured")]
     NotConfigured,
-    #[error("the section has its limit of {0} such tables already (dynamic-tables max)")]
-    TooMany(usize),
     #[error(
-        "{needed} bytes for a full table are more than the {left} left for such tables (dynamic-tables size, memory)"
+        "the section has its limit of {limit} tables made from definitions already: raise \"{keyword} max\""
     )]
-    Memory { needed: u64, left: u64 },
+    TooMany { limit: usize, keyword: &'static str },
+    #[error(
+        "{needed} bytes for a full table are more than the {left} left for such tables: raise \"{keyword} memory\" or lower \
+         \"{keyword} size\""
+    )]
+    Memory { needed: u64, left: u64, keyword: &'static str },
     #[error("its name is not a printable word of 1 to {MAX_NAME} bytes without slashes but at its start")]
     Name,
-    #[error("HAProxy 1.6 and 1.7 do not tell a table's expiry; configure the table here")]
-    NoTail,
+    #[error("HAProxy 1.6 and 1.7 do not say when entries expire: add the line \"{0}\" to the section")]
+    NoTail(String),
     #[error(transparent)]
     Definition(#[from] ToTableError),
     #[error("it is neither a source nor a result of this hub")]
@@ -68,6 +71,17 @@ impl CreateError {
     /// Whether everything is as it should be, so that nobody needs to be told.
     pub fn is_expected(&self) -> bool {
         matches!(self, Self::Result | Self::SourceFromElsewhere)
+    }
+
+    /// What the operator can do; `None` where the message says it, or nothing is wrong.
+    pub(super) const fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Name => Some("give the table another name on the node"),
+            Self::Definition(_) | Self::Aggregate(_) => {
+                Some("change the definition of the table on the nodes")
+            }
+            _ => None,
+        }
     }
 }
 

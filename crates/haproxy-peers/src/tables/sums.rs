@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use stick_aggregate::Aggregate;
 use stick_table::{Origin, TableDefinition};
 
-use super::{TablePart, TableSet};
+use super::{LeftOut, LeftOutReason, LeftOuts, TablePart, TableSet};
 use crate::{Hub, Levels, NamedPart, PeerLevel};
 
 /// Bytes of a contribution beside its data.
@@ -62,9 +62,55 @@ impl TableSet {
         self.tables.read().iter().filter_map(|shared| shared.aggregate().cloned()).collect()
     }
 
+    /// What nodes tell and the sums leave out, by table. What is missing because a node has no session, or has not told its
+    /// values yet, is in [`Section::hub_state`](crate::Section::hub_state) as well.
+    pub fn left_out(&self) -> Vec<LeftOut> {
+        let mut all = self.left_outs.list();
+        for aggregate in self.aggregates() {
+            let table = aggregate.source().network_name();
+            all.extend(aggregate.left_out().into_iter().map(|left_out| LeftOut {
+                node: Some(left_out.node),
+                table: Some(table.to_owned()),
+                reason: match left_out.reason {
+                    stick_aggregate::LeftOutReason::NoRoom => LeftOutReason::NoRoom,
+                    stick_aggregate::LeftOutReason::TooManyColumns => LeftOutReason::TooManyColumns,
+                },
+            }));
+        }
+        all
+    }
+
+    /// Notes whether the sums have everything that the nodes tell, which upper hubs are told; returns whether that is news: poll
+    /// all sessions for bytes then.
+    pub fn note_whole(&self, is_whole: bool) -> bool {
+        self.levels.set_whole(is_whole)
+    }
+
+    /// Tables of nodes that were left out of the sums, and updates that found no room in them, since the process began.
+    pub fn refusals(&self) -> u64 {
+        let updates = self.aggregates().iter().map(|aggregate| aggregate.refused_updates()).sum::<u64>();
+        self.left_outs.refusals() + updates
+    }
+
+    pub(crate) fn left_outs(&self) -> &LeftOuts {
+        &self.left_outs
+    }
+
+    /// What a table is to a hub that a node of this level defines; `None` where a definition of it has no say in the sums.
+    pub(crate) fn part_for(&self, name: &[u8], level: PeerLevel) -> Option<NamedPart> {
+        let hub = self.hub.as_ref().filter(|_| level.is_below())?;
+        match (hub.part_of(&String::from_utf8_lossy(name)), level) {
+            (NamedPart::Other, _) | (NamedPart::Result(_), PeerLevel::Lower) => None,
+            (part, _) => Some(part),
+        }
+    }
+
     /// A session of a peer begins: its process may be another one, which counts from nothing. That of a lower hub does not:
     /// it waits for what its nodes count, and is right whatever it says.
     pub(crate) fn session_began(&self, peer: Origin, level: PeerLevel) {
+        if self.is_hub() && level.is_below() {
+            self.left_outs.session_began(peer);
+        }
         if level != PeerLevel::Lower {
             self.each_aggregate(|aggregate| aggregate.process_may_have_changed(peer));
         }
@@ -77,6 +123,7 @@ impl TableSet {
 
     /// A peer is gone: what it told counts no more.
     pub(crate) fn forget(&self, peer: Origin) {
+        self.left_outs.forget(peer);
         self.each_aggregate(|aggregate| aggregate.forget(peer));
     }
 

@@ -113,7 +113,7 @@ fn tables_are_made_after_definitions_within_the_limit() {
     assert_eq!(names, ["t", "p/u", "v"]);
     assert_eq!(world.nodes[0].count(|event| matches!(event, SessionEvent::TableCreated { .. })), 2);
     assert_eq!(values(&world, 2, DataType::Gpc0, 0, &[3, 5]), vec![Some(Value::Unsigned(1)); 2]);
-    assert!(world.nodes[0].events.last().unwrap().to_string().contains("limit of 2 such tables"));
+    assert!(world.nodes[0].events.last().unwrap().to_string().contains("limit of 2 tables"));
     // What is learned of such a table is taught, and what is changed is pushed, under this side's id.
     peer.control(&mut world, Control::ResyncRequest);
     let lesson = peer.heard(&mut world);

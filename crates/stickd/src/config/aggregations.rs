@@ -12,7 +12,7 @@ use super::peers::{Member, PeersDraft, log_has_no_effect};
 use super::transport::{Parameters, Role, is_parameter};
 
 /// What an `aggregations` section may say.
-pub(super) const KEYWORDS: [&str; 17] = [
+pub(super) const KEYWORDS: [&str; 18] = [
     "peer",
     "server-template",
     "from",
@@ -26,6 +26,7 @@ pub(super) const KEYWORDS: [&str; 17] = [
     "nameserver",
     "forget",
     "handshakes",
+    "table",
     "tables",
     "rule",
     "node-timeout",
@@ -102,8 +103,8 @@ impl AggregationsDraft {
                 self.has_mappings = true;
                 self.mappings.extend(MappingDraft::parse(arguments, report));
             }
-            "disabled" | "enabled" | "default-bind" | "dynamic-peers" | "handshakes" | "nameserver"
-            | "resolve-every" | "forget" => {
+            "table" | "disabled" | "enabled" | "default-bind" | "dynamic-peers" | "handshakes"
+            | "nameserver" | "resolve-every" | "forget" => {
                 self.peers.line(arguments, report);
             }
             "server-template" => {
@@ -321,9 +322,9 @@ fn unknown(keyword: &Word, report: &mut Report) {
             error("is not supported in an aggregations section").label("write \"peer\" here"),
             "each node is a `peer NAME ADDRESS` line, with `local`, `down` or `up` behind it",
         ),
-        "table" | "stick-table" | "dynamic-tables" => (
+        "stick-table" | "dynamic-tables" => (
             error("is not supported in an aggregations section").label("tables need no line here"),
-            "they are made from what the peers define; `tables size 100k max 256 memory 1g` limits them",
+            "they are made from what the peers define, or as a `table` line says; `tables size 100k max 256 memory 1g` limits them",
         ),
         "shards" | "relay" => (
             error("is not supported in an aggregations section").label("of peers sections"),

@@ -4,6 +4,11 @@
 //! - A load balancer without an address is waited for.
 //! - A disabled section needs neither that line nor a mapping.
 
+use std::collections::BTreeMap;
+
+use haproxy_peers::NamedPart;
+use stick_table::TableDefinition;
+
 use super::aggregations::{AggregationsDraft, LevelDraft};
 use super::arguments::{Report, Word};
 use super::cluster::{Context, address_of_remote, own_server_tls, peer_line_bind};
@@ -13,6 +18,7 @@ use super::hub::{Hub, Mapping, PeerLevel, Source};
 use super::mappings::{self, MappingDraft};
 use super::model::{DynamicPeers, LocalPeer, PeersSection, RemotePeer, TableEntry};
 use super::peers::Member;
+use super::table::TableDraft;
 
 /// Builds the section; `dynamic` is the `dynamic-peers` line of `global`. `None` after a fault; all are reported.
 pub(super) fn build(
@@ -32,10 +38,12 @@ pub(super) fn build(
     let hub = Hub {
         mappings: draft.mappings.iter().map(MappingDraft::mapping).collect(),
         rules: draft.rules.clone(),
+        tables: tables(draft),
         node_timeout: draft.node_timeout,
         status_table: draft.status_table.as_ref().map(|word| word.text.clone()),
     };
     check_status_table(draft, &hub, report);
+    check_tables(draft, &hub, report);
     let local = local(draft, context, report);
     let mut remotes = Vec::new();
     for (member, level) in nodes(draft).filter(|(_, level)| !level.is("local")) {
@@ -78,6 +86,53 @@ fn status_table(draft: &AggregationsDraft) -> Vec<TableEntry> {
         span: word.span,
     };
     draft.status_table.iter().map(entry).collect()
+}
+
+/// The tables of `table` lines, by the names on them.
+fn tables(draft: &AggregationsDraft) -> Vec<TableDefinition> {
+    let table = |table: &TableDraft| {
+        let mut definition = table.definition.clone();
+        definition.name = word_of(&definition.name).to_owned();
+        definition
+    };
+    draft.peers.tables.iter().map(table).collect()
+}
+
+/// The word on the line of a table, whose full name has that of the section before it.
+fn word_of(full_name: &str) -> &str {
+    full_name.split_once('/').map_or(full_name, |(_, word)| word)
+}
+
+/// A `table` line describes a source: results are defined as their sources are.
+fn check_tables(draft: &AggregationsDraft, hub: &Hub, report: &mut Report) {
+    let engine = hub.to_engine();
+    let mut names = BTreeMap::new();
+    for (full_name, word) in &draft.peers.table_names {
+        if let Some(first) = names.insert(full_name, word.span) {
+            report.push(
+                Diagnostic::error(word.span, format!("the table \"{}\" is declared twice", word.text))
+                    .label("second declaration")
+                    .related(first, "first declaration"),
+            );
+        }
+    }
+    for table in &draft.peers.tables {
+        let name = word_of(&table.definition.name);
+        if let Some(target) = &table.write_to {
+            let error = Diagnostic::error(target.span, "a table that is aggregated has no copy");
+            report.push(error.label("remove \"write-to\" and the name"));
+        }
+        let help = match engine.part_of(name) {
+            NamedPart::Source(_) => continue,
+            NamedPart::Result(source) => format!("it is made as its source is: describe `{source}`"),
+            NamedPart::Other => "write the whole name of a table that a `from` line takes".to_owned(),
+        };
+        report.push(
+            Diagnostic::error(table.span, format!("the table \"{name}\" is not aggregated"))
+                .label("no source of a `from` line")
+                .help(help),
+        );
+    }
 }
 
 fn nodes(draft: &AggregationsDraft) -> impl Iterator<Item = (&Member, &LevelDraft)> {

@@ -4,13 +4,16 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use stick_aggregate::Rules;
-use stick_table::{Column, KeyType, TableDefinition};
+use stick_table::{Column, DataType, KeyType, TableDefinition};
 
 use super::address::{Address, WildcardFamilies};
 use super::hub::{Hub, Mapping, PeerLevel, Source};
-use super::model::{PeersSection, StatsSocket, TableEntry};
+use super::model::{PeersSection, StatsSocket};
 use super::template::{MemberNames, Membership};
 use super::{Config, Options};
+
+/// What has to be known of sums of `conn_cur`.
+pub(crate) const CONN_CUR: &str = "the sum of conn_cur reads 0 in HAProxy 2.5 to 3.1; from 3.2 on write recv-only on the line of the result there";
 
 /// Reads the configuration of `paths` as [`Config::load`] does and describes it. The flag says whether it is good.
 pub fn check(paths: &[PathBuf], options: &Options, colors: bool) -> (String, bool) {
@@ -46,7 +49,7 @@ pub fn summary(config: &Config) -> String {
     if !config.local_tables.is_empty() {
         text.push_str("\nnot shared\n");
         for entry in &config.local_tables {
-            line(&mut text, 1, &table(entry, false));
+            line(&mut text, 1, &table(&entry.definition, false));
         }
     }
     text
@@ -145,7 +148,7 @@ fn peers(text: &mut String, section: &PeersSection) {
         line(text, 1, "relays live updates of each peer to all others");
     }
     for entry in &section.tables {
-        line(text, 1, &table(entry, true));
+        line(text, 1, &table(&entry.definition, true));
     }
     if let Some(hub) = &section.hub {
         aggregation(text, hub);
@@ -184,6 +187,12 @@ fn aggregation(text: &mut String, hub: &Hub) {
     for (data_type, rule) in hub.rules.iter().filter(differ) {
         line(text, 1, &format!("{data_type}: {rule}"));
     }
+    for definition in &hub.tables {
+        line(text, 1, &format!("{}, whatever the nodes define", table(definition, false)));
+        if definition.column(DataType::ConnCur).is_some() {
+            line(text, 2, CONN_CUR);
+        }
+    }
     let timeout = match hub.node_timeout {
         0 => "until its session ends".to_owned(),
         ms => format!("for {} after its session ended", duration(ms)),
@@ -204,8 +213,7 @@ fn memory(bytes: u32) -> String {
     }
 }
 
-fn table(entry: &TableEntry, shared: bool) -> String {
-    let definition = &entry.definition;
+fn table(definition: &TableDefinition, shared: bool) -> String {
     let mut text = format!("table {}", definition.name);
     if shared && definition.network_name() != definition.name {
         let _ = write!(text, " (on the wire {})", definition.network_name());

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use stick_aggregate::{Rule, Rules};
-use stick_table::DataType;
+use stick_table::{DataType, TableDefinition};
 
 /// The hub of an `aggregations` section: keeps what each node says of a table apart, and publishes their sum as another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,9 @@ pub struct Hub {
     pub mappings: Vec<Mapping>,
     /// The `rule` lines, each data type once; [`rule`](Self::rule) has the defaults as well.
     pub rules: Vec<(DataType, Rule)>,
+    /// The `table` lines: sources whose definition is given here and not taken from the first node that has one. Names as on
+    /// the line.
+    pub tables: Vec<TableDefinition>,
     /// How long after its session ended a node's values still count, in ms; 0 for not at all.
     pub node_timeout: u32,
     /// Name of the table the hub's own state is published in: `NAME` here, `/NAME` on the wire.
@@ -47,6 +50,7 @@ impl Hub {
             mappings: self.mappings.iter().map(mapping).collect(),
             rules,
             node_timeout: self.node_timeout.into(),
+            tables: self.tables.clone(),
             nodes: 0,
         }
     }

@@ -233,7 +233,7 @@ mod tests {
 
     fn hub(mappings: &[MappingDraft]) -> Hub {
         let mappings = mappings.iter().map(MappingDraft::mapping).collect();
-        Hub { mappings, rules: Vec::new(), node_timeout: 0, status_table: None }
+        Hub { mappings, rules: Vec::new(), tables: Vec::new(), node_timeout: 0, status_table: None }
     }
 
     #[test]

@@ -428,7 +428,10 @@ impl Cluster {
                 | SessionEvent::LessonAbandoned
                 | SessionEvent::LessonUnconfirmed
         );
-        match self.may_log(peer, if is_warning { Level::WARN } else { Level::INFO }) {
+        // A hub logs what its sums leave out in one place, whoever noticed it.
+        let is_logged = !matches!(event, SessionEvent::LeftOut { .. });
+        let level = if is_warning { Level::WARN } else { Level::INFO };
+        match is_logged.then(|| self.may_log(peer, level)).flatten() {
             None => {}
             Some(left_out) if is_warning => warn!(section, peer, left_out, "{event}"),
             Some(left_out) => info!(section, peer, left_out, "{event}"),

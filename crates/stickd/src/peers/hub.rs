@@ -1,14 +1,18 @@
 //! What a hub does by the clock: sums lose what is over, and its own state is published.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use haproxy_peers::PeerView;
+use haproxy_peers::LastHeard;
 use stick_table::{Column, DataType, KeyType, Lifetime, Millis, Origin, Table, TableDefinition, Value};
 use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval};
+use tracing::info;
 
 use super::cluster::Cluster;
+use super::left_out_log::LeftOutLog;
+use crate::config::CONN_CUR;
 
 /// Pause between two slices of the work.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -22,17 +26,13 @@ const PLACES_PER_CALL: u32 = 64 * KEYS_AT_ONCE as u32;
 const SLICES_PER_STATUS: u32 = 10;
 
 /// The nodes of a hub at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HubState {
-    /// Nodes that tell their values now: load balancers and lower hubs with a session.
-    pub nodes: u32,
-    /// Nodes that are configured or listed, and others that came and count yet.
-    pub expected: u32,
-    /// Whether all of them tell their values, and each has told what it held when it came; never while it is not known who
-    /// is listed.
-    pub complete: bool,
-    /// Time since the node that was heard least recently was heard, in ms: 0 without nodes.
-    pub age: u64,
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HubReport {
+    /// Which nodes there are, and what the sums leave out.
+    pub state: haproxy_peers::HubState,
+    /// Time since the expected node that was heard least recently was heard, in ms; `None` without nodes, and when one was
+    /// never heard.
+    pub age: Option<u64>,
 }
 
 /// Looks at the sums of a hub for ever.
@@ -40,10 +40,14 @@ pub(super) async fn keep(cluster: Arc<Cluster>, status: Option<Arc<Table>>) {
     let mut ticks = interval(PAUSE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut slice = 0_u32;
+    let mut log = LeftOutLog::default();
+    let mut hinted = HashSet::new();
+    let mut refusals = 0;
     loop {
         ticks.tick().await;
         let mut news = cluster.tables().take_news();
         for aggregate in cluster.tables().aggregates() {
+            hint_at_conn_cur(&cluster, aggregate.source(), &mut hinted);
             // Once round, as large as it is; a call looks at so many places.
             let mut calls = aggregate.source().size.div_ceil(PLACES_PER_CALL) + 1;
             let mut looked_at = 0;
@@ -55,11 +59,16 @@ pub(super) async fn keep(cluster: Arc<Cluster>, status: Option<Arc<Table>>) {
                 yield_now().await;
             }
         }
-        if slice.is_multiple_of(SLICES_PER_STATUS)
-            && let Some(table) = &status
-        {
-            publish(table, cluster.hub_state(), cluster.clock().now());
-            news = true;
+        // What is left out is published at once.
+        let refused_before = std::mem::replace(&mut refusals, cluster.tables().refusals());
+        if slice.is_multiple_of(SLICES_PER_STATUS) || refused_before != refusals {
+            let (report, now) = (cluster.hub_report(), cluster.clock().now());
+            log.update(&cluster, &report.state, now);
+            news |= cluster.tables().note_whole(report.state.is_whole());
+            if let Some(table) = &status {
+                publish(table, &report, now);
+                news = true;
+            }
         }
         slice = slice.wrapping_add(1);
         if news {
@@ -68,9 +77,16 @@ pub(super) async fn keep(cluster: Arc<Cluster>, status: Option<Arc<Table>>) {
     }
 }
 
+/// Says once of each table that stores `conn_cur` who can read its sum.
+fn hint_at_conn_cur(cluster: &Cluster, source: &TableDefinition, hinted: &mut HashSet<String>) {
+    if source.column(DataType::ConnCur).is_some() && hinted.insert(source.name.clone()) {
+        info!(section = cluster.name(), table = source.name, "{CONN_CUR}");
+    }
+}
+
 /// The table of a hub's own state: strings of up to 32 bytes, each with a tag, that end 3 s after the hub said them last.
 ///
-/// The keys are `nodes`, `expected`, `complete` and `age`.
+/// The keys are `nodes`, `expected`, `complete`, `refused` and `age`.
 pub fn status_table(name: impl Into<String>) -> TableDefinition {
     let empty = TableDefinition::new(name, KeyType::String { max_len: 32 }, 16).with_expire(Some(3_000));
     let tag = Column::plain(DataType::Gpt0).map(|column| empty.clone().with_column(column));
@@ -79,12 +95,15 @@ pub fn status_table(name: impl Into<String>) -> TableDefinition {
 }
 
 /// Writes the state into the table that rules of load balancers read: its entries end soon after the hub does.
-fn publish(table: &Table, state: HubState, now: Millis) {
-    let age = u32::try_from(state.age).unwrap_or(u32::MAX);
+fn publish(table: &Table, report: &HubReport, now: Millis) {
+    let HubReport { state, age } = report;
+    // 0 would say that all nodes were heard just now.
+    let age = age.and_then(|age| u32::try_from(age).ok()).unwrap_or(u32::MAX);
     let values = [
         ("nodes", state.nodes),
         ("expected", state.expected),
-        ("complete", state.complete.into()),
+        ("complete", state.is_complete().into()),
+        ("refused", u32::try_from(state.left_out.len()).unwrap_or(u32::MAX)),
         ("age", age),
     ];
     for (key, value) in values {
@@ -96,45 +115,44 @@ fn publish(table: &Table, state: HubState, now: Millis) {
 }
 
 impl Cluster {
-    /// The nodes of a hub at this moment.
-    pub fn hub_state(&self) -> HubState {
-        let (view, now) = (self.view(), self.clock().now());
-        let connections = self.connections();
-        let mut state = HubState { complete: true, ..HubState::default() };
-        // Who left for good is remembered for longer than it counts, and not missed any more.
-        let has_left = |peer: &&PeerView| peer.forget_at.is_some() && peer.counts_until.is_none();
-        let below = view.peers.iter().filter(|peer| peer.level.is_below());
-        for peer in below.filter(|peer| !has_left(peer)) {
-            state.expected += 1;
-            let connection = peer.session.and_then(|session| connections.get(&session));
-            let Some(established) = connection.and_then(|connection| connection.established()) else {
-                state.complete = false;
-                continue;
-            };
-            state.nodes += 1;
-            let told_all = peer.told_all;
-            state.complete &= told_all;
-            state.age = state.age.max(established.session.lock().silent_for(now));
-        }
-        state.complete &= state.expected > 0 && self.members.are_known() && !self.tables().holds_results();
-        state
+    /// The nodes of a hub at this moment, and what the sums leave out.
+    pub fn hub_report(&self) -> HubReport {
+        let state = self.with_view(|section| section.hub_state(self.members.are_known()));
+        let (connections, now) = (self.connections(), self.clock().now());
+        let ages = state.heard.iter().map(|heard| match heard {
+            LastHeard::Session(session) => {
+                let established = connections.get(session)?.established()?;
+                Some(established.session.lock().silent_for(now))
+            }
+            LastHeard::At(at) => Some(now.saturating_sub(*at)),
+            LastHeard::Never => None,
+        });
+        let age = ages.collect::<Option<Vec<_>>>().and_then(|ages| ages.into_iter().max());
+        HubReport { state, age }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use haproxy_peers::LeftOut;
+
     use super::*;
 
     #[test]
-    fn the_state_is_four_entries() {
+    fn the_state_is_five_entries() {
         let table = Table::new(status_table("h/hub"), 1);
-        publish(&table, HubState { nodes: 2, expected: 3, complete: false, age: 250 }, 1_000);
+        let left_out = LeftOut { node: None, table: None, reason: haproxy_peers::LeftOutReason::Held };
+        let state =
+            haproxy_peers::HubState { nodes: 3, expected: 3, left_out: vec![left_out], heard: Vec::new() };
+        publish(&table, &HubReport { state, age: Some(250) }, 1_000);
         let read =
             |key: &str, now| table.get(key.as_bytes(), now, |entry| entry.value(DataType::Gpt0, 0)).flatten();
-        for (key, value) in [("nodes", 2), ("expected", 3), ("complete", 0), ("age", 250)] {
+        for (key, value) in [("nodes", 3), ("expected", 3), ("complete", 0), ("refused", 1), ("age", 250)] {
             assert_eq!(read(key, 1_000), Some(Value::Unsigned(value)), "{key}");
         }
         assert!(read("nodes", 3_999).is_some());
         assert_eq!(read("nodes", 4_000), None, "ends soon after the hub");
+        publish(&table, &HubReport::default(), 5_000);
+        assert_eq!(read("age", 5_000), Some(Value::Unsigned(u32::MAX)), "nobody is no fresh node");
     }
 }

@@ -14,8 +14,10 @@ pub struct HubView {
     pub nodes: u32,
     /// Nodes that should.
     pub expected: u32,
-    /// Whether all do, and each told what it held.
+    /// Whether all do, and nothing that they tell is left out of the sums.
     pub complete: bool,
+    /// What is left out.
+    pub left_out: Vec<LeftOutView>,
     /// Whether results are told to nobody yet.
     pub holding: bool,
     /// How long a node that is away counts, in ms.
@@ -31,6 +33,21 @@ impl HubView {
     pub fn name_of(&self, node: Origin) -> Option<&str> {
         self.peers.iter().find(|peer| peer.origin == node).map(|peer| peer.name.as_str())
     }
+}
+
+/// Something that is left out of the sums.
+#[derive(Clone, Debug)]
+pub struct LeftOutView {
+    /// The node that tells it; `None` when the reason is this hub's.
+    pub peer: Option<String>,
+    /// The full local name of the table; `None` for all tables of the node.
+    pub table: Option<String>,
+    /// Why, in one word.
+    pub reason: &'static str,
+    /// Why, in a sentence.
+    pub text: String,
+    /// What the operator can do.
+    pub remedy: Option<&'static str>,
 }
 
 /// A peer of an `aggregations` section.

@@ -59,6 +59,10 @@ pub struct Info {
     pub protocol_errors: u64,
     /// Tables whose definition a peer sees otherwise.
     pub mismatched_tables: u32,
+    /// What the sums of hubs leave out now: tables of nodes, or all of a node.
+    pub left_out: u64,
+    /// Tables of nodes that were left out of the sums, and updates that found no room in them.
+    pub refusals: u64,
     /// Lines of the log that were left out because somebody caused too many.
     pub lines_left_out: u64,
     /// Limits, and what is taken of them.

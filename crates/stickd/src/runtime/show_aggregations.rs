@@ -5,7 +5,7 @@ use std::sync::Arc;
 use haproxy_peers::one_line;
 
 use super::reply::{Reply, put};
-use super::{Context, HubPeerView, HubView};
+use super::{Context, HubPeerView, HubView, LeftOutView};
 
 /// Runs `show aggregations` with its arguments: all sections, or one.
 pub(crate) fn run(context: &Arc<dyn Context>, arguments: &[Vec<u8>]) -> Reply {
@@ -21,16 +21,17 @@ pub(crate) fn run(context: &Arc<dyn Context>, arguments: &[Vec<u8>]) -> Reply {
 }
 
 fn put_hub(out: &mut String, hub: &HubView) {
-    let HubView { id, nodes, expected, complete, holding, node_timeout, .. } = hub;
-    let (complete, holding) = (u8::from(*complete), u8::from(*holding));
+    let HubView { id, nodes, expected, complete, left_out, holding, node_timeout, .. } = hub;
+    let (complete, holding, refused) = (u8::from(*complete), u8::from(*holding), left_out.len());
     put(
         out,
         format_args!(
-            "# aggregations: {id}, nodes:{nodes}, expected:{expected}, complete:{complete}, holding:{holding}, \
-             node-timeout:{node_timeout}\n"
+            "# aggregations: {id}, nodes:{nodes}, expected:{expected}, complete:{complete}, refused:{refused}, \
+             holding:{holding}, node-timeout:{node_timeout}\n"
         ),
     );
     hub.peers.iter().for_each(|peer| put_peer(out, peer));
+    left_out.iter().for_each(|left_out| put_left_out(out, left_out));
     for sum in &hub.sums {
         let (source, result) = (&sum.source().name, &sum.output().definition().name);
         let usage = sum.usage();
@@ -56,4 +57,17 @@ fn put_peer(out: &mut String, peer: &HubPeerView) {
         (None, None) => put(out, format_args!("state=down")),
     }
     put(out, format_args!(" told-all={}\n", u8::from(*told_all)));
+}
+
+fn put_left_out(out: &mut String, left_out: &LeftOutView) {
+    let LeftOutView { peer, table, reason, text, remedy } = left_out;
+    let (peer, table) = (peer.as_deref().unwrap_or("-"), table.as_deref().unwrap_or("*"));
+    put(
+        out,
+        format_args!("  refused peer={peer} table={table} reason={reason} text=\"{}\"", text.escape_debug()),
+    );
+    if let Some(remedy) = remedy {
+        put(out, format_args!(" remedy=\"{}\"", remedy.escape_debug()));
+    }
+    out.push('\n');
 }

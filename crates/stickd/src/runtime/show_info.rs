@@ -108,6 +108,8 @@ fn own_fields(info: &Info) -> impl Iterator<Item = Field> {
         ("Stickd_refused_connections", "MCP", info.refused_connections, "Connections refused"),
         ("Stickd_protocol_errors", "MCP", info.protocol_errors, "Sessions closed for malformed messages"),
         ("Stickd_mismatched_tables", "MGP", info.mismatched_tables.into(), "Tables a peer defines otherwise"),
+        ("Stickd_sums_left_out", "MGP", info.left_out, "What sums of hubs leave out now"),
+        ("Stickd_sums_refused", "MCP", info.refusals, "Tables and updates that sums of hubs left out"),
         ("Stickd_message_bytes_limit", "CLP", limits.message_bytes, "Limit of a message in bytes"),
         ("Stickd_updates_at_once_limit", "CLP", limits.updates_at_once, "Limit of updates in a pass"),
         ("Stickd_dynamic_peers_limit", "CLP", limits.dynamic_peers.limit, "Limit of dynamic peers"),

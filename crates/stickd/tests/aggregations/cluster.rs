@@ -15,6 +15,10 @@ pub(crate) struct Cluster {
     pub(crate) hub: StickdProcess,
     pub(crate) nodes: Vec<HaproxyProcess>,
     pub(crate) config: String,
+    /// Where the hub and the nodes listen for peers.
+    pub(crate) addresses: [SocketAddr; 3],
+    release: Release,
+    rules: Rules,
 }
 
 /// What a node does with requests.
@@ -30,9 +34,27 @@ impl Cluster {
         );
         let process = StickdProcess::start(STICKD, Some(&config), &[]);
         let nodes = [("lb1", lb1), ("lb2", lb2)];
-        let nodes =
-            nodes.map(|(name, own)| HaproxyProcess::start(release, node(name, own, hub, table, rules)));
-        Self { hub: process, nodes: nodes.into(), config }
+        let nodes = nodes
+            .map(|(name, own)| HaproxyProcess::start(release, node(name, own, hub, (table, table), rules)));
+        let (addresses, release) = ([hub, lb1, lb2], release.clone());
+        Self { hub: process, nodes: nodes.into(), config, addresses, release, rules }
+    }
+
+    /// Ends a node and starts it with other tables: its own, and that of the sums.
+    #[track_caller]
+    pub(crate) fn change_node(&mut self, place: usize, own: &str, sums: &str) {
+        self.nodes.remove(place);
+        let name = ["lb1", "lb2"][place];
+        let config = node(name, self.addresses[place + 1], self.addresses[0], (own, sums), self.rules);
+        self.nodes.insert(place, HaproxyProcess::start(&self.release, config));
+    }
+
+    /// Replaces the hub by a process with another configuration, as a reload does.
+    #[track_caller]
+    pub(crate) fn change_hub(&mut self, config: &str) {
+        let old = self.hub.replace(Some(config), &[]).expect("the next process starts");
+        old.wait_exit(CONNECTED);
+        config.clone_into(&mut self.config);
     }
 
     /// Sends so many requests to a node and expects this status of each.
@@ -78,12 +100,12 @@ impl Cluster {
     }
 }
 
-fn node(name: &str, own: SocketAddr, hub: SocketAddr, table: &str, rules: Rules) -> Config {
+fn node(name: &str, own: SocketAddr, hub: SocketAddr, (table, sums): (&str, &str), rules: Rules) -> Config {
     let config = Config::new(name)
         .peer(name, own)
         .peer("hub", hub)
         .peers_line(format!("table t {table}"))
-        .peers_line(format!("table t.agg {table}"))
+        .peers_line(format!("table t.agg {sums}"))
         .http(ports::free_address(), ports::free_address());
     rules(config)
 }

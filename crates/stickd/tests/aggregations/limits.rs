@@ -27,7 +27,8 @@ fn counters_deny_at_the_limit_of_the_cluster(release: &Release) {
         assert_eq!(cluster.request(node, "/count", "other", 1), [200]);
     }
     let contributions = cluster.hub.cli().run("show contributions data/t key k");
-    let nodes: Vec<_> = contributions.lines().filter(|line| line.starts_with("node=")).collect();
+    let mut nodes: Vec<_> = contributions.lines().filter(|line| line.starts_with("node=")).collect();
+    nodes.sort_unstable();
     assert_eq!(nodes.len(), 2, "{contributions}");
     for (line, words) in nodes.iter().zip([["node=lb1", "http_req_cnt=6"], ["node=lb2", "http_req_cnt=4"]]) {
         assert!(words.iter().all(|word| line.split(' ').any(|it| it == *word)), "{contributions}");

@@ -2,8 +2,10 @@
 
 mod cluster;
 mod examples;
+mod left_out;
 mod levels;
 mod limits;
 mod orders;
 mod restarts;
+mod scripted;
 mod status;

@@ -41,7 +41,13 @@ fn check_documented(section: &PeersSection, name: &str, local: (&str, &str), map
     let listeners: Vec<_> =
         section.local.listeners.iter().map(|bind| (bind.address.to_string(), bind.tls.clone())).collect();
     assert_eq!(listeners, [(local.1.to_owned(), None)]);
-    let hub = Hub { mappings: vec![mapping], rules: Vec::new(), node_timeout: 30_000, status_table: None };
+    let hub = Hub {
+        mappings: vec![mapping],
+        rules: Vec::new(),
+        tables: Vec::new(),
+        node_timeout: 30_000,
+        status_table: None,
+    };
     assert_eq!(section.hub, Some(hub));
     let (size, max, memory) = (102_400, 256, 1 << 30);
     assert_eq!(section.dynamic_tables, Some(DynamicTables { size, max, memory }));
