@@ -139,7 +139,7 @@ impl Driver {
             Step::WaitForTimeout => self.wait_for_timeout(),
             Step::Connected(number) => {
                 if let Some(at) = self.at(number) {
-                    self.section.connected(self.connections[at].id);
+                    self.section.connected(now, self.connections[at].id);
                 }
             }
             Step::Status { connection, code } => self.status(connection, code),

@@ -3,6 +3,8 @@
 mod driver;
 pub use driver::{Action, ConfiguredPeer, EndReason, Greeting, PeerId, SectionConfig, SessionId};
 
+mod collision;
+
 mod peer;
 pub use peer::{PeerCounters, PeerKind};
 
@@ -29,7 +31,7 @@ use std::sync::atomic::AtomicBool;
 use stick_table::Millis;
 
 use self::lesson::LessonEnd;
-use self::peer::{LESSON_ATTEMPTS, Link, Peer, RECONNECT_MS};
+use self::peer::{Beside, BesideKind, LESSON_ATTEMPTS, Link, Peer, RECONNECT_MS};
 use self::resync::{Resync, history};
 use self::stop::Stop;
 use crate::{
@@ -115,7 +117,7 @@ impl Section {
             if self.resync.assigned.is_none() { lesson.map(|peer| peer.lesson_at).min() } else { None };
         let connects = self.peers.iter().filter_map(|peer| peer.connect_at).min();
         let probes =
-            self.peers.iter().filter(|peer| peer.probe.is_none()).filter_map(|peer| peer.probe_at).min();
+            self.peers.iter().filter(|peer| peer.beside.is_none()).filter_map(|peer| peer.probe_at).min();
         // In the local phase nobody else is asked, so its end is what counts.
         let asks = asks.filter(|_| !matches!(self.resync.state, ResyncState::FromLocal { .. }));
         let forgets = self.peers.iter().filter_map(|peer| peer.forget_at).min();
@@ -135,7 +137,7 @@ impl Section {
             if peer.link == Link::Idle && peer.connect_at.is_some_and(|at| now >= at) {
                 peer.connect_at = None;
                 self.connect(place, now);
-            } else if peer.probe.is_none() && peer.probe_at.is_some_and(|at| now >= at) {
+            } else if peer.beside.is_none() && peer.probe_at.is_some_and(|at| now >= at) {
                 peer.probe_at = None;
                 self.probe(place);
             }
@@ -166,6 +168,7 @@ impl Section {
         let hello = self.hello(place, version);
         let peer = &mut self.peers[place];
         peer.link = Link::Connecting(session, version);
+        peer.hello_sent_at = None;
         peer.last_status = LastStatus::Connecting;
         peer.counters.attempts += 1;
         let (id, name) = (peer.id, peer.name.clone());
@@ -180,44 +183,56 @@ impl Section {
         let session = self.new_session();
         let hello = self.hello(place, ProtocolVersion::V2_1);
         let peer = &mut self.peers[place];
-        peer.probe = Some(session);
+        let version = hello.version;
+        peer.beside = Some(Beside { session, version, kind: BesideKind::Probe });
         peer.counters.attempts += 1;
         let (id, name) = (peer.id, peer.name.clone());
         self.actions.push_back(Action::Connect { peer: id, name, session, hello });
     }
 
-    /// The connection of an attempt is there, and the hello sent.
-    pub fn connected(&mut self, session: SessionId) {
-        if let Some(peer) =
-            self.peers.iter_mut().find(|peer| matches!(peer.link, Link::Connecting(id, _) if id == session))
-        {
-            peer.last_status = LastStatus::Handshake;
+    /// The connection of an attempt is there. Returns whether the hello is to be sent: not when the attempt was given up.
+    pub fn connected(&mut self, now: Millis, session: SessionId) -> bool {
+        for peer in &mut self.peers {
+            if matches!(peer.link, Link::Connecting(id, _) if id == session) {
+                peer.last_status = LastStatus::Handshake;
+                peer.hello_sent_at = Some(now);
+                return true;
+            }
+            if peer.beside.is_some_and(|beside| beside.session == session) {
+                return true;
+            }
         }
+        false
     }
 
     /// The status of an attempt came; the session when the peer accepted. Else close the connection.
     pub fn handle_status(&mut self, now: Millis, session: SessionId, status: Status) -> Option<Box<Session>> {
-        let place = self
-            .peers
-            .iter()
-            .position(|peer| peer.probe == Some(session) || peer.session() == Some(session))?;
-        let is_probe = self.peers[place].probe == Some(session);
-        let announced = match self.peers[place].link {
-            _ if is_probe => ProtocolVersion::V2_1,
-            Link::Connecting(_, version) => version,
+        let place = self.place_of_attempt(session)?;
+        let peer = &mut self.peers[place];
+        let beside = peer.take_beside(session);
+        let announced = match (beside, peer.link) {
+            (Some(beside), _) => beside.version,
+            (None, Link::Connecting(_, version)) => version,
             _ => return None,
         };
-        if is_probe {
-            self.peers[place].probe = None;
-        }
         if status == Status::Accepted {
-            if is_probe {
-                self.close_link(place, now, "a session of a higher version replaces it");
+            match beside.map(|beside| beside.kind) {
+                Some(BesideKind::Probe) => {
+                    self.close_link(place, now, "a session of a higher version replaces it");
+                }
+                Some(BesideKind::Crossing) => {
+                    self.close_link(place, now, "the peer took this side's connection instead");
+                }
+                None => {}
             }
-            return Some(self.establish(place, session, announced, now));
+            let established = self.establish(place, session, announced, now);
+            self.peers[place].answered_at = Some(now);
+            return Some(established);
         }
-        if is_probe {
-            self.peers[place].note_probe_refused(status, now);
+        if let Some(beside) = beside {
+            if beside.kind == BesideKind::Probe {
+                self.peers[place].note_probe_refused(status, now);
+            }
             return None;
         }
         let pause = self.peers[place].note_refusal(status, announced, now);
@@ -226,30 +241,40 @@ impl Section {
         None
     }
 
-    /// An attempt failed before a status came.
-    pub fn connect_failed(&mut self, now: Millis, session: SessionId, reason: String) {
-        let Some(place) =
-            self.peers.iter().position(|peer| peer.probe == Some(session) || peer.session() == Some(session))
-        else {
-            return;
-        };
+    /// An attempt failed before a status came. Returns whether the peer is without a session now, so that somebody should know.
+    pub fn connect_failed(&mut self, now: Millis, session: SessionId, reason: String) -> bool {
+        let Some(place) = self.place_of_attempt(session) else { return false };
         let peer = &mut self.peers[place];
-        if peer.probe == Some(session) {
-            peer.probe = None;
-            peer.probe_at = Some(now + RECONNECT_MS);
-            return;
+        if let Some(beside) = peer.take_beside(session) {
+            match beside.kind {
+                BesideKind::Probe => peer.probe_at = Some(now + RECONNECT_MS),
+                // The peer keeps the connection that it opened.
+                BesideKind::Crossing => {}
+            }
+            return false;
         }
         if !matches!(peer.link, Link::Connecting(..)) {
-            return;
+            return false;
         }
         peer.last_reason = Some(reason);
         self.retry(place, now, RECONNECT_MS);
+        true
+    }
+
+    fn place_of_attempt(&self, session: SessionId) -> Option<usize> {
+        let is_beside = |peer: &Peer| peer.beside.is_some_and(|beside| beside.session == session);
+        self.peers.iter().position(|peer| is_beside(peer) || peer.session() == Some(session))
     }
 
     /// Plans the next attempt after `pause` ms and a random moment.
     fn retry(&mut self, place: usize, now: Millis, pause: u64) {
         let pause = if pause == 0 { self.random_pause() } else { pause };
         let peer = &mut self.peers[place];
+        if let Some(crossing) = peer.beside.take_if(|beside| beside.kind == BesideKind::Crossing) {
+            // The peer closed the session because it takes the attempt, whose answer is on its way.
+            peer.link = Link::Connecting(crossing.session, crossing.version);
+            return;
+        }
         peer.link = Link::Idle;
         if peer.kind == PeerKind::Local {
             self.retry_successor(now);
@@ -282,17 +307,19 @@ impl Section {
             // The stopping process tries again after this status (peers-protocol §2.5).
             return Greeting::Refuse(Status::TryLater);
         }
-        if self.peers[place].session().is_some() {
-            self.peers[place].counters.collisions += 1;
-            self.close_link(place, now, "the peer opened a new session");
+        let replaces = self.peers[place].established().is_some();
+        let former = self.peers[place].beside.take();
+        if let Some(refusal) = self.collide(place, now) {
+            self.peers[place].beside = former;
+            return refusal;
         }
-        if let Some(probe) = self.peers[place].probe.take() {
-            self.actions.push_back(Action::Close { session: probe, reason: "the peer opened a new session" });
+        if let Some(Beside { session, .. }) = former {
+            self.actions.push_back(Action::Close { session, reason: "the peer opened a new session" });
         }
         let id = self.new_session();
         let session = self.establish(place, id, hello.version, now);
         let Peer { id: peer, kind, .. } = self.peers[place];
-        Greeting::Welcome { id, peer, session, kind }
+        Greeting::Welcome { id, peer, session, kind, replaces }
     }
 
     /// Closes what a peer's link has; the session's end is reported later and finds nothing to change.

@@ -275,9 +275,9 @@ impl Process for Node {
         }
     }
 
-    fn connected(&mut self, _: Millis, link: Link) {
+    fn connected(&mut self, now: Millis, link: Link) {
         if let Some(id) = self.connections.get(&link).and_then(Connection::session_id) {
-            self.section.connected(id);
+            self.section.connected(now, id);
         }
     }
 

@@ -19,6 +19,7 @@ mod inbound;
 mod left_out_log;
 mod log_quota;
 mod members;
+mod namesakes;
 mod outbound;
 
 mod places;

@@ -160,6 +160,7 @@ impl Context for Status {
             left_out: hubs().map(|cluster| cluster.hub_report().state.left_out.len() as u64).sum(),
             refusals: hubs().map(|cluster| cluster.tables().refusals()).sum(),
             limits: self.limits(&live),
+            namesakes: self.sum(|cluster| &cluster.totals().namesakes),
             lines_left_out: self.sum(|cluster| &cluster.totals().lines_left_out),
             log_bytes: Usage { used: log.waiting, limit: log.limit, hits: log.lost },
         }
@@ -367,6 +368,7 @@ fn peer_view(
             },
         },
         forgotten: timer(peer.forget_at, now),
+        namesakes: cluster.namesakes(&peer.name),
         last_reason: peer.last_reason.clone(),
         ..PeerView::default()
     };

@@ -109,6 +109,8 @@ pub enum Greeting {
         session: Box<Session>,
         /// How its peer came to be a member.
         kind: PeerKind,
+        /// Whether it takes the place of an established session.
+        replaces: bool,
     },
     /// Send this status and close.
     Refuse(Status),

@@ -40,6 +40,24 @@ pub(super) enum Link {
     Established(SessionId, ProtocolVersion),
 }
 
+/// An attempt of this side's beside an established session. If the peer accepts it, it takes that session's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Beside {
+    pub(super) session: SessionId,
+    /// The version it announces.
+    pub(super) version: ProtocolVersion,
+    pub(super) kind: BesideKind,
+}
+
+/// Why there is an attempt beside a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BesideKind {
+    /// To lift the session from 2.0 to 2.1.
+    Probe,
+    /// Its hello crossed the peer's.
+    Crossing,
+}
+
 /// Counts of what happened with a peer since the process started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PeerCounters {
@@ -67,8 +85,11 @@ pub(super) struct Peer {
     pub(super) counts_until: Option<Millis>,
     pub(super) origin: Origin,
     pub(super) link: Link,
-    /// An attempt to lift an established session from 2.0 to 2.1.
-    pub(super) probe: Option<SessionId>,
+    /// When the hello of the attempt that is under way was sent.
+    pub(super) hello_sent_at: Option<Millis>,
+    /// When the peer accepted the attempt that is its session now; `None` when the peer opened that.
+    pub(super) answered_at: Option<Millis>,
+    pub(super) beside: Option<Beside>,
     /// When to look whether the peer speaks 2.1 by now.
     pub(super) probe_at: Option<Millis>,
     /// When to try to connect; never when `None`.
@@ -111,7 +132,9 @@ impl Peer {
             counts_until: None,
             origin: Origin::peer(number),
             link: Link::Idle,
-            probe: None,
+            hello_sent_at: None,
+            answered_at: None,
+            beside: None,
             probe_at: None,
             connect_at: None,
             forget_at: None,
@@ -127,6 +150,11 @@ impl Peer {
             counters: PeerCounters::default(),
             last_reason: None,
         }
+    }
+
+    /// Takes back the attempt beside the session, if that is `session`.
+    pub(super) fn take_beside(&mut self, session: SessionId) -> Option<Beside> {
+        self.beside.take_if(|beside| beside.session == session)
     }
 
     /// Whether it told what it knew when this process began, or was asked for it in vain.
@@ -184,6 +212,7 @@ impl Peer {
     /// Notes that the handshake succeeded.
     pub(super) fn note_established(&mut self, session: SessionId, version: ProtocolVersion, now: Millis) {
         self.link = Link::Established(session, version);
+        self.answered_at = None;
         self.connect_at = None;
         self.forget_at = None;
         self.counts_until = None;

@@ -2,7 +2,7 @@
 
 use stick_table::Millis;
 
-use super::peer::{Link, Peer};
+use super::peer::{Beside, Link, Peer};
 use super::{Action, Section, SessionId};
 use crate::LastStatus;
 
@@ -68,7 +68,7 @@ impl Section {
             let peer = &mut self.peers[place];
             peer.connect_at = None;
             peer.probe_at = None;
-            if let Some(session) = peer.probe.take() {
+            if let Some(Beside { session, .. }) = peer.beside.take() {
                 self.actions.push_back(Action::Close { session, reason: "this process is stopping" });
             }
             self.close_link(place, now, "this process is stopping");

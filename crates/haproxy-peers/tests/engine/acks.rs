@@ -1,6 +1,6 @@
 //! Acknowledgements and where a later session goes on (peers-protocol §11.1, §12.3).
 
-use haproxy_peers::{Control, UpdateIds};
+use haproxy_peers::{Control, Decoder, Message, UpdateIds};
 
 use crate::support::{Script, Setup, World, counters, gpc0, learn, set};
 
@@ -49,6 +49,26 @@ fn acknowledgements_of_what_was_not_sent_are_ignored() {
         assert!(!peer.is_closed(&world));
         assert_eq!(reconnect(&mut world, node, peer), ["t 1 1 1 srv1", "t 2 2 2 srv2"], "{nonsense:#x}");
     }
+}
+
+/// peers-protocol §18.1: HAProxy 3.3 to 3.5-dev acknowledge wrong ids after updates whose id is implied.
+#[test]
+fn every_update_is_sent_with_its_id() {
+    let (mut world, node, mut peer) = connected();
+    for number in 1..=5 {
+        set(&world, node, number, number);
+    }
+    world.run(2);
+    let (bytes, mut decoder) = (peer.take(&mut world), Decoder::new());
+    let (mut rest, mut updates) = (&bytes[..], 0);
+    while let Some((message, size)) = decoder.decode(rest).unwrap() {
+        if let Message::Update(update) = message {
+            assert!(update.update.header.id.is_some());
+            updates += 1;
+        }
+        rest = &rest[size..];
+    }
+    assert_eq!(updates, 5);
 }
 
 /// An older acknowledgement does not move the position back.

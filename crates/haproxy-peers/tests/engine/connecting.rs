@@ -101,32 +101,97 @@ fn a_new_session_of_a_peer_replaces_the_old_one() {
     assert!(attempts(&mut world, node, 5_000).is_empty(), "it has a session");
 }
 
-/// peers-protocol §2.5: an attempt of one's own gives way too.
+/// Of two connections that cross, the one that the lower name opened is kept, also by a HAProxy, which takes whichever comes.
 #[test]
-fn an_inbound_session_replaces_an_attempt() {
+fn the_lower_name_keeps_its_attempt_when_hellos_cross() {
     let mut world = World::new(1);
-    world.scripted.push("h");
-    let node = node(&mut world);
+    world.scripted.push("z");
+    let node = world.add(Setup::new("n").peer("z").table(counters("t")));
     let mut attempt = Script::incoming(&mut world, 100).unwrap();
-    let inbound = Script::call(&mut world, node, "h", "2.1");
-    assert!(attempt.is_closed(&world));
+    let mut inbound = Script::hello(&mut world, node, "z", "2.1");
+    assert_eq!(inbound.take(&mut world), b"", "no status: the peer comes again after none");
+    assert!(inbound.is_closed(&world) && !attempt.is_closed(&world));
     attempt.say(&mut world, b"200\n");
-    assert!(!inbound.is_closed(&world));
-    assert_eq!(world.sessions(node).count(), 1);
+    // The peer sent its hello before it answered, and that arrives last.
+    let late = Script::hello(&mut world, node, "z", "2.1");
+    assert!(late.is_closed(&world) && !attempt.is_closed(&world));
+    let view = world.nodes[node].section.view(world.now);
+    assert_eq!((view.peers[1].counters.collisions, view.peers[1].counters.sessions), (2, 1));
+    // A hello that comes later is one of a new process, say.
+    world.run(250);
+    let new = Script::call(&mut world, node, "z", "2.1");
+    assert!(attempt.is_closed(&world) && !new.is_closed(&world));
 }
 
-/// Both sides connect at once, again and again until the random pauses differ (peers-protocol §2.5).
+/// The higher name takes the peer's connection, and waits what becomes of its own: a HAProxy takes that, and closes the other.
+#[test]
+fn the_higher_name_keeps_the_connection_that_the_peer_keeps() {
+    for (answers, closes_first) in [(true, false), (true, true), (false, false)] {
+        let mut world = World::new(1);
+        world.scripted.push("h");
+        let node = node(&mut world);
+        let mut attempt = Script::incoming(&mut world, 100).unwrap();
+        let mut inbound = Script::call(&mut world, node, "h", "2.1");
+        assert!(!attempt.is_closed(&world) && !inbound.is_closed(&world));
+        if closes_first {
+            inbound.close(&mut world);
+            world.run(10);
+            assert_eq!(world.sessions(node).count(), 0);
+        }
+        if answers {
+            attempt.say(&mut world, b"200\n");
+            assert!(inbound.is_closed(&world) || closes_first);
+            assert!(!attempt.is_closed(&world));
+        } else {
+            attempt.close(&mut world);
+            world.run(10);
+            assert!(!inbound.is_closed(&world));
+        }
+        assert_eq!(world.sessions(node).count(), 1);
+        assert_eq!(attempts(&mut world, node, 4_000), [0; 0], "it has a session");
+    }
+}
+
+/// An attempt that stays without an answer gives way: its hello may be lost.
+#[test]
+fn an_inbound_session_replaces_an_attempt_that_is_not_answered() {
+    for name in ["a", "z"] {
+        let mut world = World::new(1);
+        world.scripted.push("h");
+        let node = world.add(Setup::new(name).peer("h").table(counters("t")));
+        let mut attempt = Script::incoming(&mut world, 100).unwrap();
+        world.run(1_000);
+        let inbound = Script::call(&mut world, node, "h", "2.1");
+        assert!(attempt.is_closed(&world));
+        attempt.say(&mut world, b"200\n");
+        assert!(!inbound.is_closed(&world));
+        assert_eq!(world.sessions(node).count(), 1);
+    }
+}
+
+/// Both sides connect at once, and keep one of the two connections: nobody has to wait for another attempt.
 #[test]
 fn nodes_that_connect_at_once_come_together() {
     for seed in 0..10 {
         let mut world = World::new(seed);
         world.delay = 1 + seed * 7;
+        // Both try again at the same moment, 5 s later.
+        world.refusing = true;
         world.add(Setup::new("a").peer("b").table(counters("t")));
         world.add(Setup::new("b").peer("a").table(counters("t")));
+        world.run(100);
+        world.refusing = false;
+        let again = |world: &mut World| world.nodes.iter().all(|node| node.hellos.len() == 2);
+        assert!(world.run_until(10_000, again), "seed {seed}");
         let both = |world: &mut World| (0..2).all(|node| world.sessions(node).count() == 1);
         assert!(world.run_until(10_000, both), "seed {seed}");
         world.run(10_000);
         assert!(both(&mut world), "seed {seed}");
+        for node in 0..2 {
+            let counters = world.nodes[node].section.view(world.now).peers[1].counters;
+            assert_eq!(counters.attempts, 2, "seed {seed}: nobody had to connect again: {counters:?}");
+            assert_eq!(counters.collisions, 1, "seed {seed}: {counters:?}");
+        }
     }
 }
 
@@ -229,6 +294,7 @@ fn what_is_reported_of_an_attempt_after_its_end_changes_nothing() {
     assert_eq!((peer.session, peer.established, peer.counters.sessions), (Some(id), true, 1));
     assert_eq!((peer.last_status.word(), peer.last_reason.as_deref()), ("ESTA", None));
     // Another session takes its place.
+    world.run(250);
     let mut second = Script::call(&mut world, node, "h", "2.1");
     let now = world.nodes[node].clock(world.now);
     let section = &mut world.nodes[node].section;

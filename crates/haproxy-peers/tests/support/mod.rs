@@ -249,7 +249,8 @@ impl World {
         let mut link = Link::new(near, far);
         link.send(0, Some(hello), self.now + self.delay);
         self.links.push(link);
-        self.nodes[node].section.connected(id);
+        let now = self.nodes[node].clock(self.now);
+        self.nodes[node].section.connected(now, id);
     }
 
     fn transmit(&mut self, at: usize, side: usize) -> bool {

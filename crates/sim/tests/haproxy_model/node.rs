@@ -322,10 +322,10 @@ impl Process for Stickd {
         self.carry_out(now);
     }
 
-    fn connected(&mut self, _: Millis, link: Link) {
+    fn connected(&mut self, now: Millis, link: Link) {
         if let Some((End::Dialing(id, hello), _)) = self.ends.get_mut(&link) {
             let (id, hello) = (*id, std::mem::take(hello));
-            self.section.connected(id);
+            self.section.connected(now, id);
             self.ends.insert(link, (End::Status(id, self.dialed[&link], StatusParser::new(BUFFER)), hello));
         }
     }

@@ -19,6 +19,7 @@ use tracing::{Level, info, warn};
 use super::connection::{Connection, Direction};
 use super::log_quota::LogQuota;
 use super::members::Members;
+use super::namesakes::{Namesakes, Process};
 use super::places::Places;
 use super::refusals::Refusals;
 use super::waiting::WaitingRoom;
@@ -100,6 +101,8 @@ pub struct Totals {
     pub oversized_messages: AtomicU64,
     /// Strings of `server_key` that were too long to be kept.
     pub ignored_strings: AtomicU64,
+    /// Sessions that one of several processes of the same name took from another.
+    pub namesakes: AtomicU64,
     /// Lines of the log that were left out.
     pub lines_left_out: AtomicU64,
 }
@@ -133,6 +136,7 @@ pub struct Cluster {
     wake: Notify,
     listening: watch::Sender<bool>,
     refusals: Refusals,
+    namesakes: Namesakes,
     pub(super) log_quota: LogQuota,
     places: Arc<Places>,
     waiting: Arc<WaitingRoom>,
@@ -194,6 +198,7 @@ impl Cluster {
             wake: Notify::new(),
             listening: watch::Sender::new(false),
             refusals: Refusals::default(),
+            namesakes: Namesakes::default(),
             log_quota,
             places,
             waiting: Arc::default(),
@@ -300,6 +305,7 @@ impl Cluster {
             }
             Action::Forgotten { name, kind } => {
                 self.failures.lock().remove(&name);
+                self.namesakes.forget(&name);
                 let left_out = self.may_log(&name, Level::INFO);
                 self.forgotten(&name);
                 let member = member_word(kind);
@@ -315,20 +321,21 @@ impl Cluster {
         None
     }
 
-    /// Answers a hello; `register` makes the connection of a welcome one.
+    /// Answers a hello that comes from the address `from`; `register` makes the connection of a welcome one.
     pub(super) fn greet(
         self: &Arc<Self>,
         hello: &Hello,
+        from: Option<IpAddr>,
         may_join: bool,
         register: impl FnOnce(Session, SessionId, PeerId, String) -> (Arc<Connection>, Arc<Mutex<Session>>),
     ) -> Result<(Arc<Connection>, Arc<Mutex<Session>>), Greeting> {
         let may_join = may_join && self.places.has_room_for_strangers();
-        let (connection, session, kind) =
+        let (connection, session, kind, replaces) =
             self.with_section(|section, now| match section.greet(now, hello, may_join) {
-                Greeting::Welcome { id, peer, session, kind } => {
+                Greeting::Welcome { id, peer, session, kind, replaces } => {
                     let (connection, session) = register(*session, id, peer, hello.sender.clone());
                     self.register(&connection);
-                    Ok((connection, session, kind))
+                    Ok((connection, session, kind, replaces))
                 }
                 other => Err(other),
             })?;
@@ -338,7 +345,36 @@ impl Cluster {
             let address = connection.established().map_or("", |established| &established.remote);
             info!(section, peer, address, %version, member, left_out, "accepted");
         }
+        if kind != PeerKind::Local {
+            self.note_process(peer, Process { address: from, pid: hello.pid }, replaces);
+        }
         Ok((connection, session))
+    }
+
+    /// Notes which process has a peer's session now, and warns once a minute when two take it from each other.
+    fn note_process(&self, peer: &str, process: Process, replaces: bool) {
+        let now = self.clock.now();
+        let Some(pair) = self.namesakes.note(peer, process, replaces, now) else { return };
+        count(&self.totals.namesakes);
+        if !log::takes(Level::WARN) || !self.refusals.is_due(None, &format!("name {peer}"), now) {
+            return;
+        }
+        if let Some(left_out) = self.may_log(peer, Level::WARN) {
+            let (section, one, other) = (self.name(), &pair.one, &pair.other);
+            warn!(
+                section,
+                peer,
+                left_out,
+                "two processes say they are {peer}: {one} and {other}; each session of one ends that of the other: give each \
+                 node a name of its own (localpeer, -L)"
+            );
+        }
+    }
+
+    /// The processes that share a peer's name, as `show peers` prints them.
+    pub fn namesakes(&self, peer: &str) -> Option<String> {
+        let pair = self.namesakes.of(peer, self.clock.now())?;
+        Some(format!("{}, {}", pair.one, pair.other))
     }
 
     /// Takes the status of an attempt; the session when the peer accepted.
@@ -358,19 +394,26 @@ impl Cluster {
         session
     }
 
-    pub(super) fn hello_sent(&self, connection: &Connection) {
-        self.section.lock().connected(connection.id);
+    /// An attempt is connected. Whether its hello is to be sent: not when it was given up meanwhile.
+    pub(super) fn may_say_hello(&self, connection: &Connection) -> bool {
+        self.section.lock().connected(self.clock.now(), connection.id)
     }
 
-    /// An attempt failed; `refused` when nobody listens there.
-    pub(super) fn attempt_failed(self: &Arc<Self>, connection: &Connection, reason: String, refused: bool) {
+    /// An attempt failed; `refused` when nobody listens there. Returns whether the peer is without a session now.
+    pub(super) fn attempt_failed(
+        self: &Arc<Self>,
+        connection: &Connection,
+        reason: String,
+        refused: bool,
+    ) -> bool {
         self.connections.lock().remove(&connection.id);
         self.with_section(|section, now| {
-            section.connect_failed(now, connection.id, reason);
+            let is_away = section.connect_failed(now, connection.id, reason);
             if refused && connection.name == self.config.local.name {
                 section.no_successor();
             }
-        });
+            is_away
+        })
     }
 
     /// Runs an established session to its end.

@@ -155,7 +155,7 @@ async fn greet(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<&A
         }
     };
     let may_join = cluster.may_join(remote_ip);
-    let welcome = cluster.greet(&hello, may_join, |session, id, peer, name| {
+    let welcome = cluster.greet(&hello, remote_ip, may_join, |session, id, peer, name| {
         let connection = Arc::new(Connection::new(id, peer, name, Direction::Inbound, acceptor.is_some()));
         let session = connection.establish(session, remote.clone(), local);
         (connection, session)

@@ -54,7 +54,11 @@ pub(super) async fn connect(
             // The latter is a Unix socket's.
             let refused = matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
             let (section, peer, address) = (cluster.name(), connection.name.as_str(), &target.address);
-            let level = if cluster.is_news(peer, &error.to_string()) { Level::WARN } else { Level::DEBUG };
+            let text = error.to_string();
+            // When both sides connect at once, one of the two attempts is closed: no news.
+            let is_away = cluster.attempt_failed(&connection, text.clone(), refused);
+            let is_news = is_away && cluster.is_news(peer, &text);
+            let level = if is_news { Level::WARN } else { Level::DEBUG };
             match cluster.may_log(peer, level) {
                 None => {}
                 Some(left_out) if level == Level::WARN => {
@@ -64,7 +68,6 @@ pub(super) async fn connect(
                     debug!(section, peer, %address, left_out, "cannot reach the peer: {error}");
                 }
             }
-            cluster.attempt_failed(&connection, error.to_string(), refused);
         }
     }
 }
@@ -110,10 +113,12 @@ async fn greet(
         }
         let mut line = Vec::new();
         hello.encode(&mut line);
+        if !cluster.may_say_hello(connection) {
+            return Err(io::Error::other("the attempt was given up"));
+        }
         // One write: HAProxy judges the version only when the whole hello arrives at once (peers-protocol §2.4).
         stream.write_all(&line).await?;
         stream.flush().await?;
-        cluster.hello_sent(connection);
         let mut parser = StatusParser::new(MAX_STATUS);
         let mut input = vec![0; 4096];
         loop {

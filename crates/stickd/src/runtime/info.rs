@@ -63,6 +63,8 @@ pub struct Info {
     pub left_out: u64,
     /// Tables of nodes that were left out of the sums, and updates that found no room in them.
     pub refusals: u64,
+    /// Sessions that one of several processes of the same name took from another.
+    pub namesakes: u64,
     /// Lines of the log that were left out because somebody caused too many.
     pub lines_left_out: u64,
     /// Limits, and what is taken of them.

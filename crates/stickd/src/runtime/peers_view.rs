@@ -82,6 +82,8 @@ pub struct PeerView {
     pub relay: bool,
     /// Why the last session ended or the last attempt failed.
     pub last_reason: Option<String>,
+    /// The processes that share its name and take the session from each other.
+    pub namesakes: Option<String>,
 }
 
 /// A session with a peer.

@@ -122,7 +122,7 @@ fn own_fields(info: &Info) -> impl Iterator<Item = Field> {
 }
 
 /// What is taken of each limit, and how often it was reached.
-fn limit_fields(info: &Info) -> [(&'static str, &'static str, u64, &'static str); 24] {
+fn limit_fields(info: &Info) -> [(&'static str, &'static str, u64, &'static str); 25] {
     let limits = &info.limits;
     let (bytes, handshakes) = (&limits.dynamic_table_bytes, &limits.handshakes);
     [
@@ -161,6 +161,7 @@ fn limit_fields(info: &Info) -> [(&'static str, &'static str, u64, &'static str)
         ("Stickd_server_keys_ignored", "MCP", limits.ignored_server_keys, "Strings over that limit"),
         ("Stickd_runtime_connections", "MGP", limits.runtime_connections.used, "Runtime connections"),
         ("Stickd_runtime_connections_dropped", "MCP", limits.runtime_connections.hits, RUNTIME_DROPPED),
+        ("Stickd_namesakes", "MCP", info.namesakes, "Sessions taken by another process of the same name"),
         ("Stickd_log_lines_left_out", "MCP", info.lines_left_out, "Lines of the log left out"),
         ("Stickd_log_bytes", "MGP", info.log_bytes.used, "Bytes of the log that wait to be written"),
         ("Stickd_log_bytes_limit", "CLP", info.log_bytes.limit, "Limit of those"),

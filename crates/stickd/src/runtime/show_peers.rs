@@ -1,8 +1,8 @@
 //! `show peers`: the sections, the peers, and how far each has come with each table (stick-tables §8).
 //!
 //! The format is HAProxy's. What stickd adds stands at the end of lines or on lines of its own: `relay=1` where a section
-//! relays, `behind=<n>` in each table, `mismatch: …` below a table that the peer defines otherwise, and a line `stickd: …`
-//! at the end of each peer.
+//! relays, `behind=<n>` in each table, `mismatch: …` below a table that the peer defines otherwise, `same name: …` where two
+//! processes share a peer's name, and a line `stickd: …` at the end of each peer.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -240,6 +240,9 @@ fn put_additions(out: &mut String, peer: &PeerView) {
     };
     if peer.forgotten != Timer::Never {
         put(&mut member, format_args!(" forgotten={}", peer.forgotten));
+    }
+    if let Some(processes) = &peer.namesakes {
+        put(out, format_args!("        same name: {processes}\n"));
     }
     let behind = peer.behind();
     let mismatches = peer.tables.iter().filter(|table| !table.agrees()).count();
