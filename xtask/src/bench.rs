@@ -15,7 +15,7 @@ pub(crate) struct Options {
     #[arg(long)]
     quick: bool,
     /// Run only this scenario (may be given several times); prints only. Scenarios: learn, strings, sessions, purge, expiry,
-    /// fan-out; and, run only when named: hostile, hub-latency, hub-nodes, hub-mesh
+    /// fan-out; and, run only when named: hostile, hub-latency, hub-nodes, hub-mesh, hub-departure
     #[arg(long, value_name = "SCENARIO")]
     only: Vec<String>,
     /// Another HAProxy to measure besides those of the set-up (may be given several times)

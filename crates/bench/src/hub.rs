@@ -3,6 +3,7 @@
 //! Every scenario counts each request, or each update, by itself and compares that with what HAProxys and hub hold at the end.
 
 mod cluster;
+pub(crate) mod departure;
 mod http;
 pub(crate) mod latency;
 mod listener;

@@ -2,7 +2,8 @@
 //!
 //! Scenarios are listed in `plan.rs`. Some run only when they are named: `hostile` (an honest peer's latency under attacks),
 //! `hub-latency` (from a request on one HAProxy to the sum on another), `hub-nodes` (what an update costs a hub with few and many
-//! nodes) and `hub-mesh` (the same requests at HAProxys in a full mesh, with a relay and with a hub).
+//! nodes), `hub-mesh` (the same requests at HAProxys in a full mesh, with a relay and with a hub) and `hub-departure` (what others
+//! notice of many nodes that leave a hub at once).
 
 mod backing;
 mod document;

@@ -29,12 +29,14 @@ pub(crate) enum Scenario {
     HubNodes,
     /// HAProxys in a full mesh, with a relay and with a hub; only when it is asked for
     HubMesh,
+    /// Nodes that leave a hub at once, and what others notice; only when it is asked for
+    HubDeparture,
 }
 
 impl Scenario {
     /// Whether it is no comparison with HAProxy on the same work, and so no part of a full run.
     fn is_extra(self) -> bool {
-        matches!(self, Self::Hostile | Self::HubLatency | Self::HubNodes | Self::HubMesh)
+        matches!(self, Self::Hostile | Self::HubLatency | Self::HubNodes | Self::HubMesh | Self::HubDeparture)
     }
 
     /// As it is written after `--only`.
@@ -114,7 +116,8 @@ mod tests {
         let all = Plan::new(false, &[]);
         assert!(all.has(Scenario::FanOut) && !all.is_named(Scenario::FanOut));
         assert_eq!(all.lives().len(), 6);
-        for extra in [Scenario::Hostile, Scenario::HubLatency, Scenario::HubNodes, Scenario::HubMesh] {
+        let hubs = [Scenario::HubLatency, Scenario::HubNodes, Scenario::HubMesh, Scenario::HubDeparture];
+        for extra in hubs.into_iter().chain([Scenario::Hostile]) {
             assert!(!all.has(extra) && Plan::new(false, &[extra]).is_named(extra), "{}", extra.label());
         }
     }

@@ -110,6 +110,7 @@ impl Bench {
                 Scenario::HubLatency => hub::latency::run(self)?,
                 Scenario::HubNodes => hub::nodes::run(self)?,
                 Scenario::HubMesh => hub::mesh::run(self)?,
+                Scenario::HubDeparture => hub::departure::run(self)?,
             });
         }
         Ok(outcome)

@@ -54,8 +54,6 @@ pub struct Hub {
     /// Sources whose definition is configured, by their names without a `/`: what nodes define otherwise is left out. Nodes
     /// that do not say when entries expire (HAProxy 1.6 and 1.7) cannot be summed without.
     pub tables: Vec<TableDefinition>,
-    /// Nodes that are expected: the memory of a source is counted for so many.
-    pub nodes: usize,
 }
 
 /// What a table is to a hub, by its name.

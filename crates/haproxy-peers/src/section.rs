@@ -48,6 +48,8 @@ pub struct Section {
     resync: Resync,
     up_to_date: Arc<AtomicBool>,
     started: Millis,
+    /// When it is looked next for nodes of which something was refused.
+    asks_again_at: Millis,
     relays: Relays,
     stop: Option<Stop>,
     actions: VecDeque<Action>,
@@ -79,6 +81,7 @@ impl Section {
             peers,
             up_to_date: Arc::new(AtomicBool::new(false)),
             started: now,
+            asks_again_at: now,
             stop: None,
             actions: VecDeque::new(),
             next_session: 1,

@@ -275,6 +275,7 @@ impl Session {
         if let Some(error) = self.failed {
             return Err(error);
         }
+        self.teacher.begin();
         self.last_received = now;
         let before = self.learner.received;
         self.counters.bytes_received += input.len() as u64;

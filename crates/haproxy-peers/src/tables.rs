@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
-use stick_aggregate::Aggregate;
+use stick_aggregate::{Aggregate, Room};
 use stick_table::defect::Defect;
 use stick_table::{KeyType, Table, TableDefinition};
 
@@ -55,6 +55,8 @@ pub struct TableSet {
     seed: u64,
     update_ids: UpdateIds,
     hub: Option<Hub>,
+    /// The memory that contributions and results of a hub take.
+    room: Arc<Room>,
     /// The hubs below this one, if it is one.
     levels: Levels,
     /// What a hub's sums leave out.
@@ -87,6 +89,7 @@ impl TableSet {
             seed,
             update_ids: UpdateIds::default(),
             hub: None,
+            room: Arc::new(Room::new(dynamic.map_or(0, |dynamic| dynamic.max_bytes))),
             levels: Levels::new(seed),
             left_outs: LeftOuts::default(),
             version: AtomicU64::new(1),
@@ -185,22 +188,31 @@ impl TableSet {
             renamed.name = self.local_name(name);
             renamed
         };
+        // Zeros stay for some seconds after their key, and must not take the place of another one.
+        let result_of = |local: &TableDefinition, name: &str| {
+            let mut result = renamed(local, name);
+            result.size = local.size.saturating_mul(2).min(DynamicTables::MOST_KEYS);
+            result
+        };
         let result = match &self.hub {
             None => None,
             Some(hub) => match (hub.part_of(local.network_name()), level) {
-                (NamedPart::Source(result), level) if level.is_below() => Some(renamed(&local, &result)),
+                (NamedPart::Source(result), level) if level.is_below() => Some(result_of(&local, &result)),
                 (NamedPart::Source(_), _) => return Err(CreateError::SourceFromElsewhere),
                 // The process before this one teaches what it published, which is defined as its source is.
                 (NamedPart::Result(source), PeerLevel::Itself) => {
                     let configured = hub.table(source.trim_start_matches('/'));
                     let source = renamed(configured.unwrap_or(&local), &source);
-                    let result = renamed(&source, local.network_name());
+                    let result = result_of(&source, local.network_name());
                     local = source;
                     Some(result)
                 }
                 (NamedPart::Result(_), _) => return Err(CreateError::Result),
                 (NamedPart::Other, level) if level.is_below() => return Err(CreateError::NoMapping),
-                (NamedPart::Other, _) => None,
+                (NamedPart::Other, _) => {
+                    local.size = self.passed_on_size(&local);
+                    None
+                }
             },
         };
         // First without keeping others from reading: somebody may define such tables all day.
@@ -225,6 +237,7 @@ impl TableSet {
         let hub = self.hub.as_ref().ok_or(CreateError::NotConfigured)?;
         let output = Arc::new(Table::new(result, seed));
         let aggregate = Aggregate::new(local.clone(), Arc::clone(&output), &hub.rules, seed)?;
+        let aggregate = aggregate.within(Arc::clone(&self.room));
         // Tables are taught in the order of their ids: a node has the sum before its own value, so it never sees a sum that
         // is lower.
         let mut empty = local;
@@ -252,12 +265,8 @@ impl TableSet {
             return Ok(Some(Arc::clone(there)));
         }
         let (count, taken) = self.made(list, dynamic);
-        // A source comes with its result.
-        let (tables, needed) = if self.is_source(wanted) {
-            (2, dynamic.bytes_of(wanted) + self.contribution_bytes(wanted))
-        } else {
-            (1, dynamic.bytes_of(wanted))
-        };
+        // A source comes with its result. Both begin with nothing, and keys that find no room later are refused.
+        let (tables, needed) = if self.is_source(wanted) { (2, 0) } else { (1, dynamic.bytes_of(wanted)) };
         let left = dynamic.max_bytes.saturating_sub(taken);
         let keyword = if self.is_hub() { "tables" } else { "dynamic-tables" };
         let error = if count + tables > dynamic.max_tables {
@@ -278,17 +287,15 @@ impl TableSet {
         DynamicUsage { tables, bytes, refused: self.refused.load(Ordering::Relaxed) }
     }
 
-    /// The tables that were made from definitions, and the bytes that they take when they are full.
+    /// The tables that were made from definitions, and the bytes that they take: when they are full, but for sources and
+    /// results of a hub, of which those count that are taken.
     fn made(&self, list: &[Arc<SharedTable>], dynamic: &DynamicTables) -> (usize, u64) {
         let made = list.get(self.configured..).unwrap_or_default();
         // What nodes are ordered is gone in seconds.
         let made = made.iter().filter(|shared| !matches!(shared.part(), TablePart::Orders { .. }));
-        made.fold((0, 0), |(tables, bytes), shared| {
-            let more = match shared.aggregate() {
-                Some(aggregate) => self.contribution_bytes(aggregate.source()),
-                None => dynamic.bytes_of(shared.definition()),
-            };
-            (tables + 1, bytes + more)
+        made.fold((0, self.room.used()), |(tables, bytes), shared| match shared.part() {
+            TablePart::Source(_) | TablePart::Result => (tables + 1, bytes),
+            _ => (tables + 1, bytes + dynamic.bytes_of(shared.definition())),
         })
     }
 

@@ -12,6 +12,8 @@ pub struct Faults {
     pub hubs: &'static [Layout],
     /// How long a hub counts what a node told after its last session, in ms.
     pub node_timeout: (u64, u64),
+    /// `per_mille` of worlds whose hubs have room for fewer keys than there are.
+    pub small_hubs: u32,
     /// Tables of each section.
     pub tables: (u64, u64),
     /// Keys of each table.
@@ -86,6 +88,8 @@ pub struct Faults {
     pub version: u32,
     /// Weight: a node that counts for hubs goes away until after the next comparison.
     pub leave: u32,
+    /// Weight: all nodes that count for hubs do, at once.
+    pub exodus: u32,
 }
 
 impl Faults {
@@ -94,6 +98,7 @@ impl Faults {
         nodes: (2, 4),
         hubs: &[],
         node_timeout: (30_000, 30_000),
+        small_hubs: 0,
         tables: (1, 2),
         keys: (4, 16),
         expire_ms: (20_000, 90_000),
@@ -131,5 +136,6 @@ impl Faults {
         jump: 0,
         version: 0,
         leave: 0,
+        exodus: 0,
     };
 }

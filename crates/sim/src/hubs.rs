@@ -26,6 +26,8 @@ pub struct HubsPlan {
     pub node_timeout: Millis,
     /// Period of the rates, in ms.
     pub period_ms: u32,
+    /// Keys of each table that a hub has room for.
+    pub room: u32,
 }
 
 /// What a table is to the leaves.
@@ -139,7 +141,7 @@ mod tests {
     use super::*;
 
     fn plan(layout: Layout) -> HubsPlan {
-        HubsPlan { layout, node_timeout: 1, period_ms: 1 }
+        HubsPlan { layout, node_timeout: 1, period_ms: 1, room: 1 }
     }
 
     #[test]

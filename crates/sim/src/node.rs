@@ -231,6 +231,14 @@ impl Node {
 }
 
 impl Process for Node {
+    fn has_refused(&self) -> bool {
+        self.tables.aggregates().iter().any(|aggregate| aggregate.refused_updates() > 0)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.tables.aggregates().iter().all(|aggregate| aggregate.is_whole())
+    }
+
     fn want(&mut self) -> Option<Want> {
         self.wants.pop_front()
     }

@@ -138,6 +138,11 @@ pub enum What {
         /// Whether its machine says nothing either.
         quietly: bool,
     },
+    /// All nodes that count for hubs leave at once, until after the next comparison.
+    Exodus {
+        /// Whether their machines say nothing either.
+        quietly: bool,
+    },
     /// A clock jumps forward.
     Jump {
         /// The node.
@@ -212,6 +217,8 @@ pub struct Plan {
 /// Releases that take part. Not 3.0, which does not push what it learned and then changed (peers-protocol §18.12).
 const RELEASES: [Release; 6] =
     [Release::V2_4, Release::V2_6, Release::V2_8, Release::V3_2, Release::V3_4, Release::V3_5Dev];
+/// Keys of each table that hubs have room for, unless they are small: more than there are.
+const ROOM: u32 = 1_000;
 /// After a calm has begun everybody holds the same within this time, in ms: a back-off of 5 s, two lessons of which the first
 /// was partial (6 s between them), one after the other from each peer.
 const COMPARE_MS: u64 = 35_000;
@@ -229,7 +236,7 @@ impl Plan {
         let faults = &profile.faults;
         let sections = if random.chance(faults.two_sections) { 2 } else { 1 };
         let count = random.within(faults.nodes) as usize;
-        let hubs = hubs(faults, random);
+        let mut hubs = hubs(faults, random);
         let count = count + hubs.map_or(0, |hubs| hubs.count());
         let shards = (count > 2 && random.chance(faults.shards)).then(|| random.within((2, 3)) as u32);
         let wraps = random.chance(faults.wrap);
@@ -243,7 +250,12 @@ impl Plan {
             let release = RELEASES[silent.below(RELEASES.len() as u64) as usize];
             (nodes[place].haproxy, nodes[place].confirms) = (Some(release), false);
         }
-        if let Some(hubs) = &hubs {
+        if let Some(hubs) = &mut hubs {
+            // By numbers of their own: what else a seed makes stays as it is.
+            let small = &mut Random::part(seed, 41);
+            if small.chance(faults.small_hubs) {
+                hubs.room = small.within((1, faults.keys.1)) as u32;
+            }
             (hubs.count()..count).for_each(|place| leaf(&mut nodes[place], random));
         }
         let mut tables = Vec::new();
@@ -320,6 +332,7 @@ impl Plan {
             faults.version,
             faults.jump,
             faults.leave,
+            faults.exodus,
         ];
         let mut left = random.below(weights.iter().map(|&weight| u64::from(weight)).sum());
         let kind = weights.iter().position(|&weight| {
@@ -347,6 +360,7 @@ impl Plan {
             Some(8) => What::Version { node },
             Some(9) => What::Jump { node, ms: random.skewed((1, 8_000)) },
             Some(10) => What::Leave { node: self.leaf(random), quietly: random.chance(300) },
+            Some(11) => What::Exodus { quietly: random.chance(300) },
             _ if self.hubs.is_some() => What::Count {
                 node: self.leaf(random),
                 table,
@@ -407,6 +421,7 @@ fn hubs(faults: &Faults, random: &mut Random) -> Option<HubsPlan> {
         node_timeout: random.within(faults.node_timeout),
         // So long that rates are there at a comparison.
         period_ms: random.within((60_000, 200_000)) as u32,
+        room: ROOM,
     })
 }
 

@@ -95,6 +95,14 @@ pub trait Process {
     fn restarts_lifetimes(&self) -> bool {
         false
     }
+    /// Whether it ever refused what it was told, as it had no room.
+    fn has_refused(&self) -> bool {
+        false
+    }
+    /// Whether it says of its sums that nothing is left out.
+    fn is_whole(&self) -> bool {
+        true
+    }
     /// Whether a lifetime that a message tells counts up to the table's own at most.
     fn clamps_lifetimes(&self) -> bool {
         true

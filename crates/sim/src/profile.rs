@@ -83,7 +83,7 @@ const ROUGH_SUMS: Faults = Faults {
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self { name: "calm", about: "nothing goes wrong", faults: Faults::NONE },
         Self { name: "mixed", about: "a little of everything", faults: MIXED },
         Self {
@@ -225,6 +225,34 @@ impl Profile {
                 kill: 12,
                 hand_over: 3,
                 leave: 2,
+                ..ROUGH_SUMS
+            },
+        },
+        Self {
+            name: "full-hubs",
+            about: "hubs with room for fewer keys than there are, which end and come again",
+            faults: Faults {
+                hubs: &[Layout::One, Layout::Two, Layout::Levels],
+                small_hubs: 800,
+                keys: (2, 12),
+                expire_ms: (8_000, 40_000),
+                kill: 4,
+                hand_over: 2,
+                leave: 2,
+                ..ROUGH_SUMS
+            },
+        },
+        Self {
+            name: "exodus",
+            about: "all nodes leave a hub at once, again and again, and come back with what they have",
+            faults: Faults {
+                hubs: &[Layout::One, Layout::Two, Layout::Levels],
+                nodes: (3, 8),
+                node_timeout: (1_000, 20_000),
+                exodus: 3,
+                kill: 4,
+                leave: 2,
+                rounds: (2, 4),
                 ..ROUGH_SUMS
             },
         },

@@ -57,6 +57,8 @@ fn of_leaf(stage: &Stage, (hub, node): (SlotId, usize), key: Key) -> Right {
         let must = serving.is_none() && !told.doubtful && told.lower > stage.clock(hub) + MARGIN_MS;
         return match (told.sure, must) {
             (false, _) => None,
+            // It may have found no room, and then nobody has it.
+            _ if stage.has_refused(hub) => None,
             (true, true) => Some(BTreeSet::from([told.value.into()])),
             (true, false) => Some(BTreeSet::from([0, told.value.into()])),
         };

@@ -173,6 +173,18 @@ impl Stage {
         self.slots[slot].process.as_ref()?.read(self.clock(slot), place, key)
     }
 
+    /// Whether all hubs say that nothing is left out of their sums.
+    pub(crate) fn is_whole(&self) -> bool {
+        let hubs = 0..self.plan.hubs.map_or(0, |hubs| hubs.count());
+        hubs.filter_map(|hub| self.serving(hub, 0))
+            .all(|slot| self.slots[slot].process.as_ref().is_none_or(|process| process.is_whole()))
+    }
+
+    /// Whether a hub's process ever refused what it was told, as it had no room.
+    pub(crate) fn has_refused(&self, hub: SlotId) -> bool {
+        self.slots[hub].process.as_ref().is_some_and(|process| process.has_refused())
+    }
+
     /// The process of a node and section that serves now.
     pub(crate) fn serving(&self, node: usize, section: usize) -> Option<SlotId> {
         let is_it = |slot: &Slot| slot.serves() && slot.node == node && slot.section == section;

@@ -4,7 +4,7 @@ use stick_table::defect::Defect;
 use stickd_sim::{Profile, run_seed};
 
 /// A defect, the invariant that it is for, the profile under which that finds it, and within how many seeds.
-const CASES: [(Defect, &str, &str, u64); 28] = [
+const CASES: [(Defect, &str, &str, u64); 29] = [
     (Defect::LessonWithoutLifetimes, "lifetimes", "restarts", 20),
     (Defect::LiveWithoutLifetimes, "lifetimes", "links", 20),
     (Defect::DeadEntriesReturn, "lifetimes", "links", 100),
@@ -33,6 +33,7 @@ const CASES: [(Defect, &str, &str, u64); 28] = [
     (Defect::TellsAtOnce, "own-sums", "hub-restarts", 400),
     (Defect::SumsLiveAnew, "sum-lifetimes", "hub", 400),
     (Defect::RatesStay, "sum-rates", "hub", 400),
+    (Defect::FullHubEvicts, "sums", "full-hubs", 400),
 ];
 
 /// The first seed at which an invariant finds a defect.

@@ -1,6 +1,7 @@
 //! The contributions of all nodes, and the table of their results.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::{Mutex, MutexGuard};
 use stick_table::{
@@ -13,6 +14,7 @@ use crate::left_out::{LeftOut, LeftOutReason};
 use crate::nodes::Telling;
 use crate::own::{OwnValue, OwnWalk};
 use crate::part::{Head, PART_HEAD, left};
+use crate::room::Room;
 use crate::rule::Rules;
 use crate::shard::{Shard, Shared, Teller, told_by};
 
@@ -26,14 +28,22 @@ const SLOTS_PER_CALL: u32 = if cfg!(test) { 7 } else { 1 << 14 };
 /// Slots looked at by a refresh for each key of its budget.
 const SLOTS_PER_KEY: usize = 64;
 
+/// How far a refresh is.
+#[derive(Default)]
+struct Turn {
+    shard: usize,
+    /// Shards that were gone over to their end, in this round.
+    done: usize,
+}
+
 /// The contributions of all nodes to a source table, summed into another one.
 ///
 /// All methods may be called by several threads. `now` is a point on one monotonic clock in ms, that of the output.
 pub struct Aggregate {
     shared: Shared,
     shards: Box<[Mutex<Shard>]>,
-    /// The shard the next refresh goes on with.
-    turn: Mutex<usize>,
+    /// Where the next refresh goes on.
+    turn: Mutex<Turn>,
 }
 
 impl Aggregate {
@@ -56,6 +66,13 @@ impl Aggregate {
         let shared = Shared::new(schema, output, columns);
         let shards = (0..count).map(|_| Mutex::new(Shard::new(&shared))).collect();
         Ok(Self { shared, shards, turn: Mutex::default() })
+    }
+
+    /// Lets it take its memory from a room that others share.
+    #[must_use]
+    pub fn within(mut self, room: Arc<Room>) -> Self {
+        self.shared.room = room;
+        self
     }
 
     /// What the nodes' table is.
@@ -98,7 +115,7 @@ impl Aggregate {
         let (ranges, string) = told_by(batch, shared.columns.string);
         let telling = shared.nodes.teller(node.number());
         if let Some((telling, set)) = telling.and_then(|it| self.set(&it, batch).map(|set| (it, set))) {
-            let teller = Teller { telling, set, told, ranges: &ranges, string };
+            let teller = Teller { node: node.number(), telling, set, told, ranges: &ranges, string };
             batch.order_by_shard(self.shards.len(), |hash| self.shard_of(hash));
             for (number, shard) in self.shards.iter().enumerate() {
                 let mut changes = batch.changes_of_shard(number);
@@ -111,12 +128,9 @@ impl Aggregate {
                     MutexGuard::bump(&mut shard);
                 }
             }
-            if absorbed.refused > 0 {
-                shared.left_out.note(node.number(), LeftOutReason::NoRoom, absorbed.refused, now);
-            }
         } else {
             absorbed.refused += batch.len() as u64;
-            shared.left_out.note(node.number(), LeftOutReason::TooManyColumns, absorbed.refused, now);
+            shared.left_out.refuse(node.number(), LeftOutReason::TooManyColumns, absorbed.refused, now);
         }
         batch.clear();
         absorbed
@@ -197,9 +211,9 @@ impl Aggregate {
     }
 
     /// Whether [`refresh`](Self::refresh) has yet to come to keys that have contributions of nodes which were
-    /// [forgotten](Self::forget) or [taught](Self::taught).
+    /// [forgotten](Self::forget) or [taught](Self::taught), or that were [left out](Self::left_out) until now.
     pub fn is_behind(&self) -> bool {
-        self.shared.nodes.has_ended()
+        self.shared.nodes.has_ended() || (self.is_whole() && self.partial_keys() > 0)
     }
 
     /// Drops what all nodes told of a key, whatever process of theirs it was, and publishes zeros with this lifetime, if there
@@ -230,22 +244,23 @@ impl Aggregate {
     }
 
     /// Ends the contributions that are over, and publishes again what reads otherwise by now. Looks closely at up to `budget`
-    /// keys, and shortly at up to 64 times as many, going round. To be called about every 100 ms; what that means for rates
+    /// keys, and shortly at up to 64 times as many, going round; a call ends where a round does. To be called about every 100 ms; what that means for rates
     /// is on [the crate's page](crate#rates).
     pub fn refresh(&self, now: Millis, budget: usize) -> Refreshed {
-        self.shared.left_out.pass(self.shared.expire(), now);
+        self.shared.left_out.pass(self.shared.expire(), now, || self.shared.is_free_again());
         let mut turn = self.turn.lock();
         let mut refreshed = Refreshed::default();
         let mut slots = u32::try_from(budget.saturating_mul(SLOTS_PER_KEY)).unwrap_or(u32::MAX);
-        let mut rounds = 0;
-        while rounds < self.shards.len() && slots > 0 && refreshed.keys < budget {
+        while !refreshed.is_round && slots > 0 && refreshed.keys < budget {
             let left = (slots, budget - refreshed.keys);
-            let mut shard = self.shards[*turn].lock();
+            let mut shard = self.shards[turn.shard].lock();
             let (looked, is_last) = shard.refresh(&self.shared, now, left, &mut refreshed);
             slots -= looked.min(slots);
             if is_last {
-                *turn = (*turn + 1) % self.shards.len();
-                rounds += 1;
+                turn.shard = (turn.shard + 1) % self.shards.len();
+                turn.done += 1;
+                refreshed.is_round = turn.done >= self.shards.len();
+                turn.done %= self.shards.len();
             }
         }
         self.shared.nodes.free_ended();
@@ -307,6 +322,28 @@ impl Aggregate {
         self.shared.left_out.list()
     }
 
+    /// Whether a node is to be asked for a lesson, as there is room again for what was refused of it. When it is asked, say so
+    /// with [`asked`](Self::asked), and when its lesson has ended with [`told_all`](Self::told_all).
+    pub fn wants_lesson(&self, node: Origin) -> bool {
+        self.shared.left_out.wants_lesson(node.number())
+    }
+
+    /// Whether any node is to be asked for a lesson, see [`wants_lesson`](Self::wants_lesson).
+    pub fn wants_lessons(&self) -> bool {
+        self.shared.left_out.wants_lessons()
+    }
+
+    /// A node is asked for all it has, from now on.
+    pub fn asked(&self, node: Origin) {
+        self.shared.left_out.asked(node.number());
+    }
+
+    /// A node has told all it has. When all have of which something was left out, and all of it found room, the sums are whole
+    /// again.
+    pub fn told_all(&self, node: Origin) {
+        self.shared.left_out.told_all(node.number());
+    }
+
     /// Whether nothing is [left out](Self::left_out). Takes no lock.
     pub fn is_whole(&self) -> bool {
         !self.shared.left_out.any()
@@ -325,8 +362,14 @@ impl Aggregate {
             usage.keys += shard.store.keys() as u64;
             usage.contributions += shard.store.parts_of_all() as u64;
             usage.bytes += (shard.bytes() + size_of::<Mutex<Shard>>()) as u64;
+            usage.result_bytes += shard.result_bytes(&self.shared) as u64;
         }
         usage
+    }
+
+    /// Keys that lack a contribution, or may lack one. What is published of them is no sum.
+    pub fn partial_keys(&self) -> u32 {
+        self.shared.partial_keys.load(Ordering::Relaxed)
     }
 
     /// Panics unless the inner structures agree. For tests.
@@ -343,6 +386,14 @@ impl Aggregate {
         }
         self.shared.nodes.validate(heads.into_iter());
         assert_eq!(self.usage().keys, u64::from(self.shared.used()));
+    }
+}
+
+impl Drop for Aggregate {
+    fn drop(&mut self) {
+        for shard in &mut self.shards {
+            shard.get_mut().leave(&self.shared);
+        }
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Refreshed {
     pub ended: usize,
     /// Keys published again.
     pub published: usize,
+    /// Whether all keys were gone over since the last call that said so.
+    pub is_round: bool,
 }
 
 /// How much is kept.
@@ -45,6 +47,8 @@ pub struct Usage {
     pub contributions: u64,
     /// Bytes of memory for them.
     pub bytes: u64,
+    /// Bytes of memory for the results of these keys.
+    pub result_bytes: u64,
 }
 
 /// What one node told of a key.

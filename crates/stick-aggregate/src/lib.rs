@@ -84,6 +84,9 @@
 //! What cannot be told apart: a process that begins anew and tells a key first with a value no less than the former one, is
 //! taken for one that knows it.
 
+mod room;
+pub use room::Room;
+
 mod rule;
 pub use rule::{Rule, RuleError, Rules, UnknownRule};
 
@@ -106,6 +109,7 @@ mod course;
 mod lives;
 mod nodes;
 mod part;
+mod partial;
 mod rate;
 mod result;
 mod shard;

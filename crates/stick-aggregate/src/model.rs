@@ -3,7 +3,7 @@
 mod check;
 mod operation;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -46,6 +46,10 @@ struct Model {
     twin: BTreeMap<u8, Vec<Part>>,
     /// Keys whose published entry may outlive what the aggregate knows.
     orphans: Vec<u8>,
+    /// What nodes told last and was refused, and when it ends.
+    refused: BTreeMap<(u8, u16), (Values, Millis)>,
+    /// Keys that came when something was left out.
+    partial: BTreeSet<u8>,
     /// What the rates of all nodes read together when a key was told last: they only fell since then.
     sums: BTreeMap<u8, i128>,
     now: Millis,
@@ -77,7 +81,16 @@ impl Model {
         let aggregate = Aggregate::new(table("s", SIZE), output, &rules, 3).unwrap();
         // The clock wraps on the way.
         let now = u64::from(u32::MAX) - 5_001;
-        Self { aggregate, rules, twin: BTreeMap::new(), orphans: Vec::new(), sums: BTreeMap::new(), now }
+        Self {
+            aggregate,
+            rules,
+            twin: BTreeMap::new(),
+            orphans: Vec::new(),
+            refused: BTreeMap::new(),
+            partial: BTreeSet::new(),
+            sums: BTreeMap::new(),
+            now,
+        }
     }
 
     fn adds(&self, data_type: DataType) -> bool {
@@ -141,7 +154,14 @@ impl Model {
             if *few {
                 values = Values { count: values.count, rate: values.rate, ..Values::default() };
             }
+            let was_whole = self.aggregate.is_whole();
             let absorbed = self.absorb(*number, &values, *few, *node, told, lifetime);
+            if absorbed.created == 1 && !was_whole && !self.is_told(*number) {
+                self.partial.insert(*number);
+            }
+            if absorbed.created + absorbed.updated == 1 {
+                self.refused.remove(&(*number, *node));
+            }
             self.follow_absorbed(*number, values, *few, *node, told, lifetime, absorbed);
         }
     }
@@ -213,7 +233,9 @@ impl Model {
                 return;
             };
             if absorbed.refused == 1 {
-                assert!(parts.is_empty() && self.aggregate.usage().keys == u64::from(SIZE));
+                assert!(parts.is_empty() && !self.aggregate.is_whole(), "a key that is there has room");
+                self.refused.insert((number, node), (values, end));
+                self.orphans.push(number);
                 return;
             }
             assert_eq!(absorbed.created, 1);
@@ -307,6 +329,36 @@ impl Model {
         self.check_news(number);
     }
 
+    /// Whether some node has a part of the key.
+    fn is_told(&self, number: u8) -> bool {
+        self.twin.get(&number).is_some_and(|parts| parts.iter().any(|part| part.end > self.now))
+    }
+
+    /// The nodes that are wanted tell all they have again, as far as it was refused.
+    fn heal(&mut self) {
+        let now = self.now;
+        self.refused.retain(|_, (_, end)| *end > now);
+        for node in 1..5 {
+            if !self.aggregate.wants_lesson(Origin::peer(node)) {
+                continue;
+            }
+            self.aggregate.asked(Origin::peer(node));
+            let own: Vec<_> = self.refused.iter().filter(|((_, of), _)| *of == node).collect();
+            let own: Vec<_> = own.into_iter().map(|(&(number, _), told)| (number, told.clone())).collect();
+            for (number, (mut values, end)) in own {
+                // The age stands in the tick until it is told.
+                values.rate.tick = (now as u32).wrapping_sub(values.rate.tick);
+                let few = values.id.is_none();
+                let (lifetime, changes) = (Some((end - now) as u32), vec![(number, values)]);
+                self.tell(&Operation::Tell { node, lesson: true, lifetime, keep: false, few, changes });
+            }
+            self.aggregate.told_all(Origin::peer(node));
+        }
+        if self.aggregate.is_whole() {
+            assert!(self.refused.is_empty(), "nothing is left out");
+        }
+    }
+
     fn put_back(&mut self, number: u8, parts: Vec<Part>) {
         if !parts.is_empty() {
             self.twin.insert(number, parts);
@@ -341,12 +393,15 @@ impl Model {
                     }
                     self.put_back(number, parts);
                 }
+                self.refused.retain(|(_, of), _| of != node);
             }
+            Operation::Heal => self.heal(),
             Operation::Clear { number } => self.clear(*number),
             Operation::ClearAll => {
                 let live = self.twin.values().flatten().filter(|part| part.end > now).count();
                 assert_eq!(self.aggregate.clear_all(Lifetime::Exactly(1), now), live as u64);
                 self.orphans.extend(std::mem::take(&mut self.twin).into_keys());
+                self.refused.clear();
                 assert_eq!(self.aggregate.usage().keys, 0);
             }
             Operation::Refresh { budget } => {
@@ -363,13 +418,18 @@ impl Model {
             }
             Operation::Pass { ms } => self.now += ms,
         }
+        if self.aggregate.is_whole() {
+            self.partial.clear();
+        }
         self.aggregate.validate();
         self.check_contributions();
+        self.check_refused();
     }
 
     fn clear(&mut self, number: u8) {
         let parts = self.twin.remove(&number).unwrap_or_default();
         let live = parts.iter().filter(|part| part.end > self.now).count();
+        self.refused.retain(|(of, _), _| *of != number);
         assert_eq!(self.aggregate.clear(&key(number), Lifetime::Exactly(1), self.now), live as u32);
         let open = self.aggregate.output().get(&key(number), self.now, |entry| {
             (entry.value(DataType::ConnCnt, 0).unwrap(), entry.remaining().unwrap())

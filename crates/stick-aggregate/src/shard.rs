@@ -1,5 +1,6 @@
 //! One part of an aggregate: what the nodes told of some keys.
 
+mod partial;
 mod refresh;
 mod settle;
 mod tell;
@@ -12,10 +13,11 @@ use stick_table::{Batch, Dictionary, Lifetime, Millis, Origin, Precedence, Schem
 
 use crate::columns::Columns;
 use crate::course::Course;
-use crate::left_out::LeftOuts;
+use crate::left_out::{Completeness, LeftOuts};
 use crate::nodes::Nodes;
 use crate::part::{Head, PART_HEAD, left};
 use crate::result::{self, Fall, NEVER, Parts, Survey};
+use crate::room::Room;
 use crate::store::Store;
 
 pub(crate) use self::tell::{Teller, told_by};
@@ -32,19 +34,29 @@ pub(crate) struct Shared {
     pub(crate) columns: Columns,
     pub(crate) nodes: Nodes,
     pub(crate) left_out: LeftOuts,
+    pub(crate) room: Arc<Room>,
+    /// Bytes of an entry of the output.
+    entry_bytes: usize,
+    /// Keys that lack a contribution, or may lack one.
+    pub(crate) partial_keys: AtomicU32,
     /// Keys of all shards.
     used: AtomicU32,
 }
 
 impl Shared {
     pub(crate) fn new(schema: Schema, output: Arc<Table>, columns: Columns) -> Self {
+        let mut one = output.definition().clone();
+        one.size = 1;
         Self {
             schema,
-            output,
             columns,
             nodes: Nodes::default(),
             left_out: LeftOuts::default(),
+            room: Arc::default(),
+            entry_bytes: one.full_bytes() as usize,
+            partial_keys: AtomicU32::new(0),
             used: AtomicU32::new(0),
+            output,
         }
     }
 
@@ -57,6 +69,12 @@ impl Shared {
         let size = self.schema.definition().size;
         let more = |used: u32| (used < size).then_some(used + 1);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    /// Whether so much is free that what was refused may come again.
+    pub(crate) fn is_free_again(&self) -> bool {
+        let size = self.schema.definition().size;
+        self.used.load(Ordering::Relaxed) <= size - size.div_ceil(8) && self.room.is_free_again()
     }
 
     fn give_place_back(&self) {
@@ -92,9 +110,12 @@ pub(crate) struct Shard {
     parts: Vec<u32>,
     should: Vec<u32>,
     is: Vec<u32>,
+    key: Vec<u8>,
     /// How the rates of a result fall, and how those that are sums go on.
     falls: Vec<Fall>,
     courses: Vec<Course>,
+    /// Bytes that the room knows of.
+    accounted: u64,
     /// Where refresh goes on, and the search for a key that has ended.
     hand: u32,
     sample_hand: u32,
@@ -115,8 +136,10 @@ impl Shard {
             parts: Vec::new(),
             should: Vec::new(),
             is: Vec::new(),
+            key: Vec::new(),
             falls: Vec::new(),
             courses: Vec::new(),
+            accounted: 0,
             hand: 0,
             sample_hand: 0,
         }
@@ -132,15 +155,41 @@ impl Shard {
             + size_of::<Course>() * self.courses.capacity()
     }
 
+    /// Bytes of the results: each key has one.
+    pub(crate) fn result_bytes(&self, shared: &Shared) -> usize {
+        // The output has long keys and strings of its own.
+        self.store.keys() * shared.entry_bytes + self.store.long_key_bytes() + self.dictionary.bytes()
+    }
+
+    /// Lets the room know what is taken by now.
+    fn account(&mut self, shared: &Shared) {
+        let bytes = (self.bytes() + self.result_bytes(shared)) as u64;
+        if bytes != self.accounted {
+            shared.room.account(self.accounted, bytes);
+            self.accounted = bytes;
+        }
+    }
+
+    /// Gives back what the room knows of.
+    pub(crate) fn leave(&mut self, shared: &Shared) {
+        shared.room.account(self.accounted, 0);
+        self.accounted = 0;
+    }
+
     /// Publishes what was counted.
     pub(crate) fn publish(&mut self, shared: &Shared, now: Millis) {
         if !self.results.is_empty() {
             shared.output.apply(&mut self.results, Origin::LOCAL, Precedence::Newest, now);
         }
+        self.account(shared);
     }
 
     /// Counts the result of a key, to be published. None of its parts is over.
     pub(crate) fn count(&mut self, shared: &Shared, slot: u32, now: Millis) {
+        if self.store.is_partial(slot) {
+            self.count_partial(shared, slot, now);
+            return;
+        }
         if self.results.is_full() {
             self.publish(shared, now);
         }
@@ -179,7 +228,8 @@ impl Shard {
         now: Millis,
     ) -> (usize, bool) {
         let width = PART_HEAD + shared.columns.data_words;
-        if self.store.parts(slot).chunks_exact(width).all(&is_it) {
+        // Of a key that lacks a contribution zeros would be less than that.
+        if !self.store.is_partial(slot) && self.store.parts(slot).chunks_exact(width).all(&is_it) {
             let lifetime = match shared.output.definition().expire {
                 Some(_) => Lifetime::Exactly(LAST_WORDS),
                 None => Lifetime::Restart,
@@ -222,6 +272,7 @@ impl Shard {
             self.store.retain_parts(slot, removed, |part| !is_it(part));
             return (removed, true);
         }
+        self.set_partial(shared, slot, false);
         self.store.remove(&shared.schema, slot);
         shared.give_place_back();
         (removed, false)
@@ -230,6 +281,12 @@ impl Shard {
     /// Makes place for a new key: a free one, or that of a key among some that has ended. A key that lives keeps its place: its
     /// sum would be wrong without what was dropped, and nobody would know.
     fn make_place(&mut self, shared: &Shared, now: Millis) -> bool {
+        if Defect::FullHubEvicts.is_on() {
+            return shared.take_place() || self.evict(shared);
+        }
+        if shared.left_out.completeness() == Completeness::Closed || !shared.room.has_for_key() {
+            return false;
+        }
         if shared.take_place() {
             return true;
         }
@@ -242,6 +299,13 @@ impl Shard {
             }
         }
         false
+    }
+
+    /// What must never happen: a key makes place for another one.
+    fn evict(&mut self, shared: &Shared) -> bool {
+        let slots = self.store.slot_count();
+        let used = (0..slots).find(|&slot| self.store.is_used(slot));
+        used.is_some_and(|slot| !self.remove_parts(shared, slot, |_| true).1) && shared.take_place()
     }
 }
 

@@ -15,7 +15,7 @@ const INLINE_KEY_BYTES: usize = 64;
 /// Words that memory brings at once.
 const LINE_WORDS: usize = 16;
 /// Most parts of a key.
-pub(crate) const MAX_PARTS: usize = u16::MAX as usize;
+pub(crate) const MAX_PARTS: usize = (1 << 15) - 1;
 
 /// The keys of a shard, each with one record for its parts.
 ///
@@ -37,6 +37,9 @@ pub(crate) struct Store {
     free_long_keys: Vec<u32>,
     keys: usize,
     parts: usize,
+    /// Bytes of the classes' records, and of the long keys' text.
+    record_bytes: usize,
+    text_bytes: usize,
     scratch: Vec<u32>,
 }
 
@@ -106,6 +109,8 @@ impl Store {
             free_long_keys: Vec::new(),
             keys: 0,
             parts: 0,
+            record_bytes: 0,
+            text_bytes: 0,
             scratch: Vec::new(),
         }
     }
@@ -144,14 +149,27 @@ impl Store {
 
     /// Bytes that are held.
     pub(crate) fn bytes(&self) -> usize {
-        let classes: usize = self.classes.iter().map(Class::bytes).sum();
-        let keys: usize = self.long_keys.iter().map(|key| key.len() + size_of::<Box<[u8]>>()).sum();
-        classes
+        self.record_bytes
             + size_of::<Class>() * self.classes.capacity()
             + self.slots.bytes()
             + self.index.allocation_size()
-            + keys
+            + self.long_key_bytes()
             + 4 * (self.free_long_keys.capacity() + self.scratch.capacity())
+    }
+
+    /// Bytes of keys that do not stand in records.
+    pub(crate) fn long_key_bytes(&self) -> usize {
+        self.text_bytes + size_of::<Box<[u8]>>() * self.long_keys.capacity()
+    }
+
+    /// Whether a key lacks a contribution.
+    #[inline]
+    pub(crate) fn is_partial(&self, slot: u32) -> bool {
+        self.slots.is_partial(slot)
+    }
+
+    pub(crate) fn set_partial(&mut self, slot: u32, is_partial: bool) {
+        self.slots.set_partial(slot, is_partial);
     }
 
     /// How keys stand in records.
@@ -257,6 +275,7 @@ impl Store {
     }
 
     fn keep_long_key(&mut self, key: &[u8]) -> u32 {
+        self.text_bytes += key.len();
         if let Some(handle) = self.free_long_keys.pop() {
             self.long_keys[handle as usize] = key.into();
             return handle;
@@ -273,6 +292,7 @@ impl Store {
         }
         if !self.form.is_inline {
             let handle = self.record(slot)[1];
+            self.text_bytes -= self.long_keys[handle as usize].len();
             self.long_keys[handle as usize] = Box::default();
             self.free_long_keys.push(handle);
         }
@@ -343,16 +363,23 @@ impl Store {
         while self.classes.len() <= parts {
             self.classes.push(Class::new(self.record_words(self.classes.len())));
         }
-        let place = self.classes[parts].push(record);
+        let class = &mut self.classes[parts];
+        let before = class.bytes();
+        let place = class.push(record);
+        self.record_bytes += class.bytes() - before;
         self.slots.set(slot, place, parts);
     }
 
     /// Takes the record of a slot out of its class.
     fn take_out(&mut self, slot: u32) {
         let (place, count) = (self.slots.place(slot), self.slots.count(slot));
-        if let Some(moved) = self.classes[count].remove(place) {
+        let class = &mut self.classes[count];
+        let before = class.bytes();
+        if let Some(moved) = class.remove(place) {
             self.slots.set(moved, place, count);
         }
+        // A record that moves to another class is put there afterwards.
+        self.record_bytes -= before - class.bytes();
     }
 
     /// Panics unless all agrees. For tests.
@@ -371,6 +398,8 @@ impl Store {
         assert_eq!(self.index.len(), keys);
         let records: usize = self.classes.iter().map(Class::len).sum();
         assert_eq!(records, keys, "no record without a key");
+        assert_eq!(self.record_bytes, self.classes.iter().map(Class::bytes).sum::<usize>());
+        assert_eq!(self.text_bytes, self.long_keys.iter().map(|key| key.len()).sum::<usize>());
     }
 }
 

@@ -41,6 +41,8 @@ impl Tails {
 /// that coalesces behind a reader is lost for it.
 pub(crate) struct ChangeLog {
     ring: Box<[u32]>,
+    /// Oldest sequence number that the ring may have: it was shorter before.
+    first: u64,
     tail: u64,
     local_tail: u64,
     tails: Arc<Tails>,
@@ -51,11 +53,11 @@ pub(crate) struct ChangeLog {
 }
 
 impl ChangeLog {
-    /// A log for a shard of at most `rows` rows.
+    /// A log for a shard that has room for `rows` rows now; it [grows](Self::grow) with them.
     pub(crate) fn new(rows: u32) -> Self {
-        let len = (rows as usize).next_power_of_two().clamp(MIN_RING, MAX_RING);
         Self {
-            ring: vec![0; len].into_boxed_slice(),
+            ring: vec![0; Self::ring_len(rows)].into_boxed_slice(),
+            first: 1,
             tail: 0,
             local_tail: 0,
             tails: Arc::default(),
@@ -63,6 +65,25 @@ impl ChangeLog {
             seen_local: 0,
             live: Vec::new(),
         }
+    }
+
+    fn ring_len(rows: u32) -> usize {
+        (rows as usize).next_power_of_two().clamp(MIN_RING, MAX_RING)
+    }
+
+    /// Makes the ring as long as a shard with room for `rows` rows needs it.
+    #[cold]
+    pub(crate) fn grow(&mut self, rows: u32) {
+        let len = Self::ring_len(rows);
+        if len <= self.ring.len() {
+            return;
+        }
+        let mut ring = vec![0; len].into_boxed_slice();
+        for sequence in self.oldest()..=self.tail {
+            ring[sequence as usize & (len - 1)] = self.row(sequence);
+        }
+        self.first = self.oldest();
+        self.ring = ring;
     }
 
     /// The newest sequence numbers for those without the lock.
@@ -83,7 +104,7 @@ impl ChangeLog {
 
     /// Oldest sequence number the ring still has.
     pub(crate) fn oldest(&self) -> u64 {
-        (self.tail + 1).saturating_sub(self.ring.len() as u64).max(1)
+        (self.tail + 1).saturating_sub(self.ring.len() as u64).max(self.first)
     }
 
     /// The row that got a sequence number, if it was not overwritten; the row's own stamp tells whether it still has it.

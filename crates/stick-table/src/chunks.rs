@@ -4,13 +4,18 @@ use crate::pages::Page;
 
 /// Most words of a block: 64 KiB.
 const MAX_WORDS: usize = 1 << 14;
+/// Words that the first block begins with, 1 KiB: a table that may become large takes little while it holds little.
+const FIRST_WORDS: usize = 1 << 8;
 
-/// A growing array of rows, `stride` words each. Rows not yet written are zero.
+/// A growing array of rows, `stride` words each. Rows not yet written are zero. Only the first block is ever copied, while it
+/// grows to the size of the others.
 pub(crate) struct Chunks {
     pages: Vec<Page>,
     stride: usize,
     /// Logarithm of the rows of a block.
     shift: u32,
+    /// Rows that there is room for.
+    capacity: u32,
 }
 
 impl Chunks {
@@ -18,19 +23,38 @@ impl Chunks {
     pub(crate) fn new(stride: usize, rows: u32) -> Self {
         let fitting = (MAX_WORDS / stride).max(1).ilog2();
         let wanted = rows.max(1).checked_next_power_of_two().map_or(u32::BITS, u32::ilog2);
-        Self { pages: Vec::new(), stride, shift: fitting.min(wanted) }
+        Self { pages: Vec::new(), stride, shift: fitting.min(wanted), capacity: 0 }
     }
 
     /// Makes room for row `row`, which is at most the next one; returns by how many rows the array grew.
     #[inline]
     pub(crate) fn reserve(&mut self, row: u32) -> u32 {
-        if (row >> self.shift) as usize == self.pages.len() { self.grow() } else { 0 }
+        if row == self.capacity { self.grow() } else { 0 }
+    }
+
+    /// Rows that there is room for.
+    pub(crate) fn capacity(&self) -> u32 {
+        self.capacity
     }
 
     #[cold]
     fn grow(&mut self) -> u32 {
-        self.pages.push(Page::new(self.stride << self.shift));
-        1 << self.shift
+        let block = 1 << self.shift;
+        let mut grown = block;
+        if self.capacity < block {
+            let first = 1 << (FIRST_WORDS / self.stride).max(1).ilog2();
+            let rows = self.capacity.saturating_mul(4).clamp(first, block.max(first)).min(block);
+            let mut page = Page::new(self.stride * rows as usize);
+            if let Some(old) = self.pages.pop() {
+                page[..old.len()].copy_from_slice(&old);
+            }
+            self.pages.push(page);
+            grown = rows - self.capacity;
+        } else {
+            self.pages.push(Page::new(self.stride << self.shift));
+        }
+        self.capacity += grown;
+        grown
     }
 
     #[inline]
@@ -94,8 +118,11 @@ mod tests {
         for row in 0..2 * per_block {
             chunks.reserve(row);
             chunks.row_mut(row).fill(row);
+            if row == 0 {
+                assert_eq!(chunks.pages[0].len(), 5 * 32, "the first block begins small");
+            }
         }
-        assert_eq!(chunks.pages.len(), 2);
+        assert_eq!((chunks.pages.len(), chunks.capacity()), (2, 2 * per_block));
         for row in 0..2 * per_block {
             assert_eq!(chunks.row(row), [row; 5]);
         }

@@ -64,11 +64,13 @@ pub enum Defect {
     RatesStay,
     /// A hub that leaves out what a node tells calls its sums complete.
     AbsenceIsComplete,
+    /// A hub that is full evicts keys that are in use for new ones, and calls its sums complete.
+    FullHubEvicts,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::LessonWithoutLifetimes,
         Self::LiveWithoutLifetimes,
         Self::DeadEntriesReturn,
@@ -98,6 +100,7 @@ impl Defect {
         Self::SumsLiveAnew,
         Self::RatesStay,
         Self::AbsenceIsComplete,
+        Self::FullHubEvicts,
     ];
 
     /// The name for a command line.
@@ -132,6 +135,7 @@ impl Defect {
             Self::SumsLiveAnew => "sums-live-anew",
             Self::RatesStay => "rates-stay",
             Self::AbsenceIsComplete => "absence-is-complete",
+            Self::FullHubEvicts => "full-hub-evicts",
         }
     }
 }

@@ -9,6 +9,8 @@ pub struct Dictionary {
     ids: HashMap<Arc<str>, u32>,
     strings: Vec<Option<(Arc<str>, u32)>>,
     free: Vec<u32>,
+    /// Bytes of the strings.
+    text: usize,
 }
 
 impl Dictionary {
@@ -25,6 +27,7 @@ impl Dictionary {
             self.strings.len() as u32
         });
         self.strings[id as usize - 1] = Some((Arc::clone(string), 1));
+        self.text += string.len();
         self.ids.insert(Arc::clone(string), id);
         id
     }
@@ -38,6 +41,7 @@ impl Dictionary {
         *references -= 1;
         if *references == 0 {
             self.ids.remove(string);
+            self.text -= string.len();
             *slot = None;
             self.free.push(id);
         }
@@ -51,8 +55,7 @@ impl Dictionary {
 
     /// Bytes of memory for the strings' places, and for the strings themselves.
     pub fn bytes(&self) -> usize {
-        let strings = self.strings.iter().flatten().map(|(string, _)| string.len()).sum::<usize>();
-        strings
+        self.text
             + self.ids.capacity() * (size_of::<(Arc<str>, u32)>() + 1)
             + self.strings.capacity() * size_of::<Option<(Arc<str>, u32)>>()
             + self.free.capacity() * size_of::<u32>()

@@ -64,7 +64,7 @@ impl Shard {
             deadlines: Chunks::new(1, rows),
             long_keys: LongKeys::default(),
             dictionary: Dictionary::default(),
-            log: ChangeLog::new(rows),
+            log: ChangeLog::new(0),
             high_water: 0,
             first_free: NO_ROW,
             hand: 0,
@@ -290,6 +290,7 @@ impl Shard {
         let grown = self.rows.reserve(row);
         if grown > 0 {
             common.add_rows(grown);
+            self.log.grow(self.rows.capacity());
         }
         Some(row)
     }

@@ -243,7 +243,11 @@ impl Table {
     /// As [`position`](Self::position), and no later change is coalesced with one before: an entry that changes from now
     /// on has [`changed_since`](EntryRef::changed_since) this position.
     pub fn mark(&self) -> Position {
-        let tails = self.shards.iter().map(|shard| {
+        let tails = self.shards.iter().zip(&self.tails).map(|(shard, tails)| {
+            if tails.all() == 0 {
+                // Nothing to be coalesced with: most shards of a large table that holds little.
+                return 0;
+            }
             let log = &mut shard.lock().log;
             let tail = log.tail();
             log.saw_all(tail);
@@ -260,7 +264,10 @@ impl Table {
     /// A cursor that visits the changes after `position`. Give it back with [`unfollow`](Self::unfollow).
     pub fn follow(&self, follow: Follow, position: &Position) -> Cursor {
         let reader = self.take_reader();
-        let shards = self.shards.iter().enumerate().map(|(number, shard)| {
+        let shards = self.shards.iter().zip(&self.tails).enumerate().map(|(number, (shard, tails))| {
+            if follow == Follow::All && tails.all() == 0 {
+                return ShardCursor::after(0);
+            }
             let mut shard = shard.lock();
             let after = position.0.get(number).copied().unwrap_or(0).min(shard.log.tail());
             match follow {
@@ -278,8 +285,11 @@ impl Table {
     /// Ends a cursor and returns its position.
     #[expect(clippy::needless_pass_by_value, reason = "a cursor that has ended must not be used")]
     pub fn unfollow(&self, cursor: Cursor) -> Position {
-        for shard in &self.shards {
-            shard.lock().log.clear_live(cursor.reader);
+        // Others are not known to the shards.
+        if cursor.follow == Follow::Local {
+            for shard in &self.shards {
+                shard.lock().log.clear_live(cursor.reader);
+            }
         }
         self.readers.lock()[cursor.reader] = false;
         cursor.position()

@@ -353,14 +353,7 @@ fn table_set(section: &PeersSection, tables: &HashMap<String, Arc<Table>>, confi
     let shards = section.shards.and_then(NonZeroU32::new);
     let set = TableSet::new(&section.name, shared, shards, dynamic, random());
     match &section.hub {
-        Some(hub) => {
-            let nodes = section
-                .remotes
-                .iter()
-                .filter(|peer| !matches!(peer.level, config::PeerLevel::Up { .. }))
-                .count();
-            set.with_hub(haproxy_peers::Hub { nodes, ..hub.to_engine() })
-        }
+        Some(hub) => set.with_hub(hub.to_engine()),
         None => set,
     }
 }

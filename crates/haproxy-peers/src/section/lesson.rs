@@ -70,7 +70,10 @@ impl Section {
         if end == LessonEnd::Abandoned {
             // It is asked until it tells: what it holds is missing in the sums.
             self.peers[place].lessons_wanted = self.peers[place].lessons_wanted.max(1);
-        } else if self.config.tables.left_outs().lesson_ended(self.peers[place].origin) {
+            return;
+        }
+        self.config.tables.told_all(self.peers[place].origin);
+        if self.config.tables.left_outs().lesson_ended(self.peers[place].origin) {
             // Something is taken only since the lesson began.
             self.ask_again(place, now + ASK_AGAIN_MS);
         }

@@ -11,6 +11,8 @@ use crate::{LeftOut, LeftOutReason, PeerLevel};
 /// How long a hub that just started waits for what its nodes know before it publishes, in ms. Not longer: lessons do not wait,
 /// and own values must not come before sums.
 const HOLD_MS: u64 = 5_000;
+/// How often it is looked for nodes that may be asked again, in ms.
+const ASK_AGAIN_MS: u64 = 1_000;
 
 /// When an expected node was heard last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +111,7 @@ impl Section {
                 }
             }
         }
+        self.ask_for_refused(now);
         if self.config.tables.holds_results() {
             let mut nodes =
                 self.peers.iter().filter(|peer| peer.kind == PeerKind::Static && peer.level.is_below());
@@ -120,10 +123,28 @@ impl Section {
         }
     }
 
+    /// Asks nodes for what was refused of them, where there is room again.
+    fn ask_for_refused(&mut self, now: Millis) {
+        let tables = &self.config.tables;
+        if !tables.wants_lessons() {
+            return;
+        }
+        self.asks_again_at = now + ASK_AGAIN_MS;
+        for peer in self.peers.iter_mut().filter(|peer| peer.level.is_below()) {
+            // A lesson that is running began when there was no room.
+            let is_teaching = peer.session().is_some() && peer.session() == self.resync.assigned;
+            if peer.established().is_some() && !is_teaching && tables.wants_lesson(peer.origin) {
+                tables.asked(peer.origin);
+                (peer.lessons_wanted, peer.lesson_at) = (LESSON_ATTEMPTS, now);
+            }
+        }
+    }
+
     /// When [`tick_nodes`](Self::tick_nodes) has something to do.
     pub(super) fn nodes_timeout(&self) -> Option<Millis> {
         let counts_until = self.peers.iter().filter_map(|peer| peer.counts_until).min();
         let release_at = self.config.tables.holds_results().then_some(self.started + HOLD_MS);
-        [counts_until, release_at].into_iter().flatten().min()
+        let asks_again_at = self.config.tables.wants_lessons().then_some(self.asks_again_at);
+        [counts_until, release_at, asks_again_at].into_iter().flatten().min()
     }
 }

@@ -231,6 +231,8 @@ pub struct Sent {
 
 pub(crate) struct Teacher {
     set: Arc<TableSet>,
+    /// Whether `tables` has been filled.
+    has_begun: bool,
     pub(crate) tables: Vec<SendTable>,
     /// The table to push next, so that none starves.
     turn: usize,
@@ -265,8 +267,9 @@ impl Teacher {
         max_updates: usize,
         relays: Option<Relays>,
     ) -> Self {
-        let mut teacher = Self {
+        Self {
             set,
+            has_begun: false,
             tables: Vec::new(),
             turn: 0,
             defined: None,
@@ -283,9 +286,16 @@ impl Teacher {
             max_updates,
             relays,
             sent: Sent::default(),
-        };
-        teacher.add_tables(Table::mark);
-        teacher
+        }
+    }
+
+    /// Follows all tables. To be called before anything of the session is taken or sent, and not by who made it: that takes
+    /// the locks of all shards of all tables, and whoever makes a session holds the section's.
+    pub(crate) fn begin(&mut self) {
+        if !self.has_begun {
+            self.has_begun = true;
+            self.add_tables(Table::mark);
+        }
     }
 
     /// The peer showed that it reads every payload length right, so none needs to be lengthened.
@@ -318,6 +328,7 @@ impl Teacher {
 
     /// Begins a lesson, from the start also when one is running (peers-protocol §13.2).
     pub(crate) fn start_lesson(&mut self) {
+        self.begin();
         self.add_tables(Table::start);
         self.lesson = Lesson::Running(LessonWalk::default());
         // A lesson announces each table, the first one too.
@@ -385,6 +396,7 @@ impl Teacher {
         limit: usize,
         out: &mut Vec<u8>,
     ) -> bool {
+        self.begin();
         self.add_tables(Table::start);
         match self.lesson {
             // The sums come before the peer's own values.

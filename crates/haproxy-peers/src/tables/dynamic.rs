@@ -19,7 +19,8 @@ pub struct DynamicTables {
     pub size: u32,
     /// Most such tables.
     pub max_tables: usize,
-    /// Most bytes that all of them would take when they were full; 0 for no limit.
+    /// Most bytes that all of them would take when they were full, and in a hub that contributions and results take; 0 for no
+    /// limit.
     pub max_bytes: u64,
     /// Longest `server_key`, in bytes: each entry of a table that stores it may have one of its own.
     pub max_server_key: usize,
@@ -30,7 +31,7 @@ pub struct DynamicTables {
 pub struct DynamicUsage {
     /// Such tables.
     pub tables: usize,
-    /// Bytes that they take when they are full.
+    /// Bytes that they take when they are full; of a hub's sources and results those that they take now.
     pub bytes: u64,
     /// Definitions for which no table was made because of a limit.
     pub refused: u64,
@@ -86,6 +87,9 @@ impl CreateError {
 }
 
 impl DynamicTables {
+    /// The `size` of a hub's tables that are limited by memory alone.
+    pub const MOST_KEYS: u32 = 1 << 27;
+
     /// Bytes that a table takes when it is full.
     pub(super) fn bytes_of(&self, table: &TableDefinition) -> u64 {
         let string = table.column(DataType::ServerKey).map_or(0, |_| self.max_server_key + STRING_BYTES);

@@ -14,6 +14,9 @@ use super::{SharedTable, TablePart, TableSet};
 /// and hear of it.
 pub const ORDER_MS: u32 = 6_000;
 
+/// Most keys of which nodes are ordered something within a few seconds.
+const MAX_ORDERS: u32 = 1 << 20;
+
 /// Most different sets of data types that nodes are ordered to set, for each source.
 const MAX_SETS: usize = 16;
 
@@ -150,7 +153,8 @@ impl Orders<'_> {
 
 /// The table by which nodes of a source are told an order: theirs, with no more columns than are set.
 fn definition(source: &TableDefinition, order: Order<'_>) -> Result<TableDefinition, OrderError> {
-    let mut definition = TableDefinition::new(&source.name, source.key_type, source.size);
+    let size = source.size.min(MAX_ORDERS);
+    let mut definition = TableDefinition::new(&source.name, source.key_type, size);
     definition.brates_factor = source.brates_factor;
     // An order that was not told must not make place for another one.
     definition.no_purge = true;

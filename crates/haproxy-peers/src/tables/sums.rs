@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use stick_aggregate::Aggregate;
+use stick_aggregate::{Aggregate, Room};
 use stick_table::{Origin, TableDefinition};
 
 use super::{LeftOut, LeftOutReason, LeftOuts, TablePart, TableSet};
 use crate::{Hub, Levels, NamedPart, PeerLevel};
 
-/// Bytes of a contribution beside its data.
-const CONTRIBUTION_BYTES: u64 = 8;
+/// Most entries of a table that is passed on, unless `size` says less: its bytes are reckoned as if it were full.
+const PASSED_ON_SIZE: u32 = 1 << 20;
+/// Part of the memory that one table which is passed on may take.
+const PASSED_ON_PART: u64 = 16;
 
 impl TableSet {
     /// Makes the section a hub: tables are made from definitions by what it says of their names.
@@ -138,10 +140,40 @@ impl TableSet {
         self.hub.as_ref().is_some_and(|hub| matches!(hub.part_of(table.network_name()), NamedPart::Source(_)))
     }
 
-    /// Bytes that the contributions to a source take when it is full and all nodes tell all of its keys.
-    pub(super) fn contribution_bytes(&self, source: &TableDefinition) -> u64 {
-        let nodes = self.hub.as_ref().map_or(0, |hub| hub.nodes.max(1)) as u64;
-        let words: usize = source.columns().iter().map(stick_table::Column::words).sum();
-        source.full_bytes() + u64::from(source.size) * nodes * (CONTRIBUTION_BYTES + 4 * words as u64)
+    /// The memory that all sources and their results share.
+    pub fn room(&self) -> &Arc<Room> {
+        &self.room
+    }
+
+    /// Most entries of a table that is passed on.
+    pub(super) fn passed_on_size(&self, table: &TableDefinition) -> u32 {
+        let mut one = table.clone();
+        one.size = 1;
+        let fitting = match self.room.limit() {
+            0 => u32::MAX,
+            limit => u32::try_from(limit / PASSED_ON_PART / one.full_bytes().max(1)).unwrap_or(u32::MAX),
+        };
+        table.size.min(PASSED_ON_SIZE).min(fitting.max(1))
+    }
+
+    /// Whether there is room again for what was refused of some nodes: they are to be asked for all they have.
+    pub fn wants_lessons(&self) -> bool {
+        self.is_hub()
+            && self.tables.read().iter().any(|it| it.aggregate().is_some_and(|it| it.wants_lessons()))
+    }
+
+    /// Whether a node is to be asked, see [`wants_lessons`](Self::wants_lessons).
+    pub(crate) fn wants_lesson(&self, peer: Origin) -> bool {
+        self.aggregates().iter().any(|aggregate| aggregate.wants_lesson(peer))
+    }
+
+    /// A node is asked for all it has.
+    pub(crate) fn asked(&self, peer: Origin) {
+        self.each_aggregate(|aggregate| aggregate.asked(peer));
+    }
+
+    /// A node has told all it has.
+    pub(crate) fn told_all(&self, peer: Origin) {
+        self.each_aggregate(|aggregate| aggregate.told_all(peer));
     }
 }

@@ -1,8 +1,13 @@
 //! Who connects when, and to whom the answer is no (peers-protocol §2, §3).
 
-use haproxy_peers::{Control, PeerKind, SessionEvent, Status};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
-use crate::support::{Script, Setup, World, counters};
+use haproxy_peers::{Control, Greeting, Hello, PeerKind, ProtocolVersion, SessionEvent, Status};
+use stick_table::{Lifetime, Origin};
+
+use crate::support::{Script, Setup, World, counters, key};
 
 fn node(world: &mut World) -> usize {
     world.add(Setup::new("n").peer("h").table(counters("t")))
@@ -307,4 +312,23 @@ fn what_is_reported_of_an_attempt_after_its_end_changes_nothing() {
     assert_eq!(second.news(&mut world), ["request"]);
     second.control(&mut world, Control::ResyncFinished);
     assert!(world.nodes[node].section.is_up_to_date());
+}
+
+/// Whoever answers a hello holds the section's lock, which all sessions wait for: the many locks that a session needs, one for
+/// each shard of each table, are taken later.
+#[test]
+fn a_hello_is_answered_while_a_table_is_busy() {
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || {
+        let mut world = World::new(1);
+        let node = node(&mut world);
+        let (table, section) = (world.nodes[node].table(0), &mut world.nodes[node].section);
+        let (target, sender) = ("n".to_owned(), "h".to_owned());
+        let hello = Hello { version: ProtocolVersion::V2_1, target, sender, pid: 1, relative_pid: 1 };
+        let welcome = table.update(&key(1), Origin::LOCAL, Lifetime::Restart, 1, |_| {
+            matches!(section.greet(1, &hello, false), Greeting::Welcome { .. })
+        });
+        let _ = done.send(welcome);
+    });
+    assert_eq!(is_done.recv_timeout(Duration::from_secs(20)), Ok(Ok(true)), "it waits for a shard");
 }

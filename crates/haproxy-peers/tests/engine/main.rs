@@ -7,6 +7,7 @@ mod acks;
 mod connecting;
 mod hostile;
 mod hub;
+mod hub_room;
 mod lessons;
 mod levels;
 mod live;

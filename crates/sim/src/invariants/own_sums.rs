@@ -127,7 +127,9 @@ impl OwnSums {
         // Neither is anything told to a node that has not told what it has itself.
         let knows = stage.ledger.has_learned(hub, stage.slots[leaf].node);
         let is_held = !knows || made < stage.slots[hub].begun + HOLD_MS;
-        if sum.is_none_or(|sum| sum < own) && !is_held && self.told.insert((leaf, key)) {
+        // Of a key that may lack a contribution there is none.
+        let is_withheld = sum.is_none() && stage.has_refused(hub);
+        if sum.is_none_or(|sum| sum < own) && !is_held && !is_withheld && self.told.insert((leaf, key)) {
             let (who, whom) = (stage.name(hub), stage.name(leaf));
             say(format!(
                 "{who} teaches {whom} its own value {own} of key {key:?}, when it has {sum:?} as the sum"

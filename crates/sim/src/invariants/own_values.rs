@@ -53,7 +53,9 @@ impl Invariant for OwnValues {
                     Said::End { .. } if is_hub(from) && !is_hub(to) => {
                         if let Some(lesson) = self.lessons.remove(&connection.id) {
                             let timed = connection.version.is_none_or(ProtocolVersion::has_timed_updates);
-                            lesson.known.iter().for_each(|known| check(stage, &lesson, known, timed, say));
+                            // What was refused a hub does not know, whoever heard it.
+                            let known = lesson.known.iter().filter(|_| !stage.has_refused(from));
+                            known.for_each(|known| check(stage, &lesson, known, timed, say));
                         }
                     }
                     _ => {}

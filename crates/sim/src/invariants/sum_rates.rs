@@ -26,6 +26,9 @@ impl Invariant for SumRates {
 
     fn see(&mut self, stage: &Stage, seen: &Seen<'_>, say: &mut dyn FnMut(String)) {
         let (Seen::Compared, Some(hubs)) = (seen, stage.plan.hubs) else { return };
+        if !stage.is_whole() {
+            return;
+        }
         for key in stage.keys() {
             for hub in (0..hubs.count()).filter_map(|hub| stage.serving(hub, 0)) {
                 let node = stage.slots[hub].node;

@@ -1,4 +1,5 @@
-//! After a calm every hub publishes, and every node holds, the sum of what the nodes hold themselves.
+//! After a calm every hub publishes, and every node holds, the sum of what the nodes hold themselves, unless a hub says that
+//! something is left out.
 //!
 //! An upper hub's sum is that over all nodes. What a node's view of a sum may be besides is what it was told last by one of its
 //! hubs and has lived on there, where there is nothing to sum any more: nobody tells that. The same holds for a hub that was
@@ -21,6 +22,10 @@ impl Invariant for Sums {
 
     fn see(&mut self, stage: &Stage, seen: &Seen<'_>, say: &mut dyn FnMut(String)) {
         let (Seen::Compared, Some(hubs)) = (seen, stage.plan.hubs) else { return };
+        if !stage.is_whole() {
+            // A hub says that its sums are none; that they are not below own values is looked at elsewhere.
+            return;
+        }
         for key in stage.keys() {
             for hub in (0..hubs.count()).filter_map(|hub| stage.serving(hub, 0)) {
                 of_hub(stage, &hubs, hub, key, say);

@@ -9,9 +9,8 @@ use crate::stage::node_name;
 use crate::truth::{Key, SlotId};
 use crate::{Haproxy, HaproxyConfig, HaproxyTable, HubsPlan, Part, Process, Write};
 
-/// Tables that a hub makes, with room for more than there are.
-const TABLES: DynamicTables =
-    DynamicTables { size: 1_000, max_tables: 64, max_bytes: 0, max_server_key: 256 };
+/// Most tables that a hub makes: more than there are.
+const MAX_TABLES: usize = 64;
 
 impl World {
     /// A process of a world with hubs.
@@ -27,7 +26,9 @@ impl World {
         let seed = self.random(1_000_000 + slot as u64).next();
         let peers = hubs.peers(node, plan.nodes.len());
         if hubs.is_hub(node) {
-            let tables = TableSet::new("p", [], None, Some(TABLES), 3).with_update_ids(it.ids);
+            let (size, max_bytes, max_server_key) = (hubs.room, 0, 256);
+            let tables = DynamicTables { size, max_tables: MAX_TABLES, max_bytes, max_server_key };
+            let tables = TableSet::new("p", [], None, Some(tables), 3).with_update_ids(it.ids);
             let mappings = vec![hubs.mapping(node)];
             let hub = Hub { mappings, node_timeout: hubs.node_timeout, ..Hub::default() };
             let peer = |(other, level)| ConfiguredPeer { level, ..(node_name(other), 0).into() };

@@ -37,6 +37,10 @@ impl World {
             What::Stall { nodes, ms } => self.each_pipe(nodes, |pipe, now| pipe.stall(now + ms)),
             What::Kill { node, quietly, ms } => self.kill(node, quietly, Some(ms)),
             What::Leave { node, quietly } => self.kill(node, quietly, None),
+            What::Exodus { quietly } => {
+                let first = self.stage.plan.hubs.map_or(0, |hubs| hubs.count());
+                (first..self.stage.plan.nodes.len()).for_each(|node| self.kill(node, quietly, None));
+            }
             What::HandOver { node } => self.hand_over(node),
             What::Version { node } => {
                 if self.serves(node) && self.stage.plan.nodes[node].haproxy.is_none() {

@@ -32,7 +32,7 @@ impl Model {
     /// What is published of a key must be what the twin makes of its parts.
     pub(super) fn check(&self, number: u8) {
         let nodes = self.by_node(number);
-        if nodes.is_empty() {
+        if nodes.is_empty() || (self.partial.contains(&number) && !self.aggregate.is_whole()) {
             return;
         }
         let remaining = self.twin[&number].iter().map(|part| part.end.saturating_sub(self.now)).max();
@@ -89,6 +89,33 @@ impl Model {
         let published = published.unwrap_or(0);
         // A deadline is never at tick 0.
         assert!(published == remaining || published == remaining + 1, "{published} {remaining}");
+    }
+
+    /// What is published of a key is never less than what a node told of it, also where that was refused.
+    pub(super) fn check_refused(&self) {
+        if self.rules.get(DataType::ConnCnt) != Rule::Sum
+            || self.rules.get(DataType::HttpReqRate) != Rule::Sum
+        {
+            return;
+        }
+        let refused = self.refused.iter().filter(|(_, (_, end))| *end > self.now);
+        let refused = refused.map(|(&(number, _), (values, _))| (number, values));
+        let partial = self.partial.iter().filter_map(|number| Some((*number, self.twin.get(number)?)));
+        let partial = partial.flat_map(|(number, parts)| {
+            let live = parts.iter().filter(|part| part.end > self.now);
+            live.map(move |part| (number, &part.values))
+        });
+        for (number, values) in refused.chain(partial) {
+            let published = self.aggregate.output().get(&key(number), self.now, |entry| {
+                (entry.value(DataType::ConnCnt, 0), entry.value(DataType::HttpReqRate, 0))
+            });
+            let Some((Some(Value::Unsigned(count)), Some(Value::Frequency(rate)))) = published else {
+                continue;
+            };
+            assert!(count >= values.count, "{count} of key {number} is less than {}", values.count);
+            let (rate, own) = (read(rate, self.now), read(values.rate, self.now));
+            assert!(rate + 1 >= own, "the rate {rate} of key {number} is less than {own}");
+        }
     }
 
     pub(super) fn check_contributions(&self) {

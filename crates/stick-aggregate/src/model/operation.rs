@@ -45,6 +45,7 @@ pub(super) enum Operation {
     Forget {
         node: u16,
     },
+    Heal,
     Clear {
         number: u8,
     },
@@ -96,6 +97,7 @@ pub(super) fn operation() -> impl Strategy<Value = Operation> {
         1 => (node(), 1usize..30).prop_map(|(node, limit)| Operation::Teach { node, limit }),
         1 => node().prop_map(|node| Operation::Taught { node }),
         1 => node().prop_map(|node| Operation::Forget { node }),
+        2 => Just(Operation::Heal),
         1 => (0..KEYS).prop_map(|number| Operation::Clear { number }),
         1 => proptest::bool::weighted(0.1).prop_map(|all| if all { Operation::ClearAll } else { Operation::RefreshAll }),
         2 => (1usize..6).prop_map(|budget| Operation::Refresh { budget }),

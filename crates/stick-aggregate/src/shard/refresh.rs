@@ -1,5 +1,7 @@
 //! What passes by itself, or with a node.
 
+use std::sync::atomic::Ordering;
+
 use stick_table::{Lifetime, Millis, Storage};
 
 use super::settle::Settled;
@@ -45,6 +47,7 @@ impl Shard {
         let count = self.store.slot_count();
         let width = PART_HEAD + shared.columns.data_words;
         let ended = shared.nodes.has_ended().then(|| shared.nodes.ended());
+        let heals = !shared.left_out.any() && shared.partial_keys.load(Ordering::Relaxed) > 0;
         let each = if ended.is_some() { SLOTS_PER_RECORD } else { 1 };
         while self.hand < count && looked < slots.min(SLOTS_PER_HOLD) && closely < limit {
             let slot = self.hand;
@@ -57,7 +60,10 @@ impl Shard {
                 let mut parts = self.store.parts(slot).chunks_exact(width);
                 parts.any(|part| ended.contains(Head::of(part).generation()))
             };
-            if left(self.store.due(slot), tick) == 0 || ended.as_ref().is_some_and(is_of) {
+            if left(self.store.due(slot), tick) == 0
+                || (heals && self.store.is_partial(slot))
+                || ended.as_ref().is_some_and(is_of)
+            {
                 closely += 1;
                 self.look(shared, slot, now, refreshed);
             }
@@ -80,6 +86,10 @@ impl Shard {
             return;
         }
         self.stop_counters(shared, slot, tick);
+        if self.store.is_partial(slot) {
+            self.count_partial(shared, slot, now);
+            return;
+        }
         if self.compare(shared, slot, now) {
             refreshed.published += 1;
         }
@@ -133,7 +143,11 @@ impl Shard {
         let (holds, is_published) = match near {
             Distance::Near(holds) => (holds, false),
             Distance::Far => {
-                results.push(store.key(slot), lifetime).copy_from_slice(should);
+                let words = results.push(store.key(slot), lifetime);
+                // The word of a string that is not told is to be left as it is.
+                let (before, after) = at.map_or((should.len(), should.len()), |at| (at, at + 1));
+                words[..before].copy_from_slice(&should[..before]);
+                words[after..].copy_from_slice(&should[after..]);
                 if let Some(string) = told {
                     results.set_string(string);
                 }
@@ -205,7 +219,7 @@ impl Shard {
             if !settled.is_empty && self.is_to_be_taught(shared, slot, generation, session) {
                 let more = self.settle(shared, slot, now);
                 settled = Settled { removed: settled.removed + more.removed, ..more };
-            } else if settled.is_empty || settled.removed == 0 {
+            } else if settled.is_empty || !settled.is_changed() {
                 continue;
             } else {
                 self.count(shared, slot, now);
@@ -238,7 +252,7 @@ impl Shard {
                     *left_values -= 1;
                 }
             }
-            if !settled.is_empty && settled.removed > 0 {
+            if !settled.is_empty && settled.is_changed() {
                 self.count(shared, slot, now);
             }
         }

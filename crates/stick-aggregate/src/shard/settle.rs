@@ -14,6 +14,15 @@ pub(crate) struct Settled {
     pub(crate) is_empty: bool,
     /// Whether zeros are published for it, as the last of them went with their nodes.
     pub(crate) is_zero: bool,
+    /// Whether it lacks no contribution any more.
+    pub(crate) is_whole_again: bool,
+}
+
+impl Settled {
+    /// Whether the sum of what is left is another one.
+    pub(crate) const fn is_changed(self) -> bool {
+        self.removed > 0 || self.is_whole_again
+    }
 }
 
 impl Shard {
@@ -23,12 +32,17 @@ impl Shard {
     /// To be called before the parts of a key are looked at.
     pub(super) fn settle(&mut self, shared: &Shared, slot: u32, now: Millis) -> Settled {
         let (removed, remains) = self.remove_over(shared, slot, now as u32);
-        let mut settled = Settled { removed, is_empty: !remains, is_zero: false };
+        let mut settled = Settled { removed, is_empty: !remains, ..Settled::default() };
+        if remains && self.store.is_partial(slot) && !shared.left_out.any() {
+            self.set_partial(shared, slot, false);
+            settled.is_whole_again = true;
+        }
         if remains && shared.nodes.has_ended() {
+            let is_partial = self.store.is_partial(slot);
             let (gone, remains) = self.follow(shared, slot, now);
             settled.removed += gone;
             settled.is_empty = !remains;
-            settled.is_zero = !remains;
+            settled.is_zero = !remains && !is_partial;
         }
         settled
     }
@@ -36,7 +50,7 @@ impl Shard {
     /// Settles a key, and publishes its result if it is another one; whether the key is there still.
     pub(crate) fn look_at(&mut self, shared: &Shared, slot: u32, now: Millis) -> bool {
         let settled = self.settle(shared, slot, now);
-        if !settled.is_empty && settled.removed > 0 {
+        if !settled.is_empty && settled.is_changed() {
             self.count(shared, slot, now);
         }
         self.publish(shared, now);

@@ -19,6 +19,7 @@ const GROUP: usize = 32;
 
 /// Who tells a batch, and how.
 pub(crate) struct Teller<'a> {
+    pub(crate) node: u16,
     pub(crate) telling: Telling<'a>,
     /// The number of the columns that are told.
     pub(crate) set: u8,
@@ -40,7 +41,7 @@ impl Teller<'_> {
     }
 
     #[inline]
-    fn head(&self) -> Head {
+    pub(super) fn head(&self) -> Head {
         Head::new(self.generation(), self.session(), self.set)
     }
 
@@ -54,6 +55,8 @@ enum Outcome {
     Created(u32),
     Updated(u32),
     Refused,
+    /// The key is there, and lacks the contribution.
+    RefusedPart(u32),
     /// Its key is over now.
     Ended,
     /// Without effect on what is published.
@@ -89,11 +92,15 @@ impl Shard {
                 let counter = match outcome {
                     Outcome::Created(_) => &mut absorbed.created,
                     Outcome::Updated(_) | Outcome::Ended => &mut absorbed.updated,
-                    Outcome::Refused => &mut absorbed.refused,
+                    Outcome::Refused | Outcome::RefusedPart(_) => &mut absorbed.refused,
                     Outcome::Skipped | Outcome::Other(_) => &mut absorbed.skipped,
                 };
                 *counter += 1;
-                if let Outcome::Created(slot) | Outcome::Updated(slot) | Outcome::Other(slot) = outcome {
+                if let Outcome::Created(slot)
+                | Outcome::Updated(slot)
+                | Outcome::Other(slot)
+                | Outcome::RefusedPart(slot) = outcome
+                {
                     self.count(shared, slot, now);
                 }
             }
@@ -136,7 +143,7 @@ impl Shard {
         let mut ended = false;
         let found = found.filter(|&slot| {
             let settled = self.settle(shared, slot, now);
-            ended = settled.removed > 0;
+            ended = settled.is_changed();
             !settled.is_empty
         });
         let ends_now = shared.expire().is_some() && change.lifetime() == Lifetime::Exactly(0);
@@ -146,17 +153,25 @@ impl Shard {
                 return Outcome::Skipped;
             }
             if !self.make_place(shared, now) {
+                self.refuse(shared, teller, change, None, now);
                 return Outcome::Refused;
             }
             let slot = self.store.insert(&shared.schema, change.hash(), key);
+            if shared.left_out.any() {
+                // It may be one of those that were refused: nothing is published of it before all have told it again.
+                self.set_partial(shared, slot, true);
+            }
             self.begin(shared, teller, change, slot, 0, tick);
             return Outcome::Created(slot);
         };
         let Some((present, former)) = self.of_node(shared, slot, teller) else {
             let count = self.store.parts(slot).len() / self.width(shared);
-            if !creates || count >= MAX_PARTS {
-                let outcome = if creates { Outcome::Refused } else { Outcome::Skipped };
-                return if ended { Outcome::Other(slot) } else { outcome };
+            if !creates {
+                return if ended { Outcome::Other(slot) } else { Outcome::Skipped };
+            }
+            if count >= MAX_PARTS || !shared.room.has_for_part() {
+                self.refuse(shared, teller, change, Some(slot), now);
+                return Outcome::RefusedPart(slot);
             }
             // What a lesson tells is of unknown age: it is not what was told last.
             let number = if teller.told == Told::Lesson { 0 } else { count };
@@ -321,8 +336,9 @@ impl Shard {
             if let Some(number) = former.take() {
                 present = self.fold(shared, slot, present, number, now);
             }
-            if self.store.parts(slot).len() / width >= MAX_PARTS {
-                return Outcome::Refused;
+            if self.store.parts(slot).len() / width >= MAX_PARTS || !shared.room.has_for_part() {
+                self.refuse(shared, teller, change, Some(slot), millis);
+                return Outcome::RefusedPart(slot);
             }
             let part = self.store.part_mut(slot, present);
             part[0] = Head::of(part).with(Head::FORMER).word();

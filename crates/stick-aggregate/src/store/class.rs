@@ -2,8 +2,10 @@
 
 /// Words of a block, at most, unless a single record is larger: 16 KiB.
 const BLOCK_WORDS: usize = 1 << 12;
+/// Logarithm of the records that the first block begins with: where few keys have as many parts, few bytes are taken.
+const FIRST_SHIFT: u32 = 2;
 
-/// Records of equal width in blocks. The first word of a record is its slot.
+/// Records of equal width in blocks, of which the first one grows. The first word of a record is its slot.
 pub(crate) struct Class {
     width: usize,
     /// Logarithm of the records of a block.
@@ -24,8 +26,9 @@ impl Class {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        let block = 4 * (self.width << self.shift);
-        self.blocks.len() * block + self.blocks.capacity() * size_of::<Box<[u32]>>()
+        let first = self.blocks.first().map_or(0, |block| 4 * block.len());
+        let others = 4 * (self.width << self.shift) * self.blocks.len().saturating_sub(1);
+        first + others + self.blocks.capacity() * size_of::<Box<[u32]>>()
     }
 
     #[inline]
@@ -49,8 +52,15 @@ impl Class {
     /// Adds a record; returns its place.
     pub(crate) fn push(&mut self, record: &[u32]) -> u32 {
         let place = self.len;
-        if (place >> self.shift) as usize == self.blocks.len() {
-            self.blocks.push(vec![0; self.width << self.shift].into_boxed_slice());
+        let (block, start) = self.position(place);
+        if block == self.blocks.len() {
+            let shift = if block == 0 { self.shift.min(FIRST_SHIFT) } else { self.shift };
+            self.blocks.push(vec![0; self.width << shift].into_boxed_slice());
+        } else if start == self.blocks[block].len() {
+            let first = &mut self.blocks[block];
+            let mut larger = vec![0; (4 * start).min(self.width << self.shift)].into_boxed_slice();
+            larger[..start].copy_from_slice(first);
+            *first = larger;
         }
         self.len += 1;
         self.record_mut(place).copy_from_slice(record);

@@ -4,11 +4,13 @@
 const BLOCK: usize = 256;
 /// End of the list of free slots, which is threaded through their places.
 const NO_SLOT: u32 = u32::MAX;
+/// In the number of parts: the key lacks a contribution.
+const PARTIAL: u16 = 1 << 15;
 
 struct Block {
     due: [u32; BLOCK],
     place: [u32; BLOCK],
-    /// Number of parts; 0 when the slot is free.
+    /// Number of parts; 0 when the slot is free. The highest bit is [`PARTIAL`].
     count: [u16; BLOCK],
 }
 
@@ -63,14 +65,26 @@ impl Slots {
     #[inline]
     pub(crate) fn count(&self, slot: u32) -> usize {
         let (block, at) = self.block(slot);
-        block.count[at].into()
+        (block.count[at] & !PARTIAL).into()
     }
 
     #[inline]
     pub(crate) fn set(&mut self, slot: u32, place: u32, count: usize) {
         let (block, at) = self.block_mut(slot);
         block.place[at] = place;
-        block.count[at] = count as u16;
+        block.count[at] = block.count[at] & PARTIAL | count as u16;
+    }
+
+    /// Whether the key lacks a contribution.
+    #[inline]
+    pub(crate) fn is_partial(&self, slot: u32) -> bool {
+        let (block, at) = self.block(slot);
+        block.count[at] & PARTIAL != 0
+    }
+
+    pub(crate) fn set_partial(&mut self, slot: u32, is_partial: bool) {
+        let (block, at) = self.block_mut(slot);
+        block.count[at] = block.count[at] & !PARTIAL | if is_partial { PARTIAL } else { 0 };
     }
 
     /// A slot that was free.
@@ -90,6 +104,7 @@ impl Slots {
 
     pub(crate) fn give_back(&mut self, slot: u32) {
         let next = self.free.checked_sub(1).unwrap_or(NO_SLOT);
+        self.set_partial(slot, false);
         self.set(slot, next, 0);
         self.free = slot + 1;
     }

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use stick_aggregate::{Aggregate, Rules, Told};
+use stick_aggregate::{Aggregate, Rules, Told, Usage};
 use stick_table::{Lifetime, Origin, Table};
 
 use crate::hub::definition;
 
 const KEYS: u32 = 50_000;
 
-/// Bytes of a contribution when `nodes` nodes told all keys of a full store.
-fn bytes(columns: &[&str], nodes: u16) -> f64 {
+/// What is used when `nodes` nodes told all keys of a full store.
+fn usage(columns: &[&str], nodes: u16) -> Usage {
     let output = Arc::new(Table::new(definition("o", 1_000, columns), 1));
     let aggregate = Aggregate::new(definition("s", KEYS, columns), output, &Rules::default(), 1).unwrap();
     let mut batch = aggregate.batch();
@@ -26,7 +26,16 @@ fn bytes(columns: &[&str], nodes: u16) -> f64 {
     }
     let usage = aggregate.usage();
     assert_eq!((usage.keys, usage.contributions), (KEYS.into(), u64::from(KEYS) * u64::from(nodes)));
-    usage.bytes as f64 / usage.contributions as f64
+    usage
+}
+
+/// `tables memory` of a hub is 1 GiB unless a line says otherwise, of which a part is kept for keys that are there.
+#[test]
+fn the_default_memory_of_a_hub_holds_a_million_keys_of_a_rate_from_eight_nodes() {
+    let usage = usage(&["http_req_rate(10s)"], 8);
+    let of_a_key = (usage.bytes + usage.result_bytes) / u64::from(KEYS);
+    println!("{of_a_key} bytes a key: {} of them are its result", usage.result_bytes / u64::from(KEYS));
+    assert!(of_a_key * 1_000_000 < (1 << 30) / 16 * 15, "{of_a_key} bytes a key");
 }
 
 #[test]
@@ -45,7 +54,8 @@ fn a_contribution_takes_little_more_than_its_data() {
     let tables = [(&["http_req_rate(10s)"][..], 12.0), (&["gpc(4)"], 16.0), (&wide, 60.0)];
     for (columns, data) in tables {
         for nodes in [2, 8, 50] {
-            let bytes = bytes(columns, nodes);
+            let usage = usage(columns, nodes);
+            let bytes = usage.bytes as f64 / usage.contributions as f64;
             println!("{columns:?}, {nodes} nodes: {bytes:.1} bytes a contribution");
             let most = 1.3 * data + 8.0;
             // The key, its place in the index and its slot are shared by all nodes that know it.

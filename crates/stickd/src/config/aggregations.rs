@@ -324,7 +324,7 @@ fn unknown(keyword: &Word, report: &mut Report) {
         ),
         "stick-table" | "dynamic-tables" => (
             error("is not supported in an aggregations section").label("tables need no line here"),
-            "they are made from what the peers define, or as a `table` line says; `tables size 100k max 256 memory 1g` limits them",
+            "they are made from what the peers define, or as a `table` line says; `tables memory 1g` limits them",
         ),
         "shards" | "relay" => (
             error("is not supported in an aggregations section").label("of peers sections"),

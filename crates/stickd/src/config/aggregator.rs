@@ -16,7 +16,7 @@ use super::diagnostic::Diagnostic;
 use super::hub::{Hub, Mapping, PeerLevel, Source};
 
 use super::mappings::{self, MappingDraft};
-use super::model::{DynamicPeers, LocalPeer, PeersSection, RemotePeer, TableEntry};
+use super::model::{DynamicPeers, DynamicTables, LocalPeer, PeersSection, RemotePeer, TableEntry};
 use super::peers::Member;
 use super::table::TableDraft;
 
@@ -71,7 +71,7 @@ pub(super) fn build(
         dynamic_peers,
         templates,
         membership: peers.templates.membership.clone(),
-        dynamic_tables: Some(peers.dynamic_tables.unwrap_or_default()),
+        dynamic_tables: Some(peers.dynamic_tables.unwrap_or(DynamicTables::aggregated())),
         handshakes: peers.handshakes,
         relay: false,
         hub: Some(hub),

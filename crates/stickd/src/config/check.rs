@@ -8,7 +8,7 @@ use stick_table::{Column, DataType, KeyType, TableDefinition};
 
 use super::address::{Address, WildcardFamilies};
 use super::hub::{Hub, Mapping, PeerLevel, Source};
-use super::model::{PeersSection, StatsSocket};
+use super::model::{DynamicTables, PeersSection, StatsSocket};
 use super::template::{MemberNames, Membership};
 use super::{Config, Options};
 
@@ -159,8 +159,12 @@ fn peers(text: &mut String, section: &PeersSection) {
         } else {
             "any other table that is defined by a peer"
         };
-        let (size, max, memory) = (dynamic.size, dynamic.max, memory(dynamic.memory));
-        line(text, 1, &format!("{what}: size {size}, {max} at most{memory}"));
+        let (max, memory) = (dynamic.max, memory(dynamic.memory));
+        let size = match dynamic.size {
+            DynamicTables::AGGREGATED_SIZE if section.hub.is_some() => String::new(),
+            size => format!("size {size}, "),
+        };
+        line(text, 1, &format!("{what}: {size}{max} at most{memory}"));
     }
 }
 

@@ -51,7 +51,6 @@ impl Hub {
             rules,
             node_timeout: self.node_timeout.into(),
             tables: self.tables.clone(),
-            nodes: 0,
         }
     }
 }

@@ -404,7 +404,8 @@ pub struct DynamicTables {
     pub size: u32,
     /// Most such tables in the section.
     pub max: u32,
-    /// Most bytes that all of them would take when they were full; 0 for no limit.
+    /// Most bytes that all of them would take when they were full, and in an `aggregations` section that they take; 0 for no
+    /// limit.
     pub memory: u32,
 }
 
@@ -413,8 +414,17 @@ impl DynamicTables {
     pub const SIZE: u32 = 100 << 10;
     /// Default of [`max`](Self::max).
     pub const MAX: u32 = 256;
+    /// Default of [`size`](Self::size) in an `aggregations` section: memory is the limit.
+    pub const AGGREGATED_SIZE: u32 = haproxy_peers::DynamicTables::MOST_KEYS;
     /// Default of [`memory`](Self::memory): `1g`.
     pub const MEMORY: u32 = 1 << 30;
+}
+
+impl DynamicTables {
+    /// What a `tables` line of an `aggregations` section begins with.
+    pub const fn aggregated() -> Self {
+        Self { size: Self::AGGREGATED_SIZE, max: Self::MAX, memory: Self::MEMORY }
+    }
 }
 
 impl Default for DynamicTables {

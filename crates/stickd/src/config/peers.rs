@@ -221,8 +221,9 @@ impl PeersDraft {
             return;
         }
         let keyword = &keyword.text;
-        let example = format!("{keyword} size 100k max 50 memory 512m");
-        let mut dynamic = DynamicTables::default();
+        let is_hub = keyword == "tables";
+        let example = if is_hub { "tables memory 2g" } else { "dynamic-tables size 100k max 50 memory 512m" };
+        let mut dynamic = if is_hub { DynamicTables::aggregated() } else { DynamicTables::default() };
         while let Some(word) = arguments.next() {
             let (target, least) = match word.text.as_str() {
                 "size" => (&mut dynamic.size, 1),
@@ -234,7 +235,7 @@ impl PeersDraft {
                     break;
                 }
             };
-            let Some(value) = arguments.value(word, "a number", &example, report) else { break };
+            let Some(value) = arguments.value(word, "a number", example, report) else { break };
             *target = size(value, least, u32::MAX, report).unwrap_or(*target);
         }
         self.dynamic_tables = Some(dynamic);

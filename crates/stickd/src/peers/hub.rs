@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use haproxy_peers::LastHeard;
+use haproxy_peers::{LastHeard, Section};
 use stick_table::{Column, DataType, KeyType, Lifetime, Millis, Origin, Table, TableDefinition, Value};
 use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval};
@@ -16,14 +16,14 @@ use crate::config::CONN_CUR;
 
 /// Pause between two slices of the work.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The same while there is more to do than a slice holds.
+const PAUSE_BEHIND: Duration = Duration::from_millis(10);
 /// Keys looked at in one go, between which others have their turn.
 const KEYS_AT_ONCE: usize = 2_048;
 /// Keys looked at in one slice, at most, for each source.
 const KEYS_PER_SLICE: usize = 32 * KEYS_AT_ONCE;
-/// Places of keys that a call looks at, if few of them are due.
-const PLACES_PER_CALL: u32 = 64 * KEYS_AT_ONCE as u32;
-/// Slices between two publications of the state: every second.
-const SLICES_PER_STATUS: u32 = 10;
+/// Time between two publications of the state, in ms; a slice may come a little early.
+const STATUS_MS: u64 = 990;
 
 /// The nodes of a hub at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,30 +39,42 @@ pub struct HubReport {
 pub(super) async fn keep(cluster: Arc<Cluster>, status: Option<Arc<Table>>) {
     let mut ticks = interval(PAUSE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut slice = 0_u32;
+    let mut published_at: Option<Millis> = None;
     let mut log = LeftOutLog::default();
     let mut hinted = HashSet::new();
     let mut refusals = 0;
     loop {
         ticks.tick().await;
         let mut news = cluster.tables().take_news();
+        let mut is_behind = false;
         for aggregate in cluster.tables().aggregates() {
             hint_at_conn_cur(&cluster, aggregate.source(), &mut hinted);
-            // Once round, as large as it is; a call looks at so many places.
-            let mut calls = aggregate.source().size.div_ceil(PLACES_PER_CALL) + 1;
             let mut looked_at = 0;
-            while looked_at < KEYS_PER_SLICE && calls > 0 {
+            // Once round, unless very much is due.
+            loop {
                 let refreshed = aggregate.refresh(cluster.clock().now(), KEYS_AT_ONCE);
                 looked_at += refreshed.keys;
                 news |= refreshed.published > 0;
-                calls -= u32::from(refreshed.keys < KEYS_AT_ONCE);
                 yield_now().await;
+                if refreshed.is_round || looked_at >= KEYS_PER_SLICE {
+                    break;
+                }
             }
+            is_behind |= aggregate.is_behind();
         }
+        if is_behind {
+            // Values of nodes that are gone count as long as they are not collected.
+            ticks.reset_after(PAUSE_BEHIND);
+        }
+        if cluster.tables().wants_lessons() {
+            cluster.with_section(Section::handle_timeout);
+        }
+        let is_time = published_at.is_none_or(|at| cluster.clock().now() >= at + STATUS_MS);
         // What is left out is published at once.
         let refused_before = std::mem::replace(&mut refusals, cluster.tables().refusals());
-        if slice.is_multiple_of(SLICES_PER_STATUS) || refused_before != refusals {
+        if is_time || refused_before != refusals {
             let (report, now) = (cluster.hub_report(), cluster.clock().now());
+            published_at = Some(now);
             log.update(&cluster, &report.state, now);
             news |= cluster.tables().note_whole(report.state.is_whole());
             if let Some(table) = &status {
@@ -70,7 +82,6 @@ pub(super) async fn keep(cluster: Arc<Cluster>, status: Option<Arc<Table>>) {
                 news = true;
             }
         }
-        slice = slice.wrapping_add(1);
         if news {
             cluster.changed();
         }

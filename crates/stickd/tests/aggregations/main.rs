@@ -7,5 +7,6 @@ mod levels;
 mod limits;
 mod orders;
 mod restarts;
+mod room;
 mod scripted;
 mod status;
