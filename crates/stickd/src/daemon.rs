@@ -110,17 +110,21 @@ impl Daemon {
         let daemon = Arc::new(self);
         // Everything that can fail comes before the old process is told.
         let mut signals = Signals::listen()?;
-        let shared = !start.take_over_from.is_empty();
+        let predecessors = start.take_over_from.to_vec();
         let usage = Arc::clone(&daemon.runtime);
-        let options = ServerOptions { shared, usage, ..ServerOptions::from(&daemon.config.global) };
+        let options = ServerOptions {
+            predecessors: predecessors.clone(),
+            usage,
+            ..ServerOptions::from(&daemon.config.global)
+        };
         let mut server = Server::bind(options).await.map_err(|error| match &error {
             BindError::Bind(_, fault) => {
-                let hint = take_over_hint(fault, shared);
+                let hint = take_over_hint(fault, &predecessors);
                 anyhow::Error::from(error).context(format!("the runtime API has no socket{hint}"))
             }
             _ => error.into(),
         })?;
-        let mut listeners = daemon.bind(shared).await?;
+        let mut listeners = daemon.bind(&predecessors).await?;
         let cannot_write =
             || format!("cannot write {}", start.pid_file.unwrap_or_else(|| Path::new("")).display());
         let mut pid_file = start.pid_file.map(PidFile::prepare).transpose().with_context(cannot_write)?;
@@ -212,7 +216,7 @@ impl Daemon {
     /// Binds the listeners of every cluster.
     ///
     /// A peer's connection may reach a listener from the moment it is bound, so what else can fail comes first.
-    async fn bind(&self, shared: bool) -> anyhow::Result<Vec<Vec<(Listener, Option<Acceptor>)>>> {
+    async fn bind(&self, predecessors: &[i32]) -> anyhow::Result<Vec<Vec<(Listener, Option<Acceptor>)>>> {
         let mut acceptors = Vec::new();
         for cluster in &self.clusters {
             for bind in &cluster.config().local.listeners {
@@ -225,10 +229,11 @@ impl Daemon {
         for cluster in &self.clusters {
             let mut listeners = Vec::new();
             for bind in &cluster.config().local.listeners {
-                let bound = Listener::bind(&bind.address, bind.families, shared).await.map_err(|error| {
-                    let hint = take_over_hint(&error, shared);
-                    anyhow::Error::from(error).context(self.cannot_listen(cluster, bind) + hint)
-                })?;
+                let bound =
+                    Listener::bind(&bind.address, bind.families, predecessors).await.map_err(|error| {
+                        let hint = take_over_hint(&error, predecessors);
+                        anyhow::Error::from(error).context(self.cannot_listen(cluster, bind) + hint)
+                    })?;
                 let acceptor = acceptors.next().flatten();
                 listeners.extend(bound.into_iter().map(|listener| (listener, acceptor.clone())));
             }
@@ -300,8 +305,8 @@ impl Daemon {
 }
 
 /// What to do when an address is in use.
-fn take_over_hint(error: &std::io::Error, shared: bool) -> &'static str {
-    if error.kind() == std::io::ErrorKind::AddrInUse && !shared {
+fn take_over_hint(error: &std::io::Error, predecessors: &[i32]) -> &'static str {
+    if error.kind() == std::io::ErrorKind::AddrInUse && predecessors.is_empty() {
         " (to take over from a running stickd use -sf with its pid)"
     } else {
         ""

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 
 /// Permissions of the directory in which a socket is bound.
 const PRIVATE: u32 = 0o700;
@@ -28,8 +28,8 @@ pub struct UnixPath {
     identity: (u64, u64),
     /// The directory in which it was bound, until it is at its path.
     passing: Option<PathBuf>,
-    /// Whether another process may not listen at the path.
-    is_exclusive: bool,
+    /// Processes that may be listening at the path; `None` for any.
+    before: Option<Vec<i32>>,
 }
 
 impl UnixPath {
@@ -39,21 +39,20 @@ impl UnixPath {
     /// # Errors
     /// When nothing can be bound in the path's directory, or what stands at the path is no socket.
     pub fn bind(path: &Path) -> io::Result<(UnixListener, Self)> {
-        Self::new(path, false)
+        Self::new(path, None)
     }
 
-    /// As [`bind`](Self::bind), for a path at which nobody listens: what an ended process left behind is replaced.
+    /// As [`bind`](Self::bind), for a path at which nobody listens but one of the processes `predecessors`, which hand over to this
+    /// one. What an ended process left behind is replaced.
     ///
     /// # Errors
-    /// [`AddrInUse`](io::ErrorKind::AddrInUse) when somebody listens at the path; else as `bind`.
-    pub fn bind_free(path: &Path) -> io::Result<(UnixListener, Self)> {
-        if is_answered(path)? {
-            return Err(in_use());
-        }
-        Self::new(path, true)
+    /// [`AddrInUse`](io::ErrorKind::AddrInUse) when somebody else listens at the path; else as `bind`.
+    pub fn bind_after(path: &Path, predecessors: &[i32]) -> io::Result<(UnixListener, Self)> {
+        refuse_strangers(path, predecessors)?;
+        Self::new(path, Some(predecessors.to_vec()))
     }
 
-    fn new(path: &Path, is_exclusive: bool) -> io::Result<(UnixListener, Self)> {
+    fn new(path: &Path, before: Option<Vec<i32>>) -> io::Result<(UnixListener, Self)> {
         if symlink_metadata(path).is_ok_and(|there| !there.file_type().is_socket()) {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is not a socket"));
         }
@@ -68,7 +67,7 @@ impl UnixPath {
         match bound {
             Ok((listener, identity)) => {
                 let path = path.to_owned();
-                Ok((listener, Self { path, identity, passing: Some(passing), is_exclusive }))
+                Ok((listener, Self { path, identity, passing: Some(passing), before }))
             }
             Err(error) => {
                 let _ = remove_dir(&passing);
@@ -94,10 +93,9 @@ impl UnixPath {
     pub fn publish(&mut self) -> io::Result<()> {
         let Some(passing) = &self.passing else { return Ok(()) };
         let socket = passing.join(NAME);
-        if self.is_exclusive {
-            move_to_free(&socket, &self.path)?;
-        } else {
-            rename(&socket, &self.path)?;
+        match &self.before {
+            Some(predecessors) => move_after(&socket, &self.path, predecessors)?,
+            None => rename(&socket, &self.path)?,
         }
         // Empty, and of this process.
         let _ = remove_dir(passing);
@@ -106,17 +104,17 @@ impl UnixPath {
     }
 }
 
-/// Moves a socket to a path at which nobody listens. Two processes that start at the same time cannot both succeed.
-fn move_to_free(socket: &Path, path: &Path) -> io::Result<()> {
+/// Moves a socket to a path at which nobody listens but `predecessors`. Of two processes that start at the same time one fails.
+fn move_after(socket: &Path, path: &Path, predecessors: &[i32]) -> io::Result<()> {
     let moved = |flags| renameat_with(CWD, socket, CWD, path, flags);
     match moved(RenameFlags::NOREPLACE) {
         Ok(()) => Ok(()),
         Err(Errno::EXIST) => {
             // What stood there is looked at after it was taken away: it cannot change any more.
             moved(RenameFlags::EXCHANGE)?;
-            if is_answered(socket)? {
+            if let Err(error) = refuse_strangers(socket, predecessors) {
                 moved(RenameFlags::EXCHANGE)?;
-                return Err(in_use());
+                return Err(error);
             }
             remove_file(socket)
         }
@@ -126,29 +124,37 @@ fn move_to_free(socket: &Path, path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether somebody listens at a path.
+/// Makes sure that nobody listens at a path but one of `predecessors`.
 ///
 /// # Errors
-/// When that cannot be found out, as without permission to connect.
-fn is_answered(path: &Path) -> io::Result<bool> {
+/// When somebody else does, or that cannot be found out, as without permission to connect.
+fn refuse_strangers(path: &Path, predecessors: &[i32]) -> io::Result<()> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     // A full backlog would hold up a connection that blocks.
     socket.set_nonblocking(true)?;
-    match socket.connect(&SockAddr::unix(path)?) {
-        Ok(()) => Ok(true),
-        Err(error) => match error.kind() {
-            io::ErrorKind::WouldBlock => Ok(true),
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Ok(false),
-            _ => {
-                let why = format!("cannot find out whether another process listens there: {error}");
-                Err(io::Error::new(error.kind(), why))
-            }
-        },
+    let listener = match socket.connect(&SockAddr::unix(path)?) {
+        Ok(()) => UnixStream::from_std(socket.into())?.peer_cred()?.pid(),
+        // Somebody is too busy to accept, and cannot be told from others.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Ok(());
+        }
+        Err(error) => {
+            let why = format!("cannot find out whether another process listens there: {error}");
+            return Err(io::Error::new(error.kind(), why));
+        }
+    };
+    // Processes of another container have no id here.
+    let is_known = match listener {
+        None | Some(0) => !predecessors.is_empty(),
+        Some(pid) => predecessors.contains(&pid),
+    };
+    if is_known {
+        return Ok(());
     }
-}
-
-fn in_use() -> io::Error {
-    io::Error::new(io::ErrorKind::AddrInUse, "another process listens there: the address is in use")
+    let pid = listener.filter(|pid| *pid != 0).map_or_else(String::new, |pid| format!(" (pid {pid})"));
+    let why = format!("another process{pid} listens there: the address is in use");
+    Err(io::Error::new(io::ErrorKind::AddrInUse, why))
 }
 
 impl Drop for UnixPath {
@@ -172,7 +178,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::net::UnixStream;
+    use std::os::unix::net::UnixStream as Client;
 
     #[tokio::test]
     async fn one_takes_over_from_another() {
@@ -182,7 +188,7 @@ mod tests {
         assert!(!path.exists());
         first_path.publish().unwrap();
         let (_second, mut second_path) = UnixPath::bind(&path).unwrap();
-        let client = UnixStream::connect(&path).unwrap();
+        let client = Client::connect(&path).unwrap();
         first.accept().await.unwrap();
         second_path.publish().unwrap();
         drop((client, first_path));
@@ -212,22 +218,28 @@ mod tests {
     async fn a_path_where_somebody_listens_is_not_free() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
-        let (listener, mut first) = UnixPath::bind_free(&path).unwrap();
+        let (listener, mut first) = UnixPath::bind_after(&path, &[]).unwrap();
         // Both found nobody there; the one that comes second fails.
-        let (_late, mut second) = UnixPath::bind_free(&path).unwrap();
+        let (_late, mut second) = UnixPath::bind_after(&path, &[]).unwrap();
         first.publish().unwrap();
         assert_eq!(second.publish().unwrap_err().kind(), io::ErrorKind::AddrInUse);
-        assert_eq!(UnixPath::bind_free(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let own = std::process::id().cast_signed();
+        for strangers in [&[][..], &[own + 1]] {
+            let error = UnixPath::bind_after(&path, strangers).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+            assert!(error.to_string().contains(&format!("(pid {own})")), "{error}");
+        }
+        UnixPath::bind_after(&path, &[own]).unwrap();
         drop(second);
-        let _client = UnixStream::connect(&path).unwrap();
+        let _client = Client::connect(&path).unwrap();
         listener.accept().await.unwrap();
         // An ended process leaves its file behind when it is killed.
         std::mem::forget(first);
         drop(listener);
         assert!(path.exists());
-        let (_third, mut third) = UnixPath::bind_free(&path).unwrap();
+        let (_third, mut third) = UnixPath::bind_after(&path, &[]).unwrap();
         third.publish().unwrap();
-        let _client = UnixStream::connect(&path).unwrap();
+        let _client = Client::connect(&path).unwrap();
         drop(third);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
@@ -240,9 +252,10 @@ mod tests {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
         socket.bind(&SockAddr::unix(&path).unwrap()).unwrap();
         socket.listen(1).unwrap();
-        let mut waiting = Vec::new();
+        let (mut waiting, own) = (Vec::new(), std::process::id().cast_signed());
         for _ in 0..10 {
-            assert!(is_answered(&path).unwrap());
+            assert!(refuse_strangers(&path, &[]).is_err());
+            assert!(refuse_strangers(&path, &[own]).is_ok(), "it may be a predecessor");
             let client = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
             client.set_nonblocking(true).unwrap();
             let _ = client.connect(&SockAddr::unix(&path).unwrap());

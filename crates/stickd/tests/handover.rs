@@ -218,10 +218,18 @@ fn the_runtime_socket_of_a_running_process_is_left_alone() {
     let ended = StickdProcess::try_start(STICKD, Some(&text), &[]).unwrap_err();
     println!("{}", ended.log);
     assert_eq!(ended.status.and_then(|status| status.code()), Some(1), "{ended}");
-    for text in [taken.as_str(), "another process listens there", "-sf"] {
+    let pid = format!("another process (pid {}) listens there", this.stickd.pid());
+    for text in [taken.as_str(), &pid, "-sf"] {
         assert!(ended.log.contains(text), "{text}: {}", ended.log);
     }
     this.assert_same(2);
+    // Who takes over from one process may not have the socket of another one.
+    let mut other = StickdProcess::start(STICKD, Some(&own), &[]);
+    let ended = other.replace(Some(&text), &[]).unwrap_err();
+    assert!(ended.log.contains(&pid), "{ended}");
+    assert!(other.daemon().is_running());
+    this.assert_same(3);
+    drop(other);
     // What a killed process leaves behind is in nobody's way.
     this.stickd.daemon().kill9();
     assert!(socket.exists());

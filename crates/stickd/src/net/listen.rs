@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
@@ -23,16 +22,22 @@ pub enum Listener {
 }
 
 impl Listener {
-    /// Listens: at each address of a host name, else once. `families` says what an IPv6 wildcard serves. `shared` lets
-    /// another process listen at the same address, so that a new one can take over from an old one; without it an address in
-    /// use is an error. A Unix socket stands at its path after [`publish`](Self::publish).
+    /// Listens: at each address of a host name, else once. `families` says what an IPv6 wildcard serves. `predecessors`
+    /// are processes that may listen at the same address, as they hand over to this one; without any, an address in use is an
+    /// error. A Unix socket stands at its path after [`publish`](Self::publish).
     ///
     /// # Errors
     /// When the address cannot be resolved or bound.
-    pub async fn bind(address: &Address, families: WildcardFamilies, shared: bool) -> io::Result<Vec<Self>> {
+    pub async fn bind(
+        address: &Address,
+        families: WildcardFamilies,
+        predecessors: &[i32],
+    ) -> io::Result<Vec<Self>> {
         if let Address::Unix(path) = address {
-            return Ok(vec![bind_unix(path, shared)?]);
+            let (listener, path) = UnixPath::bind_after(path, predecessors)?;
+            return Ok(vec![Self::Unix(listener, path)]);
         }
+        let shared = !predecessors.is_empty();
         let listeners = listen_at_all(&resolve(address).await?, families, shared)?;
         Ok(listeners.into_iter().map(Self::Tcp).collect())
     }
@@ -128,11 +133,6 @@ fn bind_tcp(address: SocketAddr, families: WildcardFamilies, shared: bool) -> io
     }
     socket.bind(&address.into())?;
     Ok(socket)
-}
-
-fn bind_unix(path: &Path, shared: bool) -> io::Result<Listener> {
-    let (listener, path) = if shared { UnixPath::bind(path)? } else { UnixPath::bind_free(path)? };
-    Ok(Listener::Unix(listener, path))
 }
 
 #[cfg(test)]

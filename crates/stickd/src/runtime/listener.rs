@@ -58,15 +58,16 @@ enum Socket {
 impl Listener {
     /// Binds a socket, or one for each address of a host name. A Unix socket does not stand at its path before
     /// [`publish`](Self::publish).
-    pub(crate) async fn bind(config: &StatsSocket, shared: bool) -> Result<Vec<Self>, BindError> {
+    pub(crate) async fn bind(config: &StatsSocket, predecessors: &[i32]) -> Result<Vec<Self>, BindError> {
         let name = config.address.to_string();
         let level = config.level;
         if let Address::Unix(path) = &config.address {
-            let socket = bind_unix(config, path, shared)?;
+            let socket = bind_unix(config, path, predecessors)?;
             return Ok(vec![Self { level, address: name, socket }]);
         }
         let error = |error| BindError::Bind(name.clone(), error);
         let addresses = net::resolve(&config.address).await.map_err(error)?;
+        let shared = !predecessors.is_empty();
         let listeners = net::listen_at_all(&addresses, config.families, shared).map_err(error)?;
         let bound = listeners.into_iter().map(|listener| {
             let address = listener.local_addr().map_or_else(|_| name.clone(), |address| address.to_string());
@@ -101,15 +102,15 @@ impl Listener {
     }
 }
 
-/// Binds a Unix socket. `shared` lets it take the place of one that somebody serves.
-fn bind_unix(config: &StatsSocket, path: &Path, shared: bool) -> Result<Socket, BindError> {
+/// Binds a Unix socket, which may take the place of one of `predecessors`.
+fn bind_unix(config: &StatsSocket, path: &Path, predecessors: &[i32]) -> Result<Socket, BindError> {
     let name = config.address.to_string();
     let (user, group) = owners(config)?;
     if std::fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.file_type().is_socket()) {
         return Err(BindError::NotASocket(name));
     }
-    let bound = if shared { UnixPath::bind(path) } else { UnixPath::bind_free(path) };
-    let (listener, place) = bound.map_err(|error| BindError::Bind(name.clone(), error))?;
+    let (listener, place) =
+        UnixPath::bind_after(path, predecessors).map_err(|error| BindError::Bind(name.clone(), error))?;
     let passing = place.current();
     let protect = || -> io::Result<()> {
         if user.is_some() || group.is_some() {

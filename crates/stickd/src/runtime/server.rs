@@ -39,8 +39,8 @@ pub struct ServerOptions {
     pub usage: Arc<RuntimeUsage>,
     /// Most bytes of a command line.
     pub max_line: usize,
-    /// Whether a process that is to be taken over may be listening at the same TCP addresses.
-    pub shared: bool,
+    /// Processes that may be listening at the same addresses, as they hand over to this one.
+    pub predecessors: Vec<i32>,
 }
 
 impl From<&Global> for ServerOptions {
@@ -51,7 +51,7 @@ impl From<&Global> for ServerOptions {
             max_connections: global.stats_max_connections as usize,
             usage: Arc::default(),
             max_line: global.bufsize as usize,
-            shared: false,
+            predecessors: Vec::new(),
         }
     }
 }
@@ -72,7 +72,7 @@ impl Server {
     pub async fn bind(options: ServerOptions) -> Result<Self, BindError> {
         let mut listeners = Vec::new();
         for socket in &options.sockets {
-            listeners.extend(Listener::bind(socket, options.shared).await?);
+            listeners.extend(Listener::bind(socket, &options.predecessors).await?);
         }
         Ok(Self { listeners, options })
     }
@@ -214,7 +214,7 @@ mod tests {
             max_connections: 10,
             usage: Arc::default(),
             max_line: 16384,
-            shared: false,
+            predecessors: Vec::new(),
         }
     }
 
@@ -421,12 +421,13 @@ mod tests {
         let path = directory.path().join("stickd.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         let sockets = |level| options(vec![socket(Address::Unix(path.clone()), level)]);
-        let shared = |level| ServerOptions { shared: true, ..sockets(level) };
+        let own = vec![std::process::id().cast_signed()];
+        let shared = |level| ServerOptions { predecessors: own.clone(), ..sockets(level) };
         let (old, _) = start(sockets(Level::User), Node::sample()).await;
         assert_eq!(ask(&path, "show cli level\n").await, "user\n\n");
 
         let error = Server::bind(sockets(Level::Admin)).await.unwrap_err();
-        assert!(error.to_string().contains("another process listens there"), "{error}");
+        assert!(error.to_string().contains("another process (pid "), "{error}");
         let failed = Server::bind(shared(Level::Admin)).await.unwrap();
         drop(failed);
         assert_eq!(ask(&path, "show cli level\n").await, "user\n\n", "the old one serves on");
