@@ -70,7 +70,7 @@ fn talk(level: Level, pieces: &[&[u8]]) -> Outcome {
         timeout: Duration::from_secs(600),
         max_connections: 1,
         max_line: MAX_LINE,
-        shared: false,
+        predecessors: Vec::new(),
         usage: Arc::default(),
     };
     let context: Arc<dyn Context> = Arc::clone(&node) as _;

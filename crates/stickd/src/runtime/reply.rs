@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
+use haproxy_peers::one_line;
+
 /// Chunks are sent when they have about this many bytes.
 pub(crate) const CHUNK_BYTES: usize = 32 << 10;
 
@@ -36,6 +38,16 @@ impl Reply {
         put(&mut line, format_args!("{text}\n"));
         Self::Text(line)
     }
+}
+
+/// A text that may hold words of strangers, between quotes on one line.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("\"{}\"", one_line(text).replace('"', "\\\""))
+}
+
+/// A name that strangers chose, as a field of a line: between quotes if it could look like further fields.
+pub(crate) fn field(name: &str) -> String {
+    if name.contains([' ', '"']) { quoted(name) } else { one_line(name).into_owned() }
 }
 
 /// Appends formatted text; writing to a string cannot fail.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use haproxy_peers::one_line;
 
-use super::reply::{Reply, put};
+use super::reply::{Reply, field, put, quoted};
 use super::{Context, HubPeerView, HubView, LeftOutView};
 
 /// Runs `show aggregations` with its arguments: all sections, or one.
@@ -61,13 +61,10 @@ fn put_peer(out: &mut String, peer: &HubPeerView) {
 
 fn put_left_out(out: &mut String, left_out: &LeftOutView) {
     let LeftOutView { peer, table, reason, text, remedy } = left_out;
-    let (peer, table) = (peer.as_deref().unwrap_or("-"), table.as_deref().unwrap_or("*"));
-    put(
-        out,
-        format_args!("  refused peer={peer} table={table} reason={reason} text=\"{}\"", text.escape_debug()),
-    );
+    let (peer, table) = (peer.as_deref().unwrap_or("-"), field(table.as_deref().unwrap_or("*")));
+    put(out, format_args!("  refused peer={peer} table={table} reason={reason} text={}", quoted(text)));
     if let Some(remedy) = remedy {
-        put(out, format_args!(" remedy=\"{}\"", remedy.escape_debug()));
+        put(out, format_args!(" remedy={}", quoted(remedy)));
     }
     out.push('\n');
 }

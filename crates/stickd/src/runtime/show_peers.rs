@@ -16,7 +16,7 @@ use super::peers_view::{
     AppState, DictionaryView, HandshakeStatus, LearnState, Membership, PeerView, SectionView,
     SharedTableView, TableRef, Timer,
 };
-use super::reply::{CHUNK_BYTES, Chunks, Reply, put};
+use super::reply::{CHUNK_BYTES, Chunks, Reply, put, quoted};
 use super::show_table::word;
 
 /// Ids of a dictionary on the wire.
@@ -250,9 +250,9 @@ fn put_additions(out: &mut String, peer: &PeerView) {
         out,
         format_args!(
             "        stickd: version={major}.{minor} member={member} relay={} behind={behind} mismatches={mismatches} \
-             reason=\"{}\"\n",
+             reason={}\n",
             u8::from(peer.relay),
-            one_line(peer.last_reason.as_deref().unwrap_or_default()).replace('"', "\\\""),
+            quoted(peer.last_reason.as_deref().unwrap_or_default()),
         ),
     );
 }

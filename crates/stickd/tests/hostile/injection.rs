@@ -4,7 +4,9 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 
 use stick_table::KeyType;
+use stickd_testkit::stickd::SOCKET;
 use stickd_testkit::wait::{self, SOON};
+use stickd_testkit::{StickdProcess, ports};
 
 use crate::attack::{connect_from, join};
 use crate::node::Node;
@@ -100,4 +102,33 @@ fn words_of_a_command_are_escaped_in_its_answer() {
     ] {
         assert_clean(&node.stickd.cli().run(&command), &format!("{command:?}"));
     }
+}
+
+/// What a hub leaves out of its sums is listed by the name that a node gave it.
+#[test]
+fn a_name_does_not_look_like_further_fields() {
+    let hub = ports::free_address();
+    let text = format!(
+        "global\n  localpeer stickd\n  stats socket unix@{SOCKET} level admin\n\
+         aggregations h\n  peer stickd {hub} local\n  peer lb1 127.0.0.9:1\n  from any to .agg\n"
+    );
+    let stickd = StickdProcess::start(env!("CARGO_BIN_EXE_stickd"), Some(&text), &[]);
+    let mut node = join(hub, "lb1");
+    let name = format!("x table=t reason=none \"{EVIL}");
+    node.write_all(&defined(7, &table(&name, KeyType::Integer, &["gpc0"]))).unwrap();
+    let shown = wait::until_or(
+        SOON,
+        "the table",
+        || stickd.daemon().log(),
+        || {
+            let shown = stickd.cli().run("show aggregations");
+            shown.contains("forged").then_some(shown)
+        },
+    );
+    assert_clean(&shown, "show aggregations");
+    let line = shown.lines().find(|line| line.contains("forged")).unwrap();
+    assert!(line.contains(r#" table="x table=t reason=none \"x\n2026"#), "{line}");
+    stickd.daemon().wait_log("forged", SOON);
+    assert_clean(&stickd.daemon().log(), "the log");
+    assert_clean(&stickd.cli().run("show peers"), "show peers");
 }
