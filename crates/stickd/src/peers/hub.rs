@@ -18,10 +18,11 @@ use crate::config::CONN_CUR;
 const PAUSE: Duration = Duration::from_millis(100);
 /// The same while there is more to do than a slice holds.
 const PAUSE_BEHIND: Duration = Duration::from_millis(10);
-/// Keys looked at in one go, between which others have their turn.
-const KEYS_AT_ONCE: usize = 2_048;
+/// Keys looked at in one go, between which others have their turn: about a millisecond where each has a hundred contributions
+/// that end.
+const KEYS_AT_ONCE: usize = 256;
 /// Keys looked at in one slice, at most, for each source.
-const KEYS_PER_SLICE: usize = 32 * KEYS_AT_ONCE;
+const KEYS_PER_SLICE: usize = 1 << 16;
 /// Time between two publications of the state, in ms; a slice may come a little early.
 const STATUS_MS: u64 = 990;
 
