@@ -125,6 +125,15 @@ impl Agreement {
         !self.differences.iter().any(Difference::is_fatal)
     }
 
+    /// The data types that the sender tells and that are not kept here: its entries lose them on the way through this side.
+    pub fn lost(&self) -> impl Iterator<Item = DataType> {
+        self.differences.iter().filter_map(|difference| match difference {
+            // What each node counts for itself nobody else keeps.
+            Difference::NotStored(data_type) if !data_type.is_local_only() => Some(*data_type),
+            _ => None,
+        })
+    }
+
     /// The differences, those of the key first, then the expiry, then by data type.
     pub fn differences(&self) -> &[Difference] {
         &self.differences

@@ -111,6 +111,19 @@ impl fmt::Display for UnusableReason {
     }
 }
 
+impl fmt::Display for WireColumn {
+    /// As it stands in a `store` list.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { data_type, count, period } = self;
+        match (data_type.is_array(), data_type.has_period()) {
+            (false, false) => write!(f, "{data_type}"),
+            (false, true) => write!(f, "{data_type}({period}ms)"),
+            (true, false) => write!(f, "{data_type}({count})"),
+            (true, true) => write!(f, "{data_type}({count},{period}ms)"),
+        }
+    }
+}
+
 impl<'a> DefineHead<'a> {
     /// Reads id and name.
     ///

@@ -55,27 +55,24 @@ pub struct Section {
     actions: VecDeque<Action>,
     next_session: u64,
     next_peer: u64,
-    /// Number of the next member that joins. A number is used again 65,000 members later: what a member wrote must not
-    /// pass for another's.
-    next_number: u16,
     random: u64,
 }
 
 impl Section {
-    /// A section that starts at `now`.
+    /// A section that starts at `now`. All sections of a process have [`Origins::MAX`](stick_table::Origins::MAX) peers at
+    /// most; those for which there is no number left are not members.
     pub fn new(mut config: SectionConfig, now: Millis) -> Self {
-        let local = Peer::new(PeerId(0), config.local_name.clone(), PeerKind::Local, u16::MAX, now);
-        let mut peers = vec![local];
+        let origins = Arc::clone(config.tables.origins());
+        let mut peers = vec![Peer::local(PeerId(0), config.local_name.clone(), now)];
         for configured in std::mem::take(&mut config.peers) {
-            let place = peers.len();
-            peers.push(Peer::configured(PeerId(place as u64), configured, place as u16, now));
+            let Some(lease) = origins.take() else { break };
+            peers.push(Peer::configured(PeerId(peers.len() as u64), configured, lease, now));
         }
         config.tables.levels().begin(own_number(&config.local_name, config.seed));
         let mut section = Self {
             resync: Resync::new(config.expects_predecessor, now),
             random: config.seed | 1,
             next_peer: peers.len() as u64,
-            next_number: peers.len() as u16,
             relays: Relays::new(config.relay),
             config,
             peers,
@@ -412,6 +409,7 @@ impl Section {
             }
             SessionEvent::TableIgnored { .. }
             | SessionEvent::TableDiffers { .. }
+            | SessionEvent::TableLoses { .. }
             | SessionEvent::LeftOut { .. } => {
                 self.peers[place].last_reason = Some(event.to_string());
             }

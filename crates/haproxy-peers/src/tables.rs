@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::RwLock;
 use stick_aggregate::{Aggregate, Room};
 use stick_table::defect::Defect;
-use stick_table::{KeyType, Table, TableDefinition};
+use stick_table::{KeyType, Origins, Table, TableDefinition};
 
 use crate::{Definition, Hub, Levels, NamedPart, PeerLevel, TableShards};
 
@@ -63,6 +63,8 @@ pub struct TableSet {
     left_outs: LeftOuts,
     /// Counts what may make a definition welcome that was refused before.
     version: AtomicU64,
+    /// The numbers of those who write to tables.
+    origins: Arc<Origins>,
     /// Whether results are told to nobody yet.
     holds_results: AtomicBool,
     /// Whether results changed by themselves since somebody asked.
@@ -93,6 +95,7 @@ impl TableSet {
             levels: Levels::new(seed),
             left_outs: LeftOuts::default(),
             version: AtomicU64::new(1),
+            origins: Origins::shared(),
             holds_results: AtomicBool::new(false),
             news: AtomicBool::new(false),
         };
@@ -111,6 +114,19 @@ impl TableSet {
     pub fn with_update_ids(mut self, ids: UpdateIds) -> Self {
         self.update_ids = ids;
         self
+    }
+
+    /// Takes the numbers of peers from a registry that other sections take theirs from: needed where a table of one section gets
+    /// copies of what is told to another one (`write-to`).
+    #[must_use]
+    pub fn with_origins(mut self, origins: Arc<Origins>) -> Self {
+        self.origins = origins;
+        self
+    }
+
+    /// The numbers of those who write to tables.
+    pub fn origins(&self) -> &Arc<Origins> {
+        &self.origins
     }
 
     /// How a session numbers the updates of a table.
@@ -138,6 +154,11 @@ impl TableSet {
     /// Counts the changes of the list: what was refused before one may be taken after it.
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::Relaxed)
+    }
+
+    /// Whether a table was there from the start, and not made from a definition.
+    pub(crate) fn is_configured(&self, shared: &SharedTable) -> bool {
+        shared.id as usize <= self.configured
     }
 
     /// Number of tables.

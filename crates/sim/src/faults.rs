@@ -40,6 +40,8 @@ pub struct Faults {
     pub haproxies: u32,
     /// `per_mille` of worlds in which one node is a HAProxy that never confirms a lesson, and the others are stickds.
     pub unconfirmed: u32,
+    /// `per_mille` of worlds in which the first node, a stickd, copies its first table to another one (`write-to`).
+    pub copies: u32,
     /// `per_mille` of worlds in which the first node has all keys.
     pub one_writer: u32,
     /// `per_mille` of worlds whose clocks and update ids are a little before 2^32 or 2^31.
@@ -112,6 +114,7 @@ impl Faults {
         old_nodes: 0,
         haproxies: 0,
         unconfirmed: 0,
+        copies: 0,
         one_writer: 0,
         wrap: 0,
         id_stride: (1, 1),

@@ -2,6 +2,7 @@
 
 mod acknowledgements;
 mod convergence;
+mod copies;
 mod downgrade;
 mod frequency;
 mod inputs;
@@ -26,6 +27,7 @@ pub(crate) fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(lessons::Lessons::default()),
         Box::new(frequency::Frequency::default()),
         Box::new(downgrade::Downgrade),
+        Box::new(copies::Copies::default()),
     ]
 }
 

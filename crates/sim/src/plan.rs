@@ -208,6 +208,8 @@ pub struct Plan {
     pub hubs: Option<HubsPlan>,
     /// Whether the first node has all keys.
     pub one_writer: bool,
+    /// Whether the first node copies its first table to another one.
+    pub copies: bool,
     /// How connections treat bytes.
     pub line: Line,
     /// What happens, in order.
@@ -281,6 +283,7 @@ impl Plan {
             shards,
             hubs,
             one_writer,
+            copies: Random::part(seed, 41).chance(faults.copies),
             line,
             steps: Vec::new(),
         };

@@ -83,7 +83,7 @@ const ROUGH_SUMS: Faults = Faults {
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self { name: "calm", about: "nothing goes wrong", faults: Faults::NONE },
         Self { name: "mixed", about: "a little of everything", faults: MIXED },
         Self {
@@ -141,6 +141,11 @@ impl Profile {
                 cut: 4,
                 ..Faults::NONE
             },
+        },
+        Self {
+            name: "copies",
+            about: "a node that copies a table to another one, with write-to",
+            faults: Faults { copies: 1_000, haproxies: 300, kill: 6, cut: 6, ..Faults::NONE },
         },
         Self {
             name: "full-tables",

@@ -238,6 +238,9 @@ pub(crate) fn node_name(node: usize) -> String {
     char::from(b'a' + node as u8).to_string()
 }
 
+/// The name of the table that gets copies of the first one, which only the first node has.
+pub(crate) const COPY: &str = "copy";
+
 /// The name of a table.
 pub(crate) fn table_name(table: usize) -> String {
     format!("t{table}")

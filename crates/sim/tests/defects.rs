@@ -4,7 +4,7 @@ use stick_table::defect::Defect;
 use stickd_sim::{Profile, run_seed};
 
 /// A defect, the invariant that it is for, the profile under which that finds it, and within how many seeds.
-const CASES: [(Defect, &str, &str, u64); 29] = [
+const CASES: [(Defect, &str, &str, u64); 30] = [
     (Defect::LessonWithoutLifetimes, "lifetimes", "restarts", 20),
     (Defect::LiveWithoutLifetimes, "lifetimes", "links", 20),
     (Defect::DeadEntriesReturn, "lifetimes", "links", 100),
@@ -15,6 +15,7 @@ const CASES: [(Defect, &str, &str, u64); 29] = [
     (Defect::NoResume, "acknowledgements", "links", 20),
     (Defect::EndlessInFlight, "memory", "floods", 100),
     (Defect::LessonNeverEnds, "lessons", "calm", 20),
+    (Defect::CopiesPassForTold, "copies", "copies", 40),
     (Defect::ConfirmationIsAwaited, "convergence", "unconfirmed", 40),
     (Defect::LessonWithoutLearned, "lessons", "restarts", 20),
     (Defect::LessonOverwrites, "convergence", "restarts", 200),

@@ -77,7 +77,7 @@ impl Phase {
     #[inline]
     pub(crate) fn of(counter: FrequencyCounter, period: u32, now: u32) -> Self {
         // A tick that is ahead is one that begins now.
-        let elapsed = now.wrapping_sub(counter.tick).cast_signed().max(0).cast_unsigned();
+        let elapsed = counter.elapsed(now);
         // As at its very end, where a single event of the period before reads 1 still.
         let is_current = elapsed <= period;
         let is_next = elapsed.wrapping_sub(period) <= period;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::stamp::{Origin, Stamp};
+use crate::origin::Origin;
+use crate::stamp::Stamp;
 
 /// Most row numbers the ring of one shard keeps. Small in tests, so that readers fall behind it.
 const MAX_RING: usize = if cfg!(test) { 8 } else { 1 << 13 };

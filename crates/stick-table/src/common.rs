@@ -17,6 +17,8 @@ pub(crate) const NO_DEADLINE: u32 = 0;
 pub(crate) struct Common {
     pub(crate) definition: TableDefinition,
     pub(crate) layout: Layout,
+    /// Where each frequency counter is in the data words, with its period in ms.
+    pub(crate) rates: Box<[(usize, u32)]>,
     hasher: FixedState,
     /// Entries of all shards, so that `size` is exact although the shards fill unevenly.
     used: AtomicU32,
@@ -27,7 +29,13 @@ pub(crate) struct Common {
 impl Common {
     pub(crate) fn new(definition: TableDefinition, seed: u64) -> Self {
         let layout = Layout::new(&definition);
+        let rates = layout.columns().iter().filter(|(column, _)| column.data_type().has_period());
+        let rates = rates.flat_map(|(column, offset)| {
+            let width = column.data_type().storage().words();
+            (0..column.count() as usize).map(move |element| (offset + element * width, column.period()))
+        });
         Self {
+            rates: rates.collect(),
             definition,
             layout,
             hasher: FixedState::with_seed(seed),

@@ -28,6 +28,8 @@ pub enum Defect {
     LessonNeverEnds,
     /// A peer that never confirms its lesson hears of no change any more.
     ConfirmationIsAwaited,
+    /// A copy of what a peer told of another table passes for what it told of this one.
+    CopiesPassForTold,
     /// A lesson leaves out what its teacher learned itself.
     LessonWithoutLearned,
     /// A lesson overwrites what came live.
@@ -70,7 +72,7 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::LessonWithoutLifetimes,
         Self::LiveWithoutLifetimes,
         Self::DeadEntriesReturn,
@@ -82,6 +84,7 @@ impl Defect {
         Self::EndlessInFlight,
         Self::LessonNeverEnds,
         Self::ConfirmationIsAwaited,
+        Self::CopiesPassForTold,
         Self::LessonWithoutLearned,
         Self::LessonOverwrites,
         Self::StaleRepetitions,
@@ -117,6 +120,7 @@ impl Defect {
             Self::EndlessInFlight => "endless-in-flight",
             Self::LessonNeverEnds => "lesson-never-ends",
             Self::ConfirmationIsAwaited => "confirmation-is-awaited",
+            Self::CopiesPassForTold => "copies-pass-for-told",
             Self::LessonWithoutLearned => "lesson-without-learned",
             Self::LessonOverwrites => "lesson-overwrites",
             Self::StaleRepetitions => "stale-repetitions",

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::common::Common;
 use crate::cursor::Position;
+use crate::origin::Origin;
 use crate::shard::Shard;
-use crate::stamp::{Origin, Stamp};
+use crate::stamp::Stamp;
 use crate::{DataType, FrequencyCounter, Millis, Storage, Value, lifetime};
 
 /// An entry as a reader sees it. Valid while the shard's lock is held, so visits should be short.

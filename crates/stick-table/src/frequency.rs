@@ -1,5 +1,8 @@
 //! Frequency counters: events over a sliding period (stick-tables §4).
 
+/// How much later than a reader's time a period may start, in ms: 4.6 hours.
+const AHEAD: u32 = 1 << 24;
+
 /// A sliding-window counter with HAProxy's state and arithmetic.
 ///
 /// `tick` is the start of the current period on a 32-bit millisecond clock that wraps; its lowest bit is always 0
@@ -66,19 +69,40 @@ impl FrequencyCounter {
         if period == 0 {
             return 0;
         }
-        let mut remain = self.tick.wrapping_add(period).wrapping_sub(now).cast_signed() as i64;
-        let (past, current) = if remain < 0 {
-            remain += period as i64;
-            (if remain >= 0 { self.current } else { 0 }, 0)
+        // Not by a signed distance, as in HAProxy: the reading of a counter that nobody touched for 24.9 days would come back.
+        let (elapsed, period) = (self.elapsed(now) as u64, period as u64);
+        let (past, current, remain) = if elapsed <= period {
+            (self.previous, self.current, period - elapsed)
+        } else if elapsed <= 2 * period {
+            (self.current, 0, 2 * period - elapsed)
         } else {
-            (self.previous, self.current)
+            return 0;
         };
         if current == 0 && past <= 1 {
             return past;
         }
-        // With `past` 0 a `remain` that is still negative does not count.
-        let remain = if past == 0 { 0 } else { remain as u64 };
-        ((past as u64 * remain + current as u64 * period as u64) / period as u64) as u32
+        ((past as u64 * remain + current as u64 * period) / period) as u32
+    }
+
+    /// Time since the start of the current period in ms, 0 when it starts a little later than `now`, as for a reader that
+    /// looked at the clock before the last writer.
+    pub const fn elapsed(&self, now: u32) -> u32 {
+        let elapsed = now.wrapping_sub(self.tick);
+        if elapsed > u32::MAX - AHEAD { 0 } else { elapsed }
+    }
+
+    /// Makes a counter that reads 0 one that was never used; whether it did. Ticks wrap after 49.7 days: done more often than
+    /// every 4 hours, no counter is taken for a younger one. One of a period over 24.6 days is stopped when it reads a
+    /// hundredth of its last period at most.
+    pub const fn stop_if_idle(&mut self, period: u32, now: u32) -> bool {
+        const LATEST: u32 = u32::MAX - 2 * AHEAD;
+        let idle_after = period.saturating_mul(2);
+        let idle_after = if idle_after > LATEST { LATEST } else { idle_after };
+        let is_idle = (self.current != 0 || self.previous != 0) && self.elapsed(now) > idle_after;
+        if is_idle {
+            *self = Self { tick: 0, current: 0, previous: 0 };
+        }
+        is_idle
     }
 }
 
@@ -175,6 +199,34 @@ mod tests {
                 prop_assert_eq!(i128::from(counter.read(period, now as u32)), twin.read(i128::from(period), i128::from(now)));
             }
         }
+    }
+
+    /// A day before the tick wraps too.
+    #[test]
+    fn a_counter_that_nobody_touches_reads_0_for_ever() {
+        const DAY: u64 = 86_400_000;
+        for period in [10_000, 3_600_000, 20 * DAY as u32, i32::MAX as u32] {
+            let mut counter = FrequencyCounter { tick: 4_000_000_000, current: 20, previous: 10 };
+            for hour in 0..24 * 120_u64 {
+                let now = 4_000_000_000 + hour * 3_600_000;
+                counter.stop_if_idle(period, now as u32);
+                let read = counter.read(period, now as u32);
+                let elapsed = hour * 3_600_000;
+                let least = if elapsed > 2 * u64::from(period) { 0 } else { u32::MAX };
+                assert!(read <= 30.min(least), "{read} after {hour} hours, period {period}");
+            }
+            assert_eq!(counter, FrequencyCounter::default());
+        }
+        // Between two looks, and as received from a peer that does not stop it.
+        let counter = FrequencyCounter { tick: 100_000, current: 20, previous: 10 };
+        for days in [1, 24, 25, 30, 40, 49] {
+            let now = (100_000 + days * DAY) as u32;
+            assert_eq!(counter.read(PERIOD, now), 0, "after {days} days");
+            let age = FrequencyCounter::from_age((days * DAY) as u32, 20, 10, 7_777);
+            assert_eq!(age.read(PERIOD, 7_777), 0, "told to be {days} days old");
+        }
+        // A reader that looked at the clock a moment before the writer.
+        assert_eq!(counter.read(PERIOD, 99_990), 30);
     }
 
     /// HAProxy does not define it; here it must not divide by it.

@@ -50,8 +50,8 @@ pub use cursor::{Cursor, Follow, Position, Walk};
 mod lifetime;
 pub use lifetime::Lifetime;
 
-mod stamp;
-pub use stamp::Origin;
+mod origin;
+pub use origin::{Origin, OriginLease, Origins};
 
 mod layout;
 pub use layout::Layout;
@@ -67,6 +67,7 @@ mod long_keys;
 mod pages;
 mod shard;
 mod sought_key;
+mod stamp;
 
 pub mod units;
 

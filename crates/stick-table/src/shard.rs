@@ -1,5 +1,6 @@
 //! One part of a table: rows, the index from key to row, deadlines, and the order of changes.
 
+mod idle;
 mod purge;
 
 use crate::Millis;
@@ -11,8 +12,9 @@ use crate::index::{Index, MAX_ROWS};
 use crate::layout::{Layout, STAMP_WORDS};
 use crate::lifetime::Lifetime;
 use crate::long_keys::LongKeys;
+use crate::origin::Origin;
 use crate::sought_key::{SoughtKey, copy, same};
-use crate::stamp::{Origin, Stamp};
+use crate::stamp::Stamp;
 
 /// End of the list of free rows, which is threaded through the first word of their keys.
 const NO_ROW: u32 = u32::MAX;
@@ -53,6 +55,8 @@ pub(crate) struct Shard {
     first_free: u32,
     /// Where the sweep and the purge go on.
     hand: u32,
+    /// Where the look for idle counters goes on.
+    idle_hand: u32,
 }
 
 impl Shard {
@@ -68,6 +72,7 @@ impl Shard {
             high_water: 0,
             first_free: NO_ROW,
             hand: 0,
+            idle_hand: 0,
         }
     }
 

@@ -1,29 +1,6 @@
 //! When a row changed last, and who changed it.
 
-/// Who made a change: this process, or the peer with a number of the caller's choice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Origin(u16);
-
-impl Origin {
-    /// This process: the runtime socket, an increment. Pushed live to peers.
-    pub const LOCAL: Self = Self(0);
-
-    /// A peer, by a number from 1 on. Learned changes are not pushed live (peers-protocol §8.3.9), but where a section
-    /// relays.
-    pub const fn peer(number: u16) -> Self {
-        Self(number)
-    }
-
-    /// The peer's number, 0 for this process.
-    pub const fn number(self) -> u16 {
-        self.0
-    }
-
-    /// Whether this process made the change.
-    pub const fn is_local(self) -> bool {
-        self.0 == 0
-    }
-}
+use crate::Origin;
 
 /// Sequence number (46 bits), whether the values come from a lesson (1 bit), whether a local change waits to be pushed
 /// (1 bit), and origin (16 bits) of a row's last change, in one word. Sequence number 0 marks a free row.
@@ -36,7 +13,7 @@ impl Stamp {
     const LESSON_BIT: u64 = 1 << 17;
 
     pub(crate) const fn new(sequence: u64, origin: Origin, local: bool) -> Self {
-        Self(sequence << 18 | (local as u64) << 16 | origin.0 as u64)
+        Self(sequence << 18 | (local as u64) << 16 | origin.number() as u64)
     }
 
     /// The stamp of a change that a lesson told.
@@ -73,7 +50,7 @@ impl Stamp {
     }
 
     pub(crate) const fn origin(self) -> Origin {
-        Origin(self.0 as u16)
+        Origin::peer(self.0 as u16)
     }
 
     /// Whether the row carries a change of this process that live readers are to push.

@@ -11,9 +11,9 @@ use crate::cursor::{Cursor, Follow, Position, ShardCursor};
 use crate::entry::{EntryMut, EntryRef, split_handle};
 use crate::layout::Layout;
 use crate::lifetime::Lifetime;
+use crate::origin::Origin;
 use crate::shard::{Shard, Touch};
 use crate::sought_key::SoughtKey;
-use crate::stamp::Origin;
 use crate::{Millis, TableDefinition};
 
 /// Shards of a large table. A power of two.
@@ -41,12 +41,12 @@ pub struct Table {
     tails: Box<[Arc<Tails>]>,
     /// Numbers of followers in use.
     readers: Mutex<Vec<bool>>,
-    /// The shard the next sweep goes on with.
-    sweep_turn: Mutex<usize>,
+    /// Where the next sweep goes on.
+    sweep: Mutex<SweepTurn>,
 }
 
 mod all;
-use all::{ROWS_PER_CALL, ROWS_PER_HOLD};
+use all::{ROWS_PER_CALL, ROWS_PER_HOLD, SweepTurn};
 
 impl Table {
     /// An empty table. `seed` makes the places of keys unpredictable: pass a random number where keys come from outside.
@@ -59,13 +59,7 @@ impl Table {
         let shards: Vec<_> = (0..count).map(|_| Shard::new(&common, rows)).collect();
         let tails = shards.iter().map(|shard| Arc::clone(shard.log.tails())).collect();
         let shards = shards.into_iter().map(Mutex::new).collect();
-        Self {
-            common: Arc::new(common),
-            shards,
-            tails,
-            readers: Mutex::default(),
-            sweep_turn: Mutex::default(),
-        }
+        Self { common: Arc::new(common), shards, tails, readers: Mutex::default(), sweep: Mutex::default() }
     }
 
     /// What the table is.

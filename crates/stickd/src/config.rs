@@ -33,6 +33,7 @@ mod proxy;
 mod references;
 mod socket;
 pub mod source;
+mod stick_rule;
 mod table;
 mod template;
 mod transport;

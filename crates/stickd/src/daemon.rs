@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use haproxy_peers::{DynamicTables, Limits, StopProgress, TablePart, TableSet};
-use stick_table::Table;
+use stick_table::{Origins, Table};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::config::{self, Config, PeersSection, TableEntry};
 use crate::net::Listener;
 use crate::peers::{Cluster, ClusterSetup, Places};
@@ -73,11 +73,12 @@ impl Daemon {
             tables.insert(definition.name.clone(), table);
         }
         let places = Arc::new(places(&config));
+        let origins = Origins::shared();
         let mut clusters = Vec::new();
         for section in config.sections.iter().filter(|section| !section.disabled) {
             let setup = ClusterSetup {
                 config: section.clone(),
-                tables: Arc::new(table_set(section, &tables, &config)),
+                tables: Arc::new(table_set(section, &tables, &config).with_origins(Arc::clone(&origins))),
                 limits: Limits {
                     buffer_size: config.global.bufsize as usize,
                     max_updates_at_once: config.global.max_updates_at_once as usize,
@@ -153,6 +154,8 @@ impl Daemon {
         });
         let swept = Arc::clone(&daemon);
         supervisor.service("sweep", sweeper::sweep(daemon.clock, move || swept.swept_tables()));
+        let woken = Arc::clone(&daemon);
+        supervisor.service("watch for pauses", clock::watch_pauses(move |pause| woken.resumed(pause)));
         let reload = Reload::new(start.reload, supervisor.clone());
         let failure = loop {
             tokio::select! {
@@ -197,6 +200,15 @@ impl Daemon {
                 Ok(())
             }
         }
+    }
+
+    /// The machine was suspended: what was to happen meanwhile is late.
+    fn resumed(&self, pause: Duration) {
+        let seconds = pause.as_secs();
+        warn!(
+            "this machine was suspended for {seconds} s: what ended meanwhile is gone, and sessions begin again"
+        );
+        self.clusters.iter().for_each(|cluster| cluster.look_at_clock());
     }
 
     /// Says what listens where, before anything happens there.

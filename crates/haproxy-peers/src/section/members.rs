@@ -4,7 +4,7 @@
 //! [`Section::discover`] and takes it back with [`Section::withdraw`]. Both are remembered without a session, as they may
 //! come back to what they have not got yet, but not for ever: then they are forgotten.
 
-use stick_table::{Millis, Origin};
+use stick_table::Millis;
 
 use super::peer::{Link, Peer};
 use super::{Action, PeerId, PeerKind, Section};
@@ -36,7 +36,7 @@ impl Section {
     /// is. Called again for a member without a session, it is connected to at once: where to may have changed.
     ///
     /// A dynamic member of that name becomes the discovered one and keeps its session. Returns whether there is such a
-    /// member now: a configured name stays what it is, a name may be none, there may be 65,000 members already, and a
+    /// member now: a configured name stays what it is, a name may be none, no number may be left, and a
     /// section that stops takes nobody.
     pub fn discover(&mut self, now: Millis, name: &str, shard: u32) -> bool {
         if self.stop.is_some() {
@@ -50,10 +50,10 @@ impl Section {
             }
             Some(place) if self.peers[place].kind == PeerKind::Discovered => place,
             Some(_) => return false,
-            None if is_good_name(name) && self.has_numbers() => {
-                self.join(name, PeerKind::Discovered, now);
-                self.peers.len() - 1
-            }
+            None if is_good_name(name) => match self.join(name, PeerKind::Discovered, now) {
+                Some(place) => place,
+                None => return false,
+            },
             None => return false,
         };
         let peer = &mut self.peers[place];
@@ -107,7 +107,7 @@ impl Section {
         if !may_join || !is_good_name(name) {
             return None;
         }
-        if self.dynamic_peers() >= self.config.max_dynamic_peers || !self.has_numbers() {
+        if self.dynamic_peers() >= self.config.max_dynamic_peers {
             // The member that is away for the longest makes room.
             let away = self.peers.iter().enumerate().filter(|(_, peer)| peer.kind == PeerKind::Dynamic);
             let away = away.filter_map(|(place, peer)| Some((peer.forget_at?, place)));
@@ -115,30 +115,17 @@ impl Section {
             let peer = self.peers.remove(place);
             self.gone(peer);
         }
-        self.join(name, PeerKind::Dynamic, now);
+        self.join(name, PeerKind::Dynamic, now)
+    }
+
+    /// Adds a member at the end, and returns its place; `None` when no number is left.
+    fn join(&mut self, name: &str, kind: PeerKind, now: Millis) -> Option<usize> {
+        let lease = self.config.tables.origins().take()?;
+        let id = PeerId(self.next_peer);
+        self.peers.push(Peer::new(id, name.to_owned(), kind, lease, now));
+        self.next_peer += 1;
         Some(self.peers.len() - 1)
     }
-
-    /// Whether there is a number for one more member: the highest is the local peer's, 0 this process's.
-    fn has_numbers(&self) -> bool {
-        self.peers.len() < usize::from(u16::MAX)
-    }
-
-    /// Adds a member at the end.
-    fn join(&mut self, name: &str, kind: PeerKind, now: Millis) {
-        while self.peers.iter().any(|peer| peer.origin == Origin::peer(self.next_number)) {
-            self.next_number = number_after(self.next_number);
-        }
-        let id = PeerId(self.next_peer);
-        self.peers.push(Peer::new(id, name.to_owned(), kind, self.next_number, now));
-        self.next_peer += 1;
-        self.next_number = number_after(self.next_number);
-    }
-}
-
-/// The highest number is the local peer's, 0 this process's.
-fn number_after(number: u16) -> u16 {
-    if number >= u16::MAX - 1 { 1 } else { number + 1 }
 }
 
 /// Whether a member that is not configured may have this name: it is shown as it is, and stands among the words of `show peers`.
@@ -179,6 +166,7 @@ mod tests {
             (id, peer)
         };
         greet(&mut section, "stays");
+        let gone = section.config.tables.origins().take().unwrap().origin().number();
         for number in 0..70_000 {
             let (id, peer) = greet(&mut section, &format!("m{number}"));
             section.session_ended(0, id, peer, &EndReason::Closed("over"));
@@ -187,6 +175,10 @@ mod tests {
             numbers.sort_unstable();
             numbers.dedup();
             assert_eq!((numbers.len(), section.peers.len()), (5, 5), "after {number} members");
+            assert!(
+                number > 60_000 || !numbers.contains(&gone),
+                "a number is given again after {number} members"
+            );
         }
         assert!(section.peers.iter().any(|peer| peer.name == "stays"));
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use stick_table::defect::Defect;
-use stick_table::{Millis, Origin};
+use stick_table::{Millis, Origin, OriginLease};
 
 use super::{ConfiguredPeer, PeerId, SessionId};
 use crate::{LastStatus, PeerLevel, ProtocolVersion, Resume, Status};
@@ -84,6 +84,8 @@ pub(super) struct Peer {
     /// When what it told a hub counts no more, unless it comes back.
     pub(super) counts_until: Option<Millis>,
     pub(super) origin: Origin,
+    /// Nobody else has the number as long as this is here.
+    _lease: Option<OriginLease>,
     pub(super) link: Link,
     /// When the hello of the attempt that is under way was sent.
     pub(super) hello_sent_at: Option<Millis>,
@@ -114,23 +116,38 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn configured(id: PeerId, peer: ConfiguredPeer, number: u16, now: Millis) -> Self {
+    pub(super) fn configured(id: PeerId, peer: ConfiguredPeer, lease: OriginLease, now: Millis) -> Self {
         let ConfiguredPeer { name, shard, level, is_called } = peer;
         let connect_at = is_called.then_some(now);
-        Self { shard, level, is_called, connect_at, ..Self::new(id, name, PeerKind::Static, number, now) }
+        Self { shard, level, is_called, connect_at, ..Self::new(id, name, PeerKind::Static, lease, now) }
+    }
+
+    /// The process before or after this one.
+    pub(super) fn local(id: PeerId, name: String, now: Millis) -> Self {
+        Self {
+            level: PeerLevel::Itself,
+            lessons_wanted: 0,
+            ..Self::with_origin(id, name, PeerKind::Local, Origin::ITSELF, now)
+        }
     }
 
     /// A peer that is not called, and gets all shards.
-    pub(super) fn new(id: PeerId, name: String, kind: PeerKind, number: u16, now: Millis) -> Self {
+    pub(super) fn new(id: PeerId, name: String, kind: PeerKind, lease: OriginLease, now: Millis) -> Self {
+        let origin = lease.origin();
+        Self { _lease: Some(lease), ..Self::with_origin(id, name, kind, origin, now) }
+    }
+
+    fn with_origin(id: PeerId, name: String, kind: PeerKind, origin: Origin, now: Millis) -> Self {
         Self {
             id,
             name,
             kind,
             is_called: false,
             shard: 0,
-            level: if kind == PeerKind::Local { PeerLevel::Itself } else { PeerLevel::Below },
+            level: PeerLevel::Below,
             counts_until: None,
-            origin: Origin::peer(number),
+            origin,
+            _lease: None,
             link: Link::Idle,
             hello_sent_at: None,
             answered_at: None,
@@ -145,7 +162,7 @@ impl Peer {
             last_handshake: None,
             resume: Resume::default(),
             awaits_values: Arc::default(),
-            lessons_wanted: if kind == PeerKind::Local { 0 } else { LESSON_ATTEMPTS },
+            lessons_wanted: LESSON_ATTEMPTS,
             lesson_at: now,
             counters: PeerCounters::default(),
             last_reason: None,

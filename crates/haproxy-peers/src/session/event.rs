@@ -46,6 +46,15 @@ pub enum SessionEvent {
         /// What differs.
         differences: String,
     },
+    /// The same, and values that the peer tells are not kept here, or mean something else.
+    TableLoses {
+        /// Its network name.
+        table: String,
+        /// What differs.
+        differences: String,
+        /// What to change.
+        remedy: String,
+    },
     /// The peer said that it got something malformed; it closes the connection.
     PeerReportsError {
         /// Whether a message was too large for it.
@@ -76,6 +85,9 @@ impl fmt::Display for SessionEvent {
             }
             Self::TableDiffers { table, differences } => {
                 write!(f, "table {table} is defined differently by the peer: {differences}")
+            }
+            Self::TableLoses { table, differences, remedy } => {
+                write!(f, "table {table} is defined differently by the peer: {differences}; {remedy}")
             }
             Self::PeerReportsError { size_limit: false } => f.write_str("the peer reports a protocol error"),
             Self::PeerReportsError { size_limit: true } => {
@@ -122,6 +134,14 @@ mod tests {
             (
                 SessionEvent::TableDiffers { table: table(), differences: "expire".into() },
                 "table t is defined differently by the peer: expire",
+            ),
+            (
+                SessionEvent::TableLoses {
+                    table: table(),
+                    differences: "gpc0".into(),
+                    remedy: "add it".into(),
+                },
+                "table t is defined differently by the peer: gpc0; add it",
             ),
             (SessionEvent::PeerReportsError { size_limit: false }, "the peer reports a protocol error"),
             (

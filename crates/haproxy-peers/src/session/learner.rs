@@ -127,6 +127,8 @@ impl Binding {
         if let Some((_, batch)) = &mut self.copy
             && let Some(target) = self.shared.copy()
         {
+            // Not by the number of who told the table that is copied: this one it told nothing of.
+            let origin = if Defect::CopiesPassForTold.is_on() { origin } else { Origin::COPY };
             target.apply(batch, origin, self.precedence, now);
         }
         match self.shared.aggregate() {
@@ -311,6 +313,7 @@ impl Learner {
         let usable = agreement.is_usable();
         let disagrees = !agreement.differences().is_empty();
         let text = agreement.to_string();
+        let remedy = self.remedy(&definition, &shared, &agreement);
         let left_out = part.is_some().then(|| left_out(&agreement, is_source));
         let place = self.bind(shared, &definition, payload, agreement, now);
         if usable {
@@ -328,10 +331,30 @@ impl Learner {
         if created {
             return Ok(Some(SessionEvent::TableCreated { table }));
         }
-        Ok(if disagrees {
+        Ok(if let Some(remedy) = remedy {
+            self.report(&definition.name, SessionEvent::TableLoses { table, differences: text, remedy })
+        } else if disagrees {
             self.report(&definition.name, SessionEvent::TableDiffers { table, differences: text })
         } else {
             None
+        })
+    }
+
+    /// What to change where a table loses values of the peer, if it does.
+    fn remedy(&self, definition: &Definition, shared: &SharedTable, agreement: &Agreement) -> Option<String> {
+        let lost: Vec<_> = agreement.lost().collect();
+        if !lost.is_empty() && self.tables.is_configured(shared) {
+            let columns = definition.columns().filter(|column| lost.contains(&column.data_type));
+            let words: Vec<_> = columns.map(|column| column.to_string()).collect();
+            let name = &shared.definition().name;
+            return Some(format!("add {} to the store list of table {name} here", words.join(",")));
+        }
+        if !lost.is_empty() {
+            return Some("the table was made as another peer defines it: let both store the same".to_owned());
+        }
+        let is_period = |difference: &Difference| matches!(difference, Difference::Period { .. });
+        agreement.differences().iter().any(is_period).then(|| {
+            "events are counted over one period and read over the other: give both sides the same".to_owned()
         })
     }
 

@@ -7,7 +7,7 @@ use haproxy_peers::{
     ConfiguredPeer, DynamicTables, EndReason, Hub, Limits, PeerLevel, Section, SectionConfig, SessionEvent,
     TableSet, UpdateIds,
 };
-use stick_table::{Millis, Table, TableDefinition};
+use stick_table::{Millis, Origins, Table, TableDefinition};
 
 /// How long members that are not configured are remembered.
 pub(crate) const FORGET_MS: Millis = 60_000;
@@ -67,6 +67,7 @@ pub(crate) struct Setup {
     expects_predecessor: bool,
     limits: Limits,
     update_ids: UpdateIds,
+    origins: Arc<Origins>,
 }
 
 impl Setup {
@@ -84,6 +85,7 @@ impl Setup {
             expects_predecessor: false,
             limits: Limits::default(),
             update_ids: UpdateIds::default(),
+            origins: Origins::shared(),
         }
     }
 
@@ -172,9 +174,15 @@ impl Setup {
         self
     }
 
+    /// Another section of a process.
+    pub(crate) fn origins(mut self, origins: &Arc<Origins>) -> Self {
+        self.origins = Arc::clone(origins);
+        self
+    }
+
     pub(super) fn start(self, skew: Millis, now: Millis) -> Node {
         let tables = TableSet::new("p", self.tables, self.shards, self.dynamic, 3);
-        let tables = tables.with_update_ids(self.update_ids);
+        let tables = tables.with_update_ids(self.update_ids).with_origins(self.origins);
         let tables = Arc::new(match self.hub {
             Some(hub) => tables.with_hub(hub),
             None => tables,

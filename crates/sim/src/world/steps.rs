@@ -10,7 +10,7 @@ use super::{Flood, Pair, Start, World};
 use crate::ledger::Ledger;
 use crate::node::{Node, NodeSetup};
 use crate::plan::{Step, What};
-use crate::stage::{Seen, Slot, node_name, table_name};
+use crate::stage::{COPY, Seen, Slot, node_name, table_name};
 use crate::truth::{Key, PERIOD_MS, SlotId};
 use crate::{Haproxy, HaproxyConfig, HaproxyTable, Process, Release, Write};
 
@@ -298,6 +298,17 @@ impl World {
         let plan = &self.stage.plan;
         let it = &plan.nodes[node];
         let tables = plan.tables_of(section).map(|table| (Arc::new(self.table(node, table)), None));
+        let mut tables: Vec<(_, Option<Arc<Table>>)> = tables.collect();
+        if plan.copies
+            && (node, section) == (0, 0)
+            && let Some((_, copy)) = tables.first_mut()
+        {
+            let expire = plan.tables_of(section).find_map(|table| plan.tables[table].expire[node]);
+            let definition = TableDefinition::new(COPY, KeyType::Integer, 1_000).with_expire(expire);
+            let target = Arc::new(Table::new(definition, 6));
+            *copy = Some(Arc::clone(&target));
+            tables.push((target, None));
+        }
         let shards = plan.shards.and_then(NonZeroU32::new);
         let tables = TableSet::new("p", tables, shards, None, 3).with_update_ids(it.ids);
         let others = (0..plan.nodes.len()).filter(|&other| other != node);

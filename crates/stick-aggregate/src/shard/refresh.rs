@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use stick_table::{Lifetime, Millis, Storage};
+use stick_table::{FrequencyCounter, Lifetime, Millis, Storage};
 
 use super::settle::Settled;
 use super::{Shard, Shared};
@@ -102,8 +102,9 @@ impl Shard {
             for column in shared.columns.all.iter().filter(|column| column.storage() == Storage::Frequency) {
                 for at in column.offsets() {
                     let counter = &mut part[PART_HEAD + at..][..3];
-                    let elapsed = now.wrapping_sub(counter[0]).cast_signed().max(0).cast_unsigned();
-                    if u64::from(elapsed) > 2 * u64::from(column.period) {
+                    let mut it =
+                        FrequencyCounter { tick: counter[0], current: counter[1], previous: counter[2] };
+                    if it.stop_if_idle(column.period, now) {
                         counter.fill(0);
                     }
                 }

@@ -131,8 +131,10 @@ impl Batch {
             Touch { origin, of_lesson: precedence == Precedence::FillGaps, lifetime: change.lifetime, now };
         let may_change = |stamp: Stamp| match precedence {
             Precedence::Newest => true,
-            Precedence::FillGaps => stamp.origin() == origin,
-            Precedence::Repeated => stamp.origin() == origin || stamp.is_of_lesson(),
+            Precedence::FillGaps => stamp.origin() == origin && origin.is_one_writer(),
+            Precedence::Repeated => {
+                (stamp.origin() == origin && origin.is_one_writer()) || stamp.is_of_lesson()
+            }
         };
         if candidate != NO_ROW && self.is_plain() {
             let write = |to: &mut [u32]| self.write_columns(data, to);

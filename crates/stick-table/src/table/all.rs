@@ -5,13 +5,27 @@ use crate::Millis;
 use crate::cursor::Walk;
 use crate::entry::{EntryMut, EntryRef};
 use crate::lifetime::Lifetime;
+use crate::origin::Origin;
 use crate::shard::{Shard, Touch};
-use crate::stamp::Origin;
 
 /// Rows looked at in one hold of a shard's lock by walks and sweeps: about 10 µs.
 pub(super) const ROWS_PER_HOLD: u32 = 4096;
 /// Rows looked at in one call of a read or a walk. Small in tests, so that calls end early.
 pub(super) const ROWS_PER_CALL: u32 = if cfg!(test) { 20 } else { 4 * ROWS_PER_HOLD };
+
+/// Of each so many rows that are swept one is looked at for idle counters: swept each second, that is all of them in about 17
+/// minutes.
+const SWEPT_FOR_IDLE: u32 = 1 << 10;
+/// A pause between sweeps after which ticks may have come round, in ms: 12.4 days. Lifetimes have up to twice as much.
+const LONG_PAUSE: Millis = 1 << 30;
+
+/// Where a sweep goes on.
+#[derive(Default)]
+pub(super) struct SweepTurn {
+    shard: usize,
+    /// When the last one was.
+    at: Option<Millis>,
+}
 
 impl Table {
     /// Removes the entries for which `matches` holds; returns how many.
@@ -103,10 +117,22 @@ impl Table {
 
     /// Frees the entries that are over among about `rows` rows, going round; returns how many were freed. Call it so
     /// that the whole table is visited at least every few seconds.
+    ///
+    /// Looks at a few rows for frequency counters that nobody uses any more, and stops them before their ticks come round.
+    /// After a pause of more than 12 days, as of a machine that was suspended, goes over the whole table once.
     pub fn sweep(&self, rows: u32, now: Millis) -> u32 {
-        let mut turn = self.sweep_turn.lock();
+        let mut sweep = self.sweep.lock();
+        let before = sweep.at.replace(now);
+        let turn = &mut sweep.shard;
         let mut left = rows;
         let mut freed = 0;
+        if let Some(before) = before
+            && now.saturating_sub(before) > LONG_PAUSE
+        {
+            for shard in &self.shards {
+                freed += shard.lock().end_in_pause(&self.common, before, now - before);
+            }
+        }
         // Each step is one slice of one shard; shards without rows take a step too, so that the loop ends.
         for _ in 0..rows.div_ceil(ROWS_PER_HOLD) as usize + self.shards.len() {
             if left == 0 {
@@ -115,6 +141,7 @@ impl Table {
             let mut shard = self.shards[*turn].lock();
             let slice = left.min(ROWS_PER_HOLD).min(shard.row_count());
             freed += shard.sweep(&self.common, slice, now);
+            shard.stop_idle(&self.common, slice.div_ceil(SWEPT_FOR_IDLE), now);
             left -= slice;
             *turn = (*turn + 1) % self.shards.len();
         }

@@ -279,6 +279,7 @@ impl Parser<'_> {
         for proxy in &self.proxies {
             proxy.end(report);
         }
+        references::apply_stick_rules(&mut self.sections, &mut self.proxies, report);
         references::check(&self.sections, &self.hubs, &self.proxies, report);
         let context = Context { local_peer: &local_peer, local_peer_origin, bases: &self.global.bases };
         let mut sections = Vec::new();

@@ -1,8 +1,9 @@
-//! `backend`, `frontend` and `listen` sections: they hold a `stick-table` line and nothing else.
+//! `backend`, `frontend` and `listen` sections: they hold a `stick-table` line, and `stick` lines that say what it stores.
 
 use super::arguments::{Arguments, Report, Word};
 use super::diagnostic::{Diagnostic, closest};
 use super::source::Span;
+use super::stick_rule::StickRule;
 use super::table::{self, Form, TableDraft};
 
 const EXAMPLE: &str = "stick-table type ip size 100k expire 30m store http_req_rate(10s) peers mypeers";
@@ -16,18 +17,27 @@ pub(super) struct ProxyDraft {
     /// Place of the `stick-table` line's keyword, even when the line has faults.
     pub(super) line: Option<Span>,
     pub(super) table: Option<TableDraft>,
+    /// Lines by which traffic sticks to servers.
+    pub(super) rules: Vec<StickRule>,
     /// Whether some line was refused.
     faulty: bool,
 }
 
 impl ProxyDraft {
     pub(super) fn new(keyword: Word, name: Word) -> Self {
-        Self { keyword, name, line: None, table: None, faulty: false }
+        Self { keyword, name, line: None, table: None, rules: Vec::new(), faulty: false }
     }
 
     /// Reads one line.
     pub(super) fn line(&mut self, arguments: Arguments<'_>, report: &mut Report) {
         let keyword = arguments.keyword();
+        if keyword.text == "stick" {
+            match StickRule::parse(arguments, report) {
+                Some(rule) => self.rules.push(rule),
+                None => self.faulty = true,
+            }
+            return;
+        }
         if keyword.text != "stick-table" {
             self.faulty = true;
             return other(&self.keyword.text, keyword, report);
@@ -47,7 +57,19 @@ impl ProxyDraft {
 
     /// Reports a proxy that declares nothing.
     pub(super) fn end(&self, report: &mut Report) {
-        if self.line.is_none() && !self.faulty {
+        if let Some(rule) = self.rules.iter().find(|rule| rule.table.is_none() && self.line.is_none()) {
+            report.push(
+                Diagnostic::error(
+                    rule.word.span,
+                    format!("the {} \"{}\" has no stick-table", self.keyword.text, self.name.text),
+                )
+                .label("uses it")
+                .help(format!(
+                    "add `{EXAMPLE}`, or say which table is meant: `{} … table NAME`",
+                    rule.word.text
+                )),
+            );
+        } else if self.line.is_none() && self.rules.is_empty() && !self.faulty {
             let title = format!("the {} \"{}\" has no stick-table", self.keyword.text, self.name.text);
             let error = Diagnostic::error(self.keyword.span.to(self.name.span), title);
             report.push(
@@ -60,9 +82,11 @@ impl ProxyDraft {
 fn other(proxy: &str, keyword: &Word, report: &mut Report) {
     let title = format!("unknown keyword \"{}\" in a {proxy}", keyword.text);
     let error = Diagnostic::error(keyword.span, title).label("not known in stickd");
-    report.push(match closest(&keyword.text, ["stick-table"]) {
+    report.push(match closest(&keyword.text, ["stick-table", "stick"]) {
         Some(meant) => error.help(format!("did you mean \"{meant}\"?")),
-        None => error.help("stickd handles no traffic: keep the \"stick-table\" line and remove the others"),
+        None => error.help(
+            "stickd handles no traffic: keep the \"stick-table\" and \"stick\" lines and remove the others",
+        ),
     });
 }
 
@@ -97,6 +121,9 @@ mod tests {
             (&[table, table], &["a backend holds one stick-table"]),
             (&["balance roundrobin"], &["unknown keyword \"balance\" in a backend"]),
             (&["sticktable type ip size 1k"], &["unknown keyword \"sticktable\" in a backend"]),
+            (&["stick on src"], &["the backend \"b\" has no stick-table"]),
+            (&["stick on src table t"], &[]),
+            (&[table, "stick match src", "stick store-request src"], &[]),
             (&["stick-table type ip"], &["the table \"b\" has no size"]),
         ] {
             assert_eq!(titles(&read(lines).1), expected, "{lines:?}");

@@ -51,6 +51,48 @@ pub(super) fn check(
     }
 }
 
+/// Adds what the `stick` lines of all proxies put into tables, and reports those of tables that are not declared.
+pub(super) fn apply_stick_rules(
+    sections: &mut [PeersDraft],
+    proxies: &mut [ProxyDraft],
+    report: &mut Report,
+) {
+    let of_proxy = |proxy: &ProxyDraft| {
+        let own = proxy.line.map(|_| proxy.name.text.clone());
+        let rules: Vec<_> = proxy
+            .rules
+            .iter()
+            .filter_map(|rule| {
+                Some((
+                    rule.table.as_ref().map(|word| word.text.clone()).or_else(|| own.clone())?,
+                    rule.clone(),
+                ))
+            })
+            .collect();
+        rules
+    };
+    for (name, rule) in proxies.iter().flat_map(of_proxy).collect::<Vec<_>>() {
+        let of_sections = sections.iter_mut().flat_map(|section| &mut section.tables);
+        let mut tables = of_sections.chain(proxies.iter_mut().filter_map(|proxy| proxy.table.as_mut()));
+        if let Some(table) = tables.find(|table| table.definition.name == name) {
+            table.add_server();
+            continue;
+        }
+        drop(tables);
+        // One whose own line has faults is there all the same.
+        let of_sections =
+            sections.iter().flat_map(|section| &section.table_names).map(|(name, _)| name.as_str());
+        let of_proxies =
+            proxies.iter().filter(|proxy| proxy.line.is_some()).map(|proxy| proxy.name.text.as_str());
+        let known: BTreeSet<_> = of_sections.chain(of_proxies).collect();
+        if let Some(word) = rule.table.filter(|word| !known.contains(word.text.as_str())) {
+            let known: Vec<_> = known.into_iter().collect();
+            let error = Diagnostic::error(word.span, format!("there is no table \"{}\"", word.text));
+            report.push(names_help(error.label("not declared"), &word.text, &known, "tables"));
+        }
+    }
+}
+
 /// Hands the tables out to the sections they are shared in, in declaration order; returns those shared with nobody.
 pub(super) fn distribute(
     sections: &mut [PeersSection],

@@ -49,6 +49,18 @@ pub(super) struct TableDraft {
     pub(super) write_to: Option<Word>,
 }
 
+impl TableDraft {
+    /// Lets the table store which server its keys stick to.
+    pub(super) fn add_server(&mut self) {
+        for data_type in [DataType::ServerId, DataType::ServerKey] {
+            if let Ok(column) = Column::plain(data_type) {
+                // Nothing to do where it is stored already.
+                let _ = self.definition.add_column(column);
+            }
+        }
+    }
+}
+
 /// Reads the arguments of a table under its full local name. `None` when something was wrong, which is reported.
 pub(super) fn parse(
     full_name: &str,
@@ -76,14 +88,14 @@ pub(super) fn parse(
         }
     }
     let type_span = table.key_type?;
+    let has_list = table.seen.iter().any(|(seen, _)| *seen == "store");
     let Table { definition, peers, write_to, .. } = table;
-    (report.errors() == errors).then_some(TableDraft {
-        definition,
-        span: name.span,
-        type_span,
-        peers,
-        write_to,
-    })
+    let mut draft = TableDraft { definition, span: name.span, type_span, peers, write_to };
+    if !has_list {
+        // Most often `stick` lines of proxies that are not here use it, for which HAProxy adds the same.
+        draft.add_server();
+    }
+    (report.errors() == errors).then_some(draft)
 }
 
 struct Table {

@@ -132,6 +132,8 @@ pub struct Cluster {
     limits: Limits,
     /// Counts changes of tables that are to be pushed; sessions look for something to push when it moves.
     changes: watch::Sender<u64>,
+    /// Pauses of the machine so far.
+    pauses: AtomicU64,
     /// The section's timers may have moved.
     wake: Notify,
     listening: watch::Sender<bool>,
@@ -195,6 +197,7 @@ impl Cluster {
             clock,
             limits,
             changes: watch::Sender::new(0),
+            pauses: AtomicU64::new(0),
             wake: Notify::new(),
             listening: watch::Sender::new(false),
             refusals: Refusals::default(),
@@ -467,6 +470,7 @@ impl Cluster {
         let is_warning = matches!(
             event,
             SessionEvent::TableIgnored { .. }
+                | SessionEvent::TableLoses { .. }
                 | SessionEvent::PeerReportsError { .. }
                 | SessionEvent::LessonAbandoned
                 | SessionEvent::LessonUnconfirmed
@@ -511,6 +515,18 @@ impl Cluster {
     /// Wakes the sessions: a table was changed by this process.
     pub fn changed(&self) {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Lets the section and all sessions look at their timers again: the clock went on while the machine was suspended.
+    pub(crate) fn look_at_clock(&self) {
+        count(&self.pauses);
+        self.wake.notify_one();
+        self.changed();
+    }
+
+    /// Pauses of the machine so far: timers that were set before one are late.
+    pub(super) fn pauses(&self) -> u64 {
+        self.pauses.load(Ordering::Relaxed)
     }
 
     /// Wakes the sessions if one of them has news for the others.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use haproxy_peers::{EndReason, Session};
 use parking_lot::Mutex;
+use stick_table::Millis;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
 use tokio::task::yield_now;
 use tokio::time::{sleep_until, timeout};
@@ -62,6 +63,7 @@ pub(super) async fn exchange(
     // too soon it is set again. So it need not be set anew for every message.
     let mut deadline = clock.now();
     let mut alarm_at = deadline;
+    let mut pauses = cluster.pauses();
     let mut alarm = pin!(sleep_until(clock.instant(alarm_at).into()));
     if let Err(error) = take(cluster, connection, session, received) {
         return last_words(cluster, session, &mut writer, error).await;
@@ -91,6 +93,10 @@ pub(super) async fn exchange(
         } else if !taken && deadline <= now {
             // A heartbeat that is due has to wait for the peer.
             deadline = now + STALLED_MS;
+        }
+        if pauses != cluster.pauses() {
+            // The alarm slept with the machine.
+            (pauses, alarm_at) = (cluster.pauses(), Millis::MAX);
         }
         let idle = written == output.len();
         let quiet = now < quiet_until;
