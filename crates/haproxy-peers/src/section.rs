@@ -404,6 +404,7 @@ impl Section {
                 self.ask_again(place, now);
                 self.tick_resync(now);
             }
+            SessionEvent::LessonLacks { .. } => self.resync.lacks = true,
             SessionEvent::LessonTaught if self.peers[place].kind == PeerKind::Local => {
                 self.successor_taught(session);
             }

@@ -427,6 +427,14 @@ impl Session {
                 if self.learner.learning == Learning::Running {
                     self.learner.learning = Learning::Over;
                     let complete = end == Control::ResyncFinished;
+                    if self.role == Role::Predecessor {
+                        let lacking = self.learner.note_lacking().join(", ");
+                        if !lacking.is_empty() {
+                            self.events.push_back(SessionEvent::LessonLacks { lacking });
+                        }
+                    } else {
+                        self.learner.note_told();
+                    }
                     // At most once for each lesson asked for, and the section waits for it.
                     self.events.push_back(SessionEvent::LessonLearned { complete });
                 }

@@ -145,7 +145,7 @@ impl TableSet {
         let copy = copy.filter(|copy| copy.definition().key_type == table.definition().key_type);
         let shards = self.shards.map(|shards| TableShards::new(&table.definition().name, shards));
         let id = list.len() as u32 + 1;
-        let shared = Arc::new(SharedTable { id, table, copy, shards, part });
+        let shared = Arc::new(SharedTable { id, table, copy, shards, part, untold: AtomicU64::new(0) });
         list.push(Arc::clone(&shared));
         self.version.fetch_add(1, Ordering::Relaxed);
         shared

@@ -100,6 +100,9 @@ pub struct Batch {
     dictionary_offset: Option<usize>,
     /// Whether `columns` are all of the data words.
     writes_all: bool,
+    /// Runs of data words that are written where they hold nothing, whoever wrote the entry; see
+    /// [`fill_gaps`](Self::fill_gaps).
+    gaps: Vec<Range<usize>>,
     strings: Vec<Arc<str>>,
     /// Batches since one that needed a fair part of the memory.
     small: u32,
@@ -110,6 +113,14 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Lets changes that are outdated by [`Precedence`] write these runs of data words all the same, where an entry holds
+    /// nothing in them: what was told of it before told nothing of them. Not of a `server_key`, whose string is kept apart.
+    pub fn fill_gaps(&mut self, gaps: impl IntoIterator<Item = Range<usize>>) {
+        self.gaps.clear();
+        let text = self.dictionary_offset;
+        self.gaps.extend(gaps.into_iter().filter(|gap| text.is_none_or(|text| !gap.contains(&text))));
+    }
+
     /// An empty batch for a table; it can be applied to that table only.
     pub fn new(table: &Table) -> Self {
         Self::by(Arc::clone(table.common()))
@@ -130,6 +141,7 @@ impl Batch {
             columns: Vec::new(),
             dictionary_offset: None,
             writes_all: false,
+            gaps: Vec::new(),
             strings: Vec::new(),
             small: 0,
             order: Vec::new(),

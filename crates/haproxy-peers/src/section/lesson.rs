@@ -35,7 +35,8 @@ impl Section {
             (false, true) => history::REMOTE_FINISHED,
             (false, false) => history::REMOTE_PARTIAL,
         };
-        if is_local && complete && !self.config.tables.is_hub() {
+        let lacks = is_local && std::mem::take(&mut self.resync.lacks);
+        if is_local && complete && !lacks && !self.config.tables.is_hub() {
             // The process before this one knew what the others know. Of a hub it teaches the results, not who told what.
             self.peers.iter_mut().for_each(|peer| peer.lessons_wanted = 0);
         }

@@ -44,6 +44,8 @@ pub(super) struct Resync {
     /// The session whose lesson is running.
     pub(super) assigned: Option<SessionId>,
     pub(super) history: u32,
+    /// Whether the lesson of the process before this one, which is about to end, does not tell all that peers know.
+    pub(super) lacks: bool,
 }
 
 impl Resync {
@@ -54,7 +56,7 @@ impl Resync {
         } else {
             ResyncState::FromRemote { until }
         };
-        Self { state, assigned: None, history: 0 }
+        Self { state, assigned: None, history: 0, lacks: false }
     }
 
     /// Looks at the clock; `alone` when no remote peer is or may become a member.

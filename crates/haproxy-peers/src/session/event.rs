@@ -12,6 +12,12 @@ pub enum SessionEvent {
         /// FINISHED or PARTIAL.
         complete: bool,
     },
+    /// The process before this one was configured otherwise, so its lesson does not tell all that peers know; comes before
+    /// [`LessonLearned`](Self::LessonLearned).
+    LessonLacks {
+        /// Tables, and data types of tables.
+        lacking: String,
+    },
     /// The peer is alive, but its lesson did not come or broke off.
     LessonAbandoned,
     /// The peer confirmed the lesson it got.
@@ -70,6 +76,9 @@ impl fmt::Display for SessionEvent {
             Self::LessonLearned { complete: false } => {
                 f.write_str("the lesson ended as partial: the peer is not up to date itself")
             }
+            Self::LessonLacks { lacking } => {
+                write!(f, "the process before this one stored nothing of {lacking}: the peers are asked for it")
+            }
             Self::LessonAbandoned => f.write_str("the peer does not teach: given up waiting for its lesson"),
             Self::LessonTaught => f.write_str("the peer confirmed its lesson"),
             Self::LessonUnconfirmed => f.write_str(
@@ -111,6 +120,10 @@ mod tests {
             (
                 SessionEvent::LessonLearned { complete: false },
                 "the lesson ended as partial: the peer is not up to date itself",
+            ),
+            (
+                SessionEvent::LessonLacks { lacking: "gpc0 of table t".into() },
+                "the process before this one stored nothing of gpc0 of table t: the peers are asked for it",
             ),
             (SessionEvent::LessonAbandoned, "the peer does not teach: given up waiting for its lesson"),
             (SessionEvent::LessonTaught, "the peer confirmed its lesson"),

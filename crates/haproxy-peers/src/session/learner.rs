@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 use std::sync::Arc;
 
 use stick_aggregate::Told;
@@ -15,8 +16,8 @@ use super::refused::Refused;
 use super::repetition::Repetition;
 use crate::{
     Ack, Agreement, DecodeError, DefineHead, DefineOutcome, Definition, Difference, Frame, LeftOutReason,
-    NamedPart, PeerLevel, Reader, ReceiveDictionary, SharedTable, Switch, TableSet, UpdateForm, UpdateHeader,
-    decode_key,
+    NamedPart, PeerLevel, Reader, ReceiveDictionary, SharedTable, Switch, TablePart, TableSet, UpdateForm,
+    UpdateHeader, decode_key,
 };
 
 /// Different tables that are reported once per session as unknown or in disagreement.
@@ -130,6 +131,14 @@ impl Binding {
             // Not by the number of who told the table that is copied: this one it told nothing of.
             let origin = if Defect::CopiesPassForTold.is_on() { origin } else { Origin::COPY };
             target.apply(batch, origin, self.precedence, now);
+        }
+        if self.precedence == Precedence::FillGaps {
+            let untold = self.shared.untold() & self.data_types;
+            let columns = self.shared.table().layout().columns().iter();
+            let gaps = columns.filter(|(column, _)| untold >> column.data_type().number() & 1 != 0);
+            let gaps: Vec<_> = gaps.map(|(column, offset)| *offset..offset + column.words()).collect();
+            let is_gap = |range: &Range<usize>| gaps.iter().any(|gap| gap.contains(&range.start));
+            self.batch.fill_gaps(self.plan.columns().filter(is_gap));
         }
         match self.shared.aggregate() {
             None => self.shared.table().apply(&mut self.batch, origin, self.precedence, now),
@@ -356,6 +365,38 @@ impl Learner {
         agreement.differences().iter().any(is_period).then(|| {
             "events are counted over one period and read over the other: give both sides the same".to_owned()
         })
+    }
+
+    /// What the process before this one told nothing of, by its definitions: tables, and data types of tables. Peers are not
+    /// taught those data types until one of them told what it has.
+    pub(crate) fn note_lacking(&self) -> Vec<String> {
+        let mut lacking = Vec::new();
+        let tables = self.tables.all();
+        for shared in tables.iter().filter(|shared| matches!(shared.part(), TablePart::Shared)) {
+            let name = &shared.definition().name;
+            let binding = self.bindings.iter().find(|binding| binding.shared.id() == shared.id());
+            let Some(binding) = binding.filter(|binding| binding.agreement.is_usable()) else {
+                lacking.push(format!("table {name}"));
+                continue;
+            };
+            let types = binding.agreement.differences().iter().filter_map(|difference| match difference {
+                Difference::NotSent(data_type) if shared.keeps(*data_type) => Some(*data_type),
+                _ => None,
+            });
+            let types: Vec<_> = types.collect();
+            if !types.is_empty() {
+                shared.note_untold(types.iter().fold(0, |bits, data_type| bits | 1 << data_type.number()));
+                let words: Vec<_> = types.iter().map(ToString::to_string).collect();
+                lacking.push(format!("{} of table {name}", words.join(",")));
+            }
+        }
+        lacking
+    }
+
+    /// Notes that the peer told all it has.
+    pub(crate) fn note_told(&self) {
+        let usable = self.bindings.iter().filter(|binding| binding.agreement.is_usable());
+        usable.for_each(|binding| binding.shared.note_told(binding.data_types));
     }
 
     /// Writes down that a hub leaves out what the peer tells of a table.

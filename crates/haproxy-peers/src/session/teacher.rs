@@ -71,6 +71,8 @@ struct LessonWalk {
 pub(crate) struct SendTable {
     pub(crate) shared: Arc<SharedTable>,
     encoder: RowEncoder,
+    /// What was untold when the encoder was made.
+    untold: u64,
     /// The changes that are pushed live.
     follow: Follow,
     /// There until the session ends, unless the peer is not told of the table's changes.
@@ -108,6 +110,7 @@ impl SendTable {
             encoder: RowEncoder::new(shared.definition(), shared.table().layout(), |data_type| {
                 shared.tells(data_type)
             }),
+            untold: shared.untold(),
             follow,
             cursor,
             acked: position,
@@ -121,6 +124,20 @@ impl SendTable {
             session_start,
             shared,
         }
+    }
+
+    /// Tells what is told by now; whether that is something else than before.
+    fn follow_told_types(&mut self) -> bool {
+        let untold = self.shared.untold();
+        if untold == self.untold {
+            return false;
+        }
+        self.untold = untold;
+        let shared = &self.shared;
+        self.encoder = RowEncoder::new(shared.definition(), shared.table().layout(), |data_type| {
+            shared.tells(data_type)
+        });
+        true
     }
 
     /// Changes not pushed yet, at most.
@@ -425,6 +442,7 @@ impl Teacher {
             let before = self.sent.lesson_updates;
             let shared = Arc::clone(&self.tables[walk.table].shared);
             let more = self.tells(&shared) && !shared.is_of_orders() && {
+                self.follow_told_types(walk.table);
                 self.define(walk.table, out);
                 self.teach_some(&shared, &mut walk, now, out)
             };
@@ -509,6 +527,7 @@ impl Teacher {
         if !self.tables[place].is_due() || !self.tells(&self.tables[place].shared) {
             return false;
         }
+        self.follow_told_types(place);
         let mut left = self.max_updates;
         let mut pushed = 0;
         while left > 0 && out.len() < limit {
@@ -566,6 +585,13 @@ impl Teacher {
         });
         scratch.flush(out);
         (visited, sent)
+    }
+
+    /// Announces a table again when more of it is told by now.
+    fn follow_told_types(&mut self, place: usize) {
+        if self.tables[place].follow_told_types() && self.defined == Some(place) {
+            self.defined = None;
+        }
     }
 
     /// Announces the table at a place unless it was the last one announced (peers-protocol §7.6).

@@ -1,6 +1,7 @@
 //! A table as a section shares it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use stick_aggregate::Aggregate;
 use stick_table::defect::Defect;
@@ -34,6 +35,8 @@ pub struct SharedTable {
     pub(super) copy: Option<Arc<Table>>,
     pub(super) shards: Option<TableShards>,
     pub(super) part: TablePart,
+    /// Data types of which nobody told anything yet, as a bitfield.
+    pub(super) untold: AtomicU64,
 }
 
 impl SharedTable {
@@ -105,7 +108,24 @@ impl SharedTable {
     /// Whether peers are told a data type. What a node counts for itself HAProxy up to 2.4 takes from anybody: a value that is
     /// not stored here, or is that node's of before it restarted, would overwrite what it counts.
     pub(crate) fn tells(&self, data_type: DataType) -> bool {
-        self.keeps(data_type) && !(data_type.is_local_only() && self.aggregate().is_some())
+        let is_untold = self.untold() >> data_type.number() & 1 != 0;
+        self.keeps(data_type) && !(data_type.is_local_only() && self.aggregate().is_some()) && !is_untold
+    }
+
+    /// Data types that the process before this one did not store, and no peer told since, as a bitfield. Its entries hold nothing
+    /// in them, and peers would take that for a value.
+    pub(crate) fn untold(&self) -> u64 {
+        self.untold.load(Ordering::Relaxed)
+    }
+
+    /// Notes that what the process before this one told had none of these data types.
+    pub(crate) fn note_untold(&self, data_types: u64) {
+        self.untold.fetch_or(data_types, Ordering::Relaxed);
+    }
+
+    /// Notes that a peer told all it has of these data types.
+    pub(crate) fn note_told(&self, data_types: u64) {
+        self.untold.fetch_and(!data_types, Ordering::Relaxed);
     }
 
     /// The table's definition.

@@ -1,9 +1,9 @@
 //! Lessons: who asks whom, what is taught, and when a section is up to date (peers-protocol §13).
 
 use haproxy_peers::{Control, Definition, Padding, ResyncState, SessionEvent};
-use stick_table::{DataType, Lifetime, Origin, Value};
+use stick_table::{DataType, KeyType, Lifetime, Origin, Value};
 
-use crate::support::{Script, Setup, World, counters, gpc0, key, learn, set, update};
+use crate::support::{Script, Setup, World, counters, gpc0, key, learn, set, table, update, with_payload};
 
 fn two_nodes(seed: u64) -> World {
     let mut world = World::new(seed);
@@ -486,6 +486,7 @@ fn a_predecessor_that_comes_unexpected_goes_before_the_peer_that_was_asked() {
         assert_eq!(remote.news(&mut world), ["confirm"]);
         assert!(!world.nodes[node].section.is_up_to_date(), "the predecessor still teaches");
         assert_eq!(other.news(&mut world), [""; 0], "one lesson at a time");
+        old.define(&mut world, 1, &counters("t"));
         let end = if complete { Control::ResyncFinished } else { Control::ResyncPartial };
         old.control(&mut world, end);
         assert_eq!(world.nodes[node].section.is_up_to_date(), complete);
@@ -522,5 +523,56 @@ fn ids_of_a_lesson_are_new_changes_a_revolution_later() {
         peer.update(&mut world, Some(id), None, number, 77);
         let entry = gpc0(&world, node, number);
         assert!(entry.is_some_and(|(value, left)| value == 77 && left > 59_000), "key {number}: {entry:?}");
+    }
+}
+
+/// The process before this one did not store the counter: what it teaches says nothing of it, and peers know it.
+#[test]
+fn a_column_that_a_reload_adds_is_asked_of_the_peers_and_not_taught_before() {
+    let before = table("t", KeyType::Integer, 60_000, &["gpt0"]);
+    let after = table("t", KeyType::Integer, 60_000, &["gpt0", "gpc0"]);
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("h").peer("i").table(after.clone()).expects_predecessor());
+    let mut old = Script::call(&mut world, node, "n", "2.1");
+    let mut asked = Script::call(&mut world, node, "h", "2.1");
+    let mut other = Script::call(&mut world, node, "i", "2.1");
+    old.define(&mut world, 1, &before);
+    let tag = |id: u8, key: u8, values: &[u8]| {
+        with_payload(10, 0x85, &[&[0, 0, 0, id, 0, 0, 0xc3, 0x50, 0, 0, 0, key], values].concat())
+    };
+    old.say(&mut world, &tag(1, 1, &[3]));
+    old.control(&mut world, Control::ResyncFinished);
+    // One that is taught meanwhile is not told 0.
+    other.control(&mut world, Control::ResyncRequest);
+    let taught = other.news(&mut world).join(", ");
+    assert!(taught.contains("t 1 1 3 left="), "{taught}");
+    other.control(&mut world, Control::ResyncConfirm);
+    assert!(asked.news(&mut world).contains(&"request".to_owned()));
+    asked.define(&mut world, 1, &after);
+    asked.say(&mut world, &tag(1, 1, &[3, 5]));
+    asked.say(&mut world, &tag(2, 2, &[4, 6]));
+    asked.control(&mut world, Control::ResyncFinished);
+    other.control(&mut world, Control::ResyncRequest);
+    let taught = other.news(&mut world).join(", ");
+    assert!(taught.contains(" 1 3 5 left=") && taught.contains(" 2 4 6 left="), "{taught}");
+    let lacks = |event: &SessionEvent| matches!(event, SessionEvent::LessonLacks { .. });
+    assert_eq!(world.nodes[node].count(lacks), 1);
+}
+
+/// The same of a whole table.
+#[test]
+fn a_table_that_a_reload_adds_is_asked_of_the_peers() {
+    for both in [false, true] {
+        let mut world = World::new(1);
+        let setup = Setup::new("n").peer("h").table(counters("t")).table(counters("u")).expects_predecessor();
+        let node = world.add(setup);
+        let mut old = Script::call(&mut world, node, "n", "2.1");
+        let mut peer = Script::call(&mut world, node, "h", "2.1");
+        old.define(&mut world, 1, &counters("t"));
+        if both {
+            old.define(&mut world, 2, &counters("u"));
+        }
+        old.control(&mut world, Control::ResyncFinished);
+        assert_eq!(peer.news(&mut world).contains(&"request".to_owned()), !both);
     }
 }

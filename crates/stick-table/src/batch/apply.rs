@@ -140,6 +140,9 @@ impl Batch {
             let write = |to: &mut [u32]| self.write_columns(data, to);
             if let Some(changed) = shard.change_live(common, candidate, key, &touch, may_change, write) {
                 *(if changed { &mut run.applied.updated } else { &mut run.applied.skipped }) += 1;
+                if !changed && !self.gaps.is_empty() {
+                    self.write_gaps(data, shard.data_mut(&common.layout, candidate));
+                }
                 return;
             }
         }
@@ -156,6 +159,7 @@ impl Batch {
         if shard.is_live(common, row, now) {
             if !may_change(shard.stamp(row)) {
                 run.applied.skipped += 1;
+                self.write_gaps(data, shard.data_mut(&common.layout, row));
                 return;
             }
             run.applied.updated += 1;
@@ -223,6 +227,15 @@ impl Batch {
     fn write_columns(&self, from: &[u32], to: &mut [u32]) {
         for range in &self.columns {
             copy(&from[range.clone()], &mut to[range.clone()]);
+        }
+    }
+
+    /// Writes what nobody told of an entry yet.
+    fn write_gaps(&self, from: &[u32], to: &mut [u32]) {
+        for gap in &self.gaps {
+            if to[gap.clone()].iter().all(|&word| word == 0) {
+                copy(&from[gap.clone()], &mut to[gap.clone()]);
+            }
         }
     }
 
