@@ -44,14 +44,17 @@ impl Node {
         String::from_utf8(read_to_end(&mut stream)).unwrap()
     }
 
-    /// A session as peer `name` at version 2.`minor`.
+    /// A session as peer `name` at version 2.`minor`. It tries again when it is closed without a status, as it is while stickd
+    /// takes its hello for one that crossed stickd's own.
     fn join(&self, name: &str, minor: u32) -> TcpStream {
-        let mut stream = self.connect();
-        stream.write_all(format!("HAProxyS 2.{minor}\nstickd\n{name} 1 1\n").as_bytes()).unwrap();
-        let mut status = [0; 4];
-        stream.read_exact(&mut status).unwrap();
-        assert_eq!(&status, b"200\n");
-        stream
+        wait::until(SOON, "a status", || {
+            let mut stream = self.connect();
+            stream.write_all(format!("HAProxyS 2.{minor}\nstickd\n{name} 1 1\n").as_bytes()).ok()?;
+            let mut status = [0; 4];
+            stream.read_exact(&mut status).ok()?;
+            assert_eq!(&status, b"200\n");
+            Some(stream)
+        })
     }
 
     /// Lines of the log with `text`.
