@@ -34,7 +34,7 @@ const CASES: [(Defect, &str, &str, u64); 30] = [
     (Defect::TellsAtOnce, "own-sums", "hub-restarts", 400),
     (Defect::SumsLiveAnew, "sum-lifetimes", "hub", 400),
     (Defect::RatesStay, "sum-rates", "hub", 400),
-    (Defect::FullHubEvicts, "sums", "full-hubs", 400),
+    (Defect::FullHubEvicts, "own-sums", "full-hubs", 400),
 ];
 
 /// The first seed at which an invariant finds a defect.

@@ -49,7 +49,7 @@ fn check_documented(section: &PeersSection, name: &str, local: (&str, &str), map
         status_table: None,
     };
     assert_eq!(section.hub, Some(hub));
-    let (size, max, memory) = (102_400, 256, 1 << 30);
+    let (size, max, memory) = (DynamicTables::AGGREGATED_SIZE, 256, 1 << 30);
     assert_eq!(section.dynamic_tables, Some(DynamicTables { size, max, memory }));
     assert!(section.tables.is_empty() && section.shards.is_none() && !section.relay);
     assert!(section.dynamic_peers.is_none());
