@@ -211,7 +211,7 @@ impl Session {
         let SessionSetup { resume, relays, awaits_values, .. } = setup;
         let timed = version.has_timed_updates();
         tables.session_began(origin, level);
-        let mut learner = Learner::new(Arc::clone(&tables), (origin, level), timed, limits);
+        let mut learner = Learner::new(Arc::clone(&tables), (origin, level), timed, limits, now);
         let is_remote = role == Role::Remote;
         // Between processes of one node everything is told by the lesson.
         let relays_here = relays.is_on() && is_remote;
@@ -496,6 +496,7 @@ impl Session {
         // the lesson comes again (peers-protocol §11.1, §13.3).
         if std::mem::take(&mut self.due.request) {
             Control::ResyncRequest.encode(out);
+            self.learner.asked = now;
         }
         let mut from = 0;
         while let Some((place, ack)) = self.learner.next_ack(from) {

@@ -21,6 +21,9 @@ pub use left_out::{LeftOut, LeftOutReason};
 mod orders;
 pub use orders::{ORDER_MS, Order, OrderError, Orders};
 
+mod lives;
+use lives::Lives;
+
 mod shared;
 pub use shared::{SharedTable, TablePart};
 
@@ -145,7 +148,9 @@ impl TableSet {
         let copy = copy.filter(|copy| copy.definition().key_type == table.definition().key_type);
         let shards = self.shards.map(|shards| TableShards::new(&table.definition().name, shards));
         let id = list.len() as u32 + 1;
-        let shared = Arc::new(SharedTable { id, table, copy, shards, part, untold: AtomicU64::new(0) });
+        let lives = Lives::new(table.definition().expire);
+        let untold = AtomicU64::new(0);
+        let shared = Arc::new(SharedTable { id, table, copy, shards, part, untold, lives });
         list.push(Arc::clone(&shared));
         self.version.fetch_add(1, Ordering::Relaxed);
         shared

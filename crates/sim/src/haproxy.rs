@@ -226,7 +226,7 @@ impl Process for Haproxy {
                 && let State::Established(place, _) = connection.state
                 && out.len() < end
             {
-                self.send_pass(now, place, end - out.len(), &mut made);
+                self.send_pass(now, place, &mut made);
             }
             let fits = made.len().min(end - out.len());
             out.extend(made.drain(..fits));

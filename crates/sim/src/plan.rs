@@ -294,6 +294,8 @@ impl Plan {
     fn fill(&mut self, faults: &Faults, random: &mut Random) {
         // Sessions are to be there, at least now and then.
         let mut at = random.skewed((0, 8_000));
+        // Whether some node may refuse 2.1.
+        let mut refuses = self.nodes.iter().any(|node| node.old);
         for _ in 0..random.within(faults.rounds) {
             let end = at + random.within(faults.round_ms);
             let mut times: Vec<_> =
@@ -304,7 +306,8 @@ impl Plan {
             let versions = steps.iter().any(|step| matches!(step.what, What::Version { .. }));
             self.steps.extend(steps);
             self.steps.push(Step { at: end, what: What::Calm });
-            let is_slow = self.nodes.iter().any(|node| node.old || !node.confirms);
+            refuses |= versions;
+            let is_slow = refuses || self.nodes.iter().any(|node| !node.confirms);
             at = end + if is_slow { COMPARE_OLD_MS } else { COMPARE_MS };
             self.steps.push(Step { at, what: What::Compare });
             if versions {

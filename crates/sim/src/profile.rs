@@ -109,7 +109,7 @@ impl Profile {
         Self {
             name: "restarts",
             about: "processes die and come back empty, or hand over",
-            faults: Faults { nodes: (2, 5), kill: 12, hand_over: 12, ..ROUGH },
+            faults: Faults { nodes: (2, 5), no_expiry: 200, kill: 12, hand_over: 12, ..ROUGH },
         },
         Self {
             name: "handover",

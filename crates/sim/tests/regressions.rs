@@ -46,7 +46,7 @@ fn violations(plan: &Plan, defect: Option<Defect>) -> Vec<Violation> {
 #[test]
 fn a_restarted_node_learns_the_newest_value_whoever_teaches_it_first() {
     let write = What::Write { table: 0, key: 2, requests: 0 };
-    let plan = plan(&[
+    let mut plan = plan(&[
         (15_000, write),
         (16_000, What::Partition { nodes: (0, 2), ms: 20_000 }),
         (17_000, write),
@@ -54,6 +54,9 @@ fn a_restarted_node_learns_the_newest_value_whoever_teaches_it_first() {
         (22_000, What::Calm),
         (57_000, What::Compare),
     ]);
+    assert_eq!(violations(&plan, None), []);
+    // Lifetimes tell which lesson is newer, where there are any.
+    plan.tables[0].expire = vec![None; 3];
     mended(&plan, Defect::AcksOutliveProcesses);
 }
 
@@ -90,6 +93,54 @@ fn what_repeats_a_lesson_at_2_0_has_a_lifetime_of_its_own() {
     assert_eq!(violations(&plan, None), []);
     let without = violations(&plan, Some(Defect::StaleRepetitions));
     assert!(without.iter().any(|violation| violation.invariant == "lifetimes"), "{without:?}");
+}
+
+/// Seed 200432 of profile `mixed`: a node that restarts learns an old value from one peer. The HAProxy that was cut off from it
+/// and wrote since teaches the new one, and repeats it under the same id.
+#[test]
+fn a_restarted_node_takes_the_newest_touch_from_the_lesson_that_comes_last() {
+    let write = What::Write { table: 0, key: 2, requests: 0 };
+    let mut plan = plan(&[
+        (15_000, write),
+        (20_000, What::Partition { nodes: (1, 2), ms: 40_000 }),
+        (21_000, What::Kill { node: 1, quietly: false, ms: 100 }),
+        (45_000, write),
+        (50_000, What::Calm),
+        (85_000, What::Compare),
+    ]);
+    plan.nodes[2].haproxy = Some(Release::V3_4);
+    assert_eq!(violations(&plan, None), []);
+}
+
+/// Seed 306060 of profile `storm`: a node that restarts learns an old value from one that was cut off, and teaches it to those
+/// who know the newest one from its process before.
+#[test]
+fn a_restarted_node_does_not_set_others_back() {
+    let write = What::Write { table: 0, key: 2, requests: 0 };
+    let plan = plan(&[
+        (15_000, write),
+        (20_000, What::Partition { nodes: (0, 2), ms: 60_000 }),
+        (25_000, write),
+        (30_000, What::Kill { node: 2, quietly: false, ms: 100 }),
+        (31_000, What::Partition { nodes: (1, 2), ms: 30_000 }),
+        (70_000, What::Calm),
+        (105_000, What::Compare),
+    ]);
+    assert_eq!(violations(&plan, None), []);
+}
+
+/// Seed 301785 of profile `levels`: little room in a connection does not keep a HAProxy from sending, as its own buffer holds
+/// more.
+#[test]
+fn a_haproxy_sends_over_connections_with_little_room() {
+    let mut plan = plan(&[
+        (15_000, What::Write { table: 0, key: 2, requests: 0 }),
+        (20_000, What::Calm),
+        (55_000, What::Compare),
+    ]);
+    plan.nodes[2].haproxy = Some(Release::V3_4);
+    plan.line.room = 20;
+    assert_eq!(violations(&plan, None), []);
 }
 
 /// Nothing fails, and it would without the mend.

@@ -1,5 +1,7 @@
 //! Changes from a peer, gathered and applied together.
 
+mod ages;
+pub use ages::Ages;
 mod apply;
 pub(crate) use apply::GROUP;
 mod change_ref;
@@ -15,16 +17,18 @@ use crate::{Lifetime, Table};
 /// The data word of a `server_key` that the update leaves as it is.
 const KEEP_STRING: u32 = u32::MAX;
 
-/// Whether a change may overwrite what the entry holds.
+/// Whether a change may overwrite what the entry holds: the newest touch wins, whoever tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precedence {
     /// The change is the newest there is: live updates.
     Newest,
-    /// The change is of unknown age: a lesson. It creates entries and refreshes what the same origin wrote; an entry
-    /// that somebody else wrote since this process started is kept.
+    /// A lesson told the change. It creates entries, and overwrites what was touched before it, by the [`Ages`] of the batch.
+    /// Where they do not tell which was first, it refreshes what the same origin wrote, and keeps what somebody else wrote
+    /// since this process started. What this process wrote itself is kept: elsewhere its lifetime may have begun again, by
+    /// an update that told none, and whoever wrote later pushes that.
     FillGaps,
-    /// The change was part of a lesson and comes again on its own. As [`FillGaps`](Self::FillGaps), but what a lesson of
-    /// somebody else told is overwritten.
+    /// The change was part of a lesson and comes again on its own, without its age. It overwrites what the same origin wrote,
+    /// or what a lesson of somebody else told.
     Repeated,
 }
 
@@ -103,6 +107,8 @@ pub struct Batch {
     /// Runs of data words that are written where they hold nothing, whoever wrote the entry; see
     /// [`fill_gaps`](Self::fill_gaps).
     gaps: Vec<Range<usize>>,
+    /// What the lifetimes of the changes tell of when they were made.
+    ages: Option<Ages>,
     strings: Vec<Arc<str>>,
     /// Batches since one that needed a fair part of the memory.
     small: u32,
@@ -142,6 +148,7 @@ impl Batch {
             dictionary_offset: None,
             writes_all: false,
             gaps: Vec::new(),
+            ages: None,
             strings: Vec::new(),
             small: 0,
             order: Vec::new(),
@@ -169,6 +176,11 @@ impl Batch {
             }
         }
         self.writes_all = self.columns.first() == Some(&(0..self.stride - self.key_words));
+    }
+
+    /// Says what the lifetimes of the following changes tell of when those were made; nothing without it.
+    pub fn set_ages(&mut self, ages: Option<Ages>) {
+        self.ages = ages;
     }
 
     /// Adds a change of the entry with this canonical key and returns its data words. The caller fills those of
@@ -326,6 +338,29 @@ mod tests {
             Some(Value::Unsigned(value)) => (value, entry.remaining().unwrap()),
             other => panic!("{other:?}"),
         })
+    }
+
+    /// A lesson of a peer with a lifetime, from a sender whose entries live as long as those here.
+    fn teach(table: &Table, peer: u16, value: u32, left: u32) -> Applied {
+        let mut batch = Batch::new(table);
+        let gpc0 = table.layout().offset(DataType::Gpc0, 0).unwrap();
+        batch.set_columns(std::iter::once(gpc0..gpc0 + 1));
+        batch.set_ages(Some(Ages { spread: 0, under_way: 0 }));
+        batch.push(&[0, 0, 0, 1], Lifetime::Exactly(left))[gpc0] = value;
+        table.apply(&mut batch, Origin::peer(peer), Precedence::FillGaps, 0)
+    }
+
+    #[test]
+    fn of_lessons_the_newest_touch_wins_whoever_tells_it() {
+        let table = table();
+        assert_eq!(teach(&table, 1, 10, 5_000).created, 1);
+        assert_eq!(teach(&table, 2, 11, 6_500).skipped, 1, "it may be the older one");
+        assert_eq!(teach(&table, 2, 12, 6_501).updated, 1);
+        assert_eq!(teach(&table, 2, 13, 5_000).skipped, 1, "the same peer knows less than before");
+        assert_eq!(teach(&table, 2, 14, 5_001).updated, 1);
+        assert_eq!(entry(&table, 0), Some((14, 5_001)));
+        table.update(&[0, 0, 0, 1], Origin::LOCAL, Lifetime::Exactly(2_000), 0, |_| ()).unwrap();
+        assert_eq!(teach(&table, 1, 15, 9_000).skipped, 1, "what this process wrote itself");
     }
 
     #[test]

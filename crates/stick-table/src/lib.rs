@@ -39,7 +39,7 @@ mod entry;
 pub use entry::{EntryMut, EntryRef};
 
 mod batch;
-pub use batch::{Applied, Batch, ChangeRef, Precedence};
+pub use batch::{Ages, Applied, Batch, ChangeRef, Precedence};
 
 mod schema;
 pub use schema::Schema;

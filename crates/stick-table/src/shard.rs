@@ -183,8 +183,8 @@ impl Shard {
         change(&mut words[common.layout.data_start()..]);
     }
 
-    /// Changes the data words of `row` by `change` if the row is live, has this key, and its last change `may` be
-    /// overwritten; `None` when it is not the live row of the key, else whether it was changed. What
+    /// Changes the data words of `row` by `change` if the row is live, has this key, and its last change and deadline
+    /// `may` be overwritten; `None` when it is not the live row of the key, else whether it was changed. What
     /// [`find`](Self::find), [`is_live`](Self::is_live) and [`touch`](Self::touch) do, with the row looked up once.
     #[inline]
     pub(crate) fn change_live(
@@ -193,7 +193,7 @@ impl Shard {
         row: u32,
         key: &[u32],
         touch: &Touch,
-        may: impl FnOnce(Stamp) -> bool,
+        may: impl FnOnce(Stamp, u32) -> bool,
         change: impl FnOnce(&mut [u32]),
     ) -> Option<bool> {
         let deadline = &mut self.deadlines.row_mut(row)[0];
@@ -204,7 +204,7 @@ impl Shard {
         if !same(common.layout.key_of(words), key) {
             return None;
         }
-        if !may(Stamp::of_row(words)) {
+        if !may(Stamp::of_row(words), *deadline) {
             return Some(false);
         }
         *deadline = common.deadline(touch.lifetime, *deadline, touch.now);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use stick_aggregate::Told;
 use stick_table::defect::Defect;
-use stick_table::{Applied, Batch, Lifetime, Millis, Origin, Precedence};
+use stick_table::{Ages, Applied, Batch, Lifetime, Millis, Origin, Precedence};
 
 use super::Limits;
 use super::event::SessionEvent;
@@ -58,6 +58,8 @@ pub(crate) struct Binding {
     sent_ack: u32,
     /// What may come again after a lesson.
     repetition: Repetition,
+    /// Whether the sender says how long its entries live after a touch.
+    tells_expire: bool,
     /// Whether the sender's entries do not expire: its remaining lifetimes of 0 mean nothing then.
     endless: bool,
     plan: Plan,
@@ -82,6 +84,11 @@ impl Binding {
         let plan = Plan::new(definition, table.layout(), |data_type| shared.keeps(data_type));
         let mut batch = shared.aggregate().map_or_else(|| Batch::new(table), |aggregate| aggregate.batch());
         batch.set_columns(plan.columns());
+        // Releases before 1.8 do not say how long their entries live.
+        let tells_expire = definition.tail.is_some();
+        if let Some(tail) = &definition.tail {
+            shared.lives().note(tail.expire_ms);
+        }
         let copy = shared.copy().map(|target| {
             let plan = Plan::new(definition, target.layout(), stick_table::DataType::is_as_is);
             let mut batch = Batch::new(target);
@@ -97,6 +104,7 @@ impl Binding {
             due_ack: 0,
             sent_ack: 0,
             repetition: Repetition::default(),
+            tells_expire,
             endless: definition.tail.as_ref().is_some_and(|tail| tail.expire_ms == 0),
             plan,
             batch,
@@ -124,7 +132,11 @@ impl Binding {
         self.batches().map(Batch::memory).sum()
     }
 
-    fn apply(&mut self, origin: Origin, now: Millis) -> Applied {
+    /// Applies what was gathered. `asked` is when the last lesson was asked for: what it told was put into words later.
+    fn apply(&mut self, origin: Origin, asked: Millis, now: Millis) -> Applied {
+        let under_way = u32::try_from(now.saturating_sub(asked)).unwrap_or(u32::MAX);
+        let ages = || Ages { spread: self.shared.lives().spread(), under_way };
+        self.batch.set_ages(self.tells_expire.then(ages));
         if let Some((_, batch)) = &mut self.copy
             && let Some(target) = self.shared.copy()
         {
@@ -191,6 +203,8 @@ pub(crate) struct Learner {
     /// Whether the peer has to tell what it holds again, as some of it was left out.
     pub(crate) wants_lesson: bool,
     pub(crate) learning: Learning,
+    /// When a lesson was asked for last, or the session began.
+    pub(crate) asked: Millis,
     /// Hashes of the names of tables that were reported.
     reported: HashSet<u64>,
     pub(crate) received: Received,
@@ -202,6 +216,7 @@ impl Learner {
         (origin, level): (Origin, PeerLevel),
         timed: bool,
         limits: Limits,
+        now: Millis,
     ) -> Self {
         Self {
             tables,
@@ -218,6 +233,7 @@ impl Learner {
             undefined: None,
             wants_lesson: false,
             learning: Learning::Not,
+            asked: now,
             reported: HashSet::new(),
             received: Received::default(),
         }
@@ -443,7 +459,7 @@ impl Learner {
             Some(place) => {
                 let old = &mut self.bindings[place];
                 if !old.batch.is_empty() {
-                    self.received.refused_updates += old.apply(self.origin, now).refused;
+                    self.received.refused_updates += old.apply(self.origin, self.asked, now).refused;
                 }
                 (binding.last_id, binding.due_ack, binding.sent_ack) =
                     (old.last_id, old.due_ack, old.sent_ack);
@@ -526,7 +542,7 @@ impl Learner {
         };
         let full = binding.is_full() || binding.precedence != precedence;
         if full && !binding.batch.is_empty() {
-            self.received.refused_updates += binding.apply(self.origin, now).refused;
+            self.received.refused_updates += binding.apply(self.origin, self.asked, now).refused;
         }
         binding.precedence = precedence;
         let key = decode_key(binding.shared.definition().key_type, &mut reader)?;
@@ -549,7 +565,7 @@ impl Learner {
         let mut idle = 0;
         for (place, binding) in self.bindings.iter_mut().enumerate() {
             if !binding.batch.is_empty() {
-                self.received.refused_updates += binding.apply(self.origin, now).refused;
+                self.received.refused_updates += binding.apply(self.origin, self.asked, now).refused;
             }
             if self.current != Some(place) {
                 idle += binding.memory();

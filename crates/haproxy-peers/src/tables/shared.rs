@@ -7,6 +7,7 @@ use stick_aggregate::Aggregate;
 use stick_table::defect::Defect;
 use stick_table::{DataType, Table, TableDefinition};
 
+use super::lives::Lives;
 use crate::{PeerLevel, TableShards};
 
 /// What a section does with a table.
@@ -37,6 +38,7 @@ pub struct SharedTable {
     pub(super) part: TablePart,
     /// Data types of which nobody told anything yet, as a bitfield.
     pub(super) untold: AtomicU64,
+    pub(super) lives: Lives,
 }
 
 impl SharedTable {
@@ -48,6 +50,11 @@ impl SharedTable {
     /// The table; that of a [source](TablePart::Source) is always empty.
     pub fn table(&self) -> &Arc<Table> {
         &self.table
+    }
+
+    /// How long its entries live, here and at peers.
+    pub(crate) fn lives(&self) -> &Lives {
+        &self.lives
     }
 
     /// What is done with it.

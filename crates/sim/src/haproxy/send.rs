@@ -30,8 +30,7 @@ enum Pass {
 impl Haproxy {
     /// One pass over all there is to send to a peer, in the order of peers-protocol §13.3. Appends nothing when there is
     /// nothing.
-    pub(super) fn send_pass(&mut self, now: Millis, peer: usize, room: usize, out: &mut Vec<u8>) {
-        let room = room.min(BUFFER);
+    pub(super) fn send_pass(&mut self, now: Millis, peer: usize, out: &mut Vec<u8>) {
         let tables = self.tables.len();
         let Some(session) = &mut self.peers[peer].session else { return };
         if std::mem::take(&mut session.sends_heartbeat) {
@@ -44,11 +43,11 @@ impl Haproxy {
         let first = session.last_pushed_table.unwrap_or_else(|| tables.saturating_sub(1));
         for step in 1..=tables {
             let place = (first + tables - step) % tables;
-            if out.len() >= room {
+            if out.len() >= BUFFER {
                 return;
             }
             self.send_ack(peer, place, out);
-            if self.send_table(now, peer, place, room, out) == Pass::IsCut {
+            if self.send_table(now, peer, place, out) == Pass::IsCut {
                 return;
             }
         }
@@ -80,13 +79,13 @@ impl Haproxy {
         }
     }
 
-    fn send_table(&mut self, now: Millis, peer: usize, place: usize, room: usize, out: &mut Vec<u8>) -> Pass {
+    fn send_table(&mut self, now: Millis, peer: usize, place: usize, out: &mut Vec<u8>) -> Pass {
         let Some(session) = &self.peers[peer].session else { return Pass::IsCut };
         match session.teaching {
             Teaching::Finished => Pass::GoesOn,
             Teaching::Running => {
                 while self.peers[peer].tables[place].stage != Stage::Done {
-                    if self.send_batch(now, peer, place, Push::Lesson, room, out) == Pass::IsCut {
+                    if self.send_batch(now, peer, place, Push::Lesson, out) == Pass::IsCut {
                         return Pass::IsCut;
                     }
                 }
@@ -96,27 +95,19 @@ impl Haproxy {
             Teaching::No if session.learning => Pass::GoesOn,
             Teaching::No => {
                 let lags = self.peers[peer].tables[place].lags(&self.tables[place], &self.config.quirks);
-                if lags { self.send_batch(now, peer, place, Push::Live, room, out) } else { Pass::GoesOn }
+                if lags { self.send_batch(now, peer, place, Push::Live, out) } else { Pass::GoesOn }
             }
         }
     }
 
     /// Sends updates of a table until there are no more in this stage, or the pass is cut.
-    fn send_batch(
-        &mut self,
-        now: Millis,
-        peer: usize,
-        place: usize,
-        push: Push,
-        room: usize,
-        out: &mut Vec<u8>,
-    ) -> Pass {
+    fn send_batch(&mut self, now: Millis, peer: usize, place: usize, push: Push, out: &mut Vec<u8>) -> Pass {
         self.send_definition(peer, place, out);
         let timed = push == Push::Lesson && self.config.quirks.speaks_2_1 && !self.peers[peer].downgraded;
         let most = self.config.quirks.max_updates_at_once.unwrap_or(usize::MAX);
         for sent in 0.. {
             let Some((id, key)) = self.next_update(peer, place, push) else { break };
-            if sent >= most || out.len() >= room {
+            if sent >= most || out.len() >= BUFFER {
                 return Pass::IsCut;
             }
             let last = self.peers[peer].tables[place].last_pushed;

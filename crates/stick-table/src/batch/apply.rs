@@ -1,13 +1,15 @@
 //! A batch's way into the rows.
 
+use std::cmp::Ordering;
 use std::hint::black_box;
 use std::ops::Range;
 
+use super::ages::HeldBy;
 use super::{Applied, Batch, Change, Precedence};
 use crate::shard::{Shard, Touch};
 use crate::sought_key::{SoughtKey, copy};
 use crate::stamp::Stamp;
-use crate::{Lifetime, Millis, Origin};
+use crate::{Lifetime, Millis, Origin, lifetime};
 
 /// Changes applied together at most, in one hold of a shard's lock.
 pub(crate) const GROUP: usize = 128;
@@ -129,9 +131,12 @@ impl Batch {
         let (key, data) = words.split_at(self.key_words);
         let touch =
             Touch { origin, of_lesson: precedence == Precedence::FillGaps, lifetime: change.lifetime, now };
-        let may_change = |stamp: Stamp| match precedence {
+        let may_change = |stamp: Stamp, deadline: u32| match precedence {
             Precedence::Newest => true,
-            Precedence::FillGaps => stamp.origin() == origin && origin.is_one_writer(),
+            Precedence::FillGaps => match self.compare(change, stamp, deadline, now) {
+                Some(order) => order == Ordering::Greater && !stamp.origin().is_local(),
+                None => stamp.origin() == origin && origin.is_one_writer(),
+            },
             Precedence::Repeated => {
                 (stamp.origin() == origin && origin.is_one_writer()) || stamp.is_of_lesson()
             }
@@ -157,7 +162,7 @@ impl Batch {
             return;
         };
         if shard.is_live(common, row, now) {
-            if !may_change(shard.stamp(row)) {
+            if !may_change(shard.stamp(row), shard.deadline(row)) {
                 run.applied.skipped += 1;
                 self.write_gaps(data, shard.data_mut(&common.layout, row));
                 return;
@@ -172,6 +177,17 @@ impl Batch {
         }
         shard.change(common, row, &touch, |to| self.write_columns(data, to));
         self.write_string(data, row, shard);
+    }
+
+    /// Whether a change was made after the last touch of the entry with this stamp and deadline (`Greater`) or before it (`Less`), if
+    /// that is sure.
+    fn compare(&self, change: &Change, stamp: Stamp, deadline: u32, now: Millis) -> Option<Ordering> {
+        self.common.definition.expire?;
+        let by = if stamp.is_of_lesson() { HeldBy::Lesson } else { HeldBy::Push };
+        match change.lifetime {
+            Lifetime::Exactly(left) => self.ages?.compare(left, lifetime::remaining(deadline, now), by),
+            Lifetime::Restart | Lifetime::Keep => None,
+        }
     }
 
     /// Applies a change whose key is not in the shard.
