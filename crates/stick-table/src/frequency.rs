@@ -91,13 +91,19 @@ impl FrequencyCounter {
         if elapsed > u32::MAX - AHEAD { 0 } else { elapsed }
     }
 
-    /// Makes a counter that reads 0 one that was never used; whether it did. Ticks wrap after 49.7 days: done more often than
-    /// every 4 hours, no counter is taken for a younger one. One of a period over 24.6 days is stopped when it reads a
-    /// hundredth of its last period at most.
+    /// Makes a counter that nobody used for 24.9 days and two periods one that was never used; whether it did. Ticks wrap after
+    /// 49.7 days: done more often than every 4 hours, no counter is taken for a younger one. One of a period over 24.6 days is
+    /// stopped when it reads a hundredth of its last period at most. Not earlier: peers are told the age of a counter, by which
+    /// the next event begins a period or not.
     pub const fn stop_if_idle(&mut self, period: u32, now: u32) -> bool {
+        const EARLIEST: u32 = 1 << 31;
         const LATEST: u32 = u32::MAX - 2 * AHEAD;
-        let idle_after = period.saturating_mul(2);
-        let idle_after = if idle_after > LATEST { LATEST } else { idle_after };
+        let faded_after = period.saturating_mul(2);
+        let idle_after = match faded_after {
+            ..=EARLIEST => EARLIEST,
+            LATEST.. => LATEST,
+            between => between,
+        };
         let is_idle = (self.current != 0 || self.previous != 0) && self.elapsed(now) > idle_after;
         if is_idle {
             *self = Self { tick: 0, current: 0, previous: 0 };

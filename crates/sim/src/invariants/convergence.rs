@@ -7,7 +7,7 @@
 use stick_table::Millis;
 
 use crate::process::Reading;
-use crate::stage::{Invariant, MARGIN_MS, Seen, Stage};
+use crate::stage::{COPY, Invariant, MARGIN_MS, Seen, Stage};
 use crate::tap::Said;
 use crate::truth::{SlotId, Version};
 
@@ -22,6 +22,7 @@ impl Invariant for Convergence {
         if let Seen::Said(at, side, noted, way) = *seen
             && way.carried.is_none()
             && let Said::Update(update) = &noted.said
+            && update.table != COPY
         {
             let who = stage.name(stage.connections[at].ends[side].slot);
             say(format!("{who} tells {update:?}, which it never held"));

@@ -102,9 +102,8 @@ impl Shard {
             for column in shared.columns.all.iter().filter(|column| column.storage() == Storage::Frequency) {
                 for at in column.offsets() {
                     let counter = &mut part[PART_HEAD + at..][..3];
-                    let mut it =
-                        FrequencyCounter { tick: counter[0], current: counter[1], previous: counter[2] };
-                    if it.stop_if_idle(column.period, now) {
+                    let it = FrequencyCounter { tick: counter[0], current: counter[1], previous: counter[2] };
+                    if u64::from(it.elapsed(now)) > 2 * u64::from(column.period) {
                         counter.fill(0);
                     }
                 }

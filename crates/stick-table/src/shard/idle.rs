@@ -9,7 +9,7 @@ use crate::{FrequencyCounter, Millis, lifetime};
 const OLDEST_TOUCH: u32 = 1 << 31;
 
 impl Shard {
-    /// Stops idle frequency counters among the next `rows` rows, and holds touches of long ago at their age.
+    /// Stops frequency counters that were idle for weeks among the next `rows` rows, and holds touches of long ago at their age.
     pub(crate) fn stop_idle(&mut self, common: &Common, rows: u32, now: Millis) {
         let now = now as u32;
         let expires = common.definition.expire.is_some();
