@@ -92,6 +92,8 @@ pub struct Faults {
     pub leave: u32,
     /// Weight: all nodes that count for hubs do, at once.
     pub exodus: u32,
+    /// Weight: a node comes back with other definitions of its tables.
+    pub redefine: u32,
 }
 
 impl Faults {
@@ -140,5 +142,6 @@ impl Faults {
         version: 0,
         leave: 0,
         exodus: 0,
+        redefine: 0,
     };
 }

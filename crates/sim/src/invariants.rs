@@ -1,6 +1,7 @@
 //! What must always be, each in a checker of its own.
 
 mod acknowledgements;
+mod complete;
 mod convergence;
 mod copies;
 mod downgrade;
@@ -29,6 +30,11 @@ pub(crate) fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(downgrade::Downgrade),
         Box::new(copies::Copies::default()),
     ]
+}
+
+/// The same for a world with hubs whose nodes change the definitions of their tables: sums may lack something for a while.
+pub(crate) fn of_definitions() -> Vec<Box<dyn Invariant>> {
+    vec![Box::new(memory::Memory::default()), Box::new(complete::Complete)]
 }
 
 /// The same for a world with hubs.

@@ -263,6 +263,7 @@ impl Process for Node {
             for aggregate in self.tables.aggregates() {
                 aggregate.refresh(now, KEYS_AT_ONCE);
             }
+            self.tables.note_whole(self.section.hub_state(true).is_whole());
         }
         if self.section.poll_timeout().is_some_and(|at| at <= now) {
             self.section.handle_timeout(now);
@@ -348,6 +349,10 @@ impl Process for Node {
 
     fn place_of(&self, name: &str) -> Option<usize> {
         Some(self.tables.by_network_name(name.as_bytes())?.id() as usize - 1)
+    }
+
+    fn is_complete(&self) -> Option<bool> {
+        self.tables.is_hub().then(|| self.section.hub_state(true).is_complete())
     }
 
     fn keys(&self, now: Millis, table: usize) -> Vec<u32> {

@@ -143,6 +143,13 @@ pub enum What {
         /// Whether their machines say nothing either.
         quietly: bool,
     },
+    /// A node ends and comes back with other definitions of its tables, or with those that it had.
+    Redefine {
+        /// The node.
+        node: usize,
+        /// How long it is away, in ms.
+        ms: u64,
+    },
     /// A clock jumps forward.
     Jump {
         /// The node.
@@ -339,6 +346,7 @@ impl Plan {
             faults.jump,
             faults.leave,
             faults.exodus,
+            faults.redefine,
         ];
         let mut left = random.below(weights.iter().map(|&weight| u64::from(weight)).sum());
         let kind = weights.iter().position(|&weight| {
@@ -365,6 +373,8 @@ impl Plan {
             Some(7) => What::HandOver { node: self.hubs.map_or(node, |hubs| node % hubs.count()) },
             Some(8) => What::Version { node },
             Some(9) => What::Jump { node, ms: random.skewed((1, 8_000)) },
+            // So long that nothing counts any more of what its process before told.
+            Some(12) => What::Redefine { node: self.leaf(random), ms: random.within((5_000, 9_000)) },
             Some(10) => What::Leave { node: self.leaf(random), quietly: random.chance(300) },
             Some(11) => What::Exodus { quietly: random.chance(300) },
             _ if self.hubs.is_some() => What::Count {
@@ -384,6 +394,11 @@ impl Plan {
     fn leaf(&self, random: &mut Random) -> usize {
         let first = self.hubs.map_or(0, |hubs| hubs.count());
         first + random.below((self.nodes.len() - first) as u64) as usize
+    }
+
+    /// Whether nodes change the definitions of their tables.
+    pub fn redefines(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.what, What::Redefine { .. }))
     }
 
     /// The tables of a section by their places.

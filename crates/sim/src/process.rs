@@ -75,6 +75,10 @@ pub trait Process {
     fn place_of(&self, _name: &str) -> Option<usize> {
         None
     }
+    /// Whether a hub calls its sums complete; `None` for others.
+    fn is_complete(&self) -> Option<bool> {
+        None
+    }
     /// All keys of a table that are not over.
     fn keys(&self, now: Millis, table: usize) -> Vec<u32>;
     /// Bytes held for connections (buffers, not tables), against [`memory_bound`](Self::memory_bound).

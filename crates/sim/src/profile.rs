@@ -83,7 +83,7 @@ const ROUGH_SUMS: Faults = Faults {
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self { name: "calm", about: "nothing goes wrong", faults: Faults::NONE },
         Self { name: "mixed", about: "a little of everything", faults: MIXED },
         Self {
@@ -259,6 +259,17 @@ impl Profile {
                 leave: 2,
                 rounds: (2, 4),
                 ..ROUGH_SUMS
+            },
+        },
+        Self {
+            name: "hub-definitions",
+            about: "nodes come back with other definitions of their tables, and with the old ones",
+            faults: Faults {
+                hubs: &[Layout::One, Layout::Two, Layout::Levels],
+                node_timeout: (1_000, 4_000),
+                rounds: (1, 3),
+                redefine: 4,
+                ..SUMS
             },
         },
         Self {

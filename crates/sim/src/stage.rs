@@ -106,6 +106,8 @@ pub(crate) struct Stage {
     pub(crate) truth: Truth,
     /// What was told in a world with hubs.
     pub(crate) ledger: Ledger,
+    /// Of each node, whether its tables are defined otherwise than at the start: with keys of another type.
+    pub(crate) otherwise: Vec<bool>,
     /// Nodes that are away until after the next comparison.
     pub(crate) away: Vec<usize>,
     /// When the last calm began; `None` in times of trouble.

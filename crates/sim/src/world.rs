@@ -97,13 +97,18 @@ impl World {
             let owner = |key: u32| if plan.one_writer { 0 } else { key as usize % plan.nodes.len() };
             (0..table.keys).map(owner).collect()
         });
-        let invariants = if plan.hubs.is_some() { invariants::of_hubs() } else { invariants::all() };
+        let invariants = match plan.hubs {
+            Some(_) if plan.redefines() => invariants::of_definitions(),
+            Some(_) => invariants::of_hubs(),
+            None => invariants::all(),
+        };
         Self {
             owners: owners.collect(),
             old: plan.nodes.iter().map(|node| node.old).collect(),
             seed: plan.seed,
             stage: Stage {
                 now: 0,
+                otherwise: vec![false; plan.nodes.len()],
                 clocks: plan.nodes.iter().map(|node| Clock::new(node.clock, node.drift_ppm)).collect(),
                 plan,
                 slots: Vec::new(),

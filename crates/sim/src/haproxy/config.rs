@@ -1,5 +1,7 @@
 //! What a process is made from.
 
+use haproxy_peers::WireKeyType;
+
 use super::Quirks;
 
 /// The configuration of a process, as its `peers` section and command line would tell it.
@@ -21,11 +23,13 @@ pub struct HaproxyConfig {
     pub seed: u64,
 }
 
-/// A table of integers with `gpc0` and `http_req_rate`.
+/// A table with keys of 4 bytes, `gpc0` and `http_req_rate`.
 #[derive(Clone, Debug)]
 pub struct HaproxyTable {
     /// Network name (peers-protocol §7.5).
     pub name: String,
+    /// What the keys are: integers, or IPv4 addresses.
+    pub key_type: WireKeyType,
     /// Most entries.
     pub size: usize,
     /// Lifetime of entries in ms, 1 to 2^31 − 1; `None` when they do not expire.
@@ -46,6 +50,7 @@ impl HaproxyTable {
     pub fn new(name: &str) -> Self {
         Self {
             name: name.into(),
+            key_type: WireKeyType::INTEGER,
             size: 10_000,
             expire_ms: Some(60_000),
             rate_period_ms: 10_000,

@@ -2,7 +2,7 @@
 
 use haproxy_peers::{
     Ack, Control, DecodeError, DefineOutcome, Definition, ErrorMessage, Frame, Switch, Update, UpdateForm,
-    WireKeyType, WireValue, class, decode_frame, kind,
+    WireValue, class, decode_frame, kind,
 };
 use stick_table::{DataType, KeyType, Millis};
 
@@ -128,7 +128,7 @@ impl Haproxy {
         let place = self.tables.iter().position(|table| table.config.name.as_bytes() == definition.name);
         let mut current = None;
         if let (Some(place), DefineOutcome::Usable(definition)) = (place, outcome)
-            && (definition.key_type, definition.key_size) == (WireKeyType::INTEGER, 4)
+            && (definition.key_type, definition.key_size) == (self.tables[place].config.key_type, 4)
         {
             self.peers[peer].tables[place].remote = Some(definition);
             current = Some(place);

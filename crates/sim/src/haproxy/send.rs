@@ -1,8 +1,7 @@
 //! What a session sends.
 
 use haproxy_peers::{
-    Ack, Control, Definition, DefinitionTail, Padding, Update, UpdateHeader, WireColumn, WireKeyType,
-    WireValue,
+    Ack, Control, Definition, DefinitionTail, Padding, Update, UpdateHeader, WireColumn, WireValue,
 };
 use stick_table::{DataType, KeyType, Millis};
 
@@ -160,7 +159,7 @@ impl Haproxy {
         Definition {
             id: wire_id(place),
             name: config.name.as_bytes().to_vec(),
-            key_type: WireKeyType::INTEGER,
+            key_type: config.key_type,
             key_size: 4,
             data_types: 1 << DataType::Gpc0.number() | 1 << DataType::HttpReqRate.number(),
             tail: self.config.quirks.sends_definition_tail.then_some(tail),

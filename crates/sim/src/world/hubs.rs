@@ -1,6 +1,6 @@
 //! The processes of worlds with hubs, and what nodes count for them.
 
-use haproxy_peers::{ConfiguredPeer, DynamicTables, Hub, Limits, TableSet};
+use haproxy_peers::{ConfiguredPeer, DynamicTables, Hub, Limits, TableSet, WireKeyType};
 use stick_table::Millis;
 
 use super::World;
@@ -47,6 +47,7 @@ impl World {
         let tables = (0..plan.tables.len()).flat_map(|table| hubs.parts().map(move |part| (table, part)));
         let tables = tables.map(|(table, part)| HaproxyTable {
             name: hubs.name(part, table),
+            key_type: if self.stage.otherwise[node] { WireKeyType::IP } else { WireKeyType::INTEGER },
             size: plan.tables[table].size as usize,
             expire_ms: plan.tables[table].expire[node],
             rate_period_ms: hubs.period_ms,

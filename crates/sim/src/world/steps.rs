@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use haproxy_peers::{Limits, TableSet};
+use haproxy_peers::{Limits, TableSet, WireKeyType};
 use stick_table::{Column, DataType, KeyType, Millis, Table, TableDefinition};
 
 use super::{Flood, Pair, Start, World};
@@ -40,6 +40,12 @@ impl World {
             What::Exodus { quietly } => {
                 let first = self.stage.plan.hubs.map_or(0, |hubs| hubs.count());
                 (first..self.stage.plan.nodes.len()).for_each(|node| self.kill(node, quietly, None));
+            }
+            What::Redefine { node, ms } => {
+                if self.serves(node) {
+                    self.stage.otherwise[node] = !self.stage.otherwise[node];
+                    self.kill(node, false, Some(ms));
+                }
             }
             What::HandOver { node } => self.hand_over(node),
             What::Version { node } => {
@@ -268,6 +274,7 @@ impl World {
     ) -> Haproxy {
         let plan = &self.stage.plan;
         let tables = plan.tables_of(section).map(|table| HaproxyTable {
+            key_type: WireKeyType::INTEGER,
             name: table_name(table),
             size: plan.tables[table].size as usize,
             expire_ms: plan.tables[table].expire[node],

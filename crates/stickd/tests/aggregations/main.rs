@@ -1,6 +1,7 @@
 //! Hubs between real HAProxys that know only them: limits that hold over all nodes, restarts, levels.
 
 mod cluster;
+mod conn_cur;
 mod examples;
 mod left_out;
 mod levels;

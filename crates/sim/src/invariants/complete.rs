@@ -1,0 +1,31 @@
+//! A hub calls its sums complete only if everything that its nodes tell is in them.
+
+use crate::shares;
+use crate::stage::{Invariant, Seen, Stage};
+
+pub(super) struct Complete;
+
+impl Invariant for Complete {
+    fn name(&self) -> &'static str {
+        "complete"
+    }
+
+    fn see(&mut self, stage: &Stage, seen: &Seen<'_>, say: &mut dyn FnMut(String)) {
+        let (Seen::Compared, Some(hubs)) = (seen, stage.plan.hubs) else { return };
+        for hub in (0..hubs.count()).filter_map(|hub| stage.serving(hub, 0)) {
+            let process = stage.slots[hub].process.as_ref();
+            let Some(is_complete) = process.and_then(|process| process.is_complete()) else { continue };
+            let name = stage.name(hub);
+            let part = hubs.result(stage.slots[hub].node);
+            for key in stage.keys().filter(|_| is_complete) {
+                let held = stage.read_part(hub, part, key).map_or(0, |reading| u64::from(reading.gpc0));
+                let right = shares::sum(stage, &hubs, hub, key);
+                // A sum that lives on where nothing is told any more lacks nothing.
+                let lacks = right.is_some_and(|right| right.iter().all(|right| *right > held));
+                if lacks {
+                    say(format!("{name} calls its sums complete and has {held} as {part:?} of key {key:?}"));
+                }
+            }
+        }
+    }
+}
