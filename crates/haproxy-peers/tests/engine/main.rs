@@ -5,6 +5,7 @@ mod support;
 
 mod acks;
 mod connecting;
+mod copies;
 mod hostile;
 mod hub;
 mod hub_room;
@@ -13,6 +14,7 @@ mod levels;
 mod live;
 mod malformed;
 mod members;
+mod newest;
 mod orders;
 mod passing_nodes;
 mod random;

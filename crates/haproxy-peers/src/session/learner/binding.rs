@@ -1,0 +1,141 @@
+//! A table of the sender that is bound to one of ours: how its updates are read, and what was gathered of them.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use stick_aggregate::Told;
+use stick_table::defect::Defect;
+use stick_table::{Ages, Applied, Batch, Millis, Origin, Precedence};
+
+use super::MAX_KEPT_DEFINITION;
+use crate::session::plan::Plan;
+use crate::session::repetition::Repetition;
+use crate::{Agreement, Definition, SharedTable};
+
+/// A table of the sender that is bound to one of ours.
+pub(crate) struct Binding {
+    pub(crate) shared: Arc<SharedTable>,
+    /// The definition as it came, to recognise when it comes again; nothing when it was too long to be kept.
+    pub(super) payload: Box<[u8]>,
+    /// The sender's id of the table.
+    pub(crate) remote_id: u32,
+    /// The sender's data types as a bitfield.
+    pub(crate) data_types: u64,
+    pub(crate) agreement: Agreement,
+    /// Id of the last update received.
+    pub(crate) last_id: u32,
+    /// Id of the last update that is to be acknowledged, and the one that was.
+    pub(super) due_ack: u32,
+    pub(super) sent_ack: u32,
+    /// What may come again after a lesson.
+    pub(super) repetition: Repetition,
+    /// Whether the sender says how long its entries live after a touch.
+    pub(super) tells_expire: bool,
+    /// Whether the sender's entries do not expire: its remaining lifetimes of 0 mean nothing then.
+    pub(super) endless: bool,
+    pub(super) plan: Plan,
+    pub(super) batch: Batch,
+    pub(super) precedence: Precedence,
+    /// The `write-to` table.
+    pub(super) copy: Option<(Plan, Batch)>,
+    /// Whether what comes is taken: of a hub's own results it is not.
+    pub(super) taken: bool,
+}
+
+impl Binding {
+    pub(super) fn new(
+        shared: Arc<SharedTable>,
+        definition: &Definition,
+        payload: &[u8],
+        agreement: Agreement,
+        taken: bool,
+    ) -> Self {
+        let kept = if payload.len() <= MAX_KEPT_DEFINITION { payload } else { &[] };
+        let table = shared.table();
+        let plan = Plan::new(definition, table.layout(), |data_type| shared.keeps(data_type));
+        let mut batch = shared.aggregate().map_or_else(|| Batch::new(table), |aggregate| aggregate.batch());
+        batch.set_columns(plan.columns());
+        // Releases before 1.8 do not say how long their entries live.
+        let tells_expire = definition.tail.is_some();
+        if let Some(tail) = &definition.tail {
+            shared.lives().note(tail.expire_ms);
+        }
+        let copy = shared.copy().map(|target| {
+            let plan = Plan::new(definition, target.layout(), stick_table::DataType::is_as_is);
+            let mut batch = Batch::new(target);
+            batch.set_columns(plan.columns());
+            (plan, batch)
+        });
+        Self {
+            payload: kept.into(),
+            remote_id: definition.id,
+            data_types: definition.data_types,
+            agreement,
+            last_id: 0,
+            due_ack: 0,
+            sent_ack: 0,
+            repetition: Repetition::default(),
+            tells_expire,
+            endless: definition.tail.as_ref().is_some_and(|tail| tail.expire_ms == 0),
+            plan,
+            batch,
+            precedence: Precedence::Newest,
+            copy,
+            taken,
+            shared,
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.batch.is_full() || self.copy.as_ref().is_some_and(|(_, batch)| batch.is_full())
+    }
+
+    pub(super) fn batches(&self) -> impl Iterator<Item = &Batch> {
+        std::iter::once(&self.batch).chain(self.copy.as_ref().map(|(_, batch)| batch))
+    }
+
+    pub(super) fn batches_mut(&mut self) -> impl Iterator<Item = &mut Batch> {
+        std::iter::once(&mut self.batch).chain(self.copy.as_mut().map(|(_, batch)| batch))
+    }
+
+    /// Bytes held for changes.
+    pub(super) fn memory(&self) -> usize {
+        self.batches().map(Batch::memory).sum()
+    }
+
+    /// Applies what was gathered. `asked` is when the last lesson was asked for: what it told was put into words later.
+    pub(super) fn apply(&mut self, origin: Origin, asked: Millis, now: Millis) -> Applied {
+        let under_way = u32::try_from(now.saturating_sub(asked)).unwrap_or(u32::MAX);
+        let ages = || Ages { spread: self.shared.lives().spread(), under_way };
+        self.batch.set_ages(self.tells_expire.then(ages));
+        if let Some((_, batch)) = &mut self.copy
+            && let Some(target) = self.shared.copy()
+        {
+            // Not by the number of who told the table that is copied: this one it told nothing of.
+            let origin = if Defect::CopiesPassForTold.is_on() { origin } else { Origin::COPY };
+            target.apply(batch, origin, self.precedence, now);
+        }
+        if self.precedence == Precedence::FillGaps {
+            let untold = self.shared.untold() & self.data_types;
+            let columns = self.shared.table().layout().columns().iter();
+            let gaps = columns.filter(|(column, _)| untold >> column.data_type().number() & 1 != 0);
+            let gaps: Vec<_> = gaps.map(|(column, offset)| *offset..offset + column.words()).collect();
+            let is_gap = |range: &Range<usize>| gaps.iter().any(|gap| gap.contains(&range.start));
+            self.batch.fill_gaps(self.plan.columns().filter(is_gap));
+        }
+        match self.shared.aggregate() {
+            None => self.shared.table().apply(&mut self.batch, origin, self.precedence, now),
+            Some(aggregate) => {
+                let live = self.precedence == Precedence::Newest;
+                let told = if live { Told::Live } else { Told::Lesson };
+                let absorbed = aggregate.absorb(&mut self.batch, origin, told, now);
+                Applied {
+                    created: absorbed.created,
+                    updated: absorbed.updated,
+                    refused: absorbed.refused,
+                    skipped: absorbed.skipped,
+                }
+            }
+        }
+    }
+}
