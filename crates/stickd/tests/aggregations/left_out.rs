@@ -213,10 +213,11 @@ fn nodes_fall_back_to_their_own_limit_for_every_reason() {
     let _lb3 = Scripted::join(hub, "lb3");
     trial.assert_common_limit("no room");
 
-    // Tables for which there is no room.
+    // Memory and tables for which there is no room.
     for (limit, words) in [
-        ("tables size 200k memory 1m", ["lb2", "/t", "tables memory"]),
-        ("tables max 1", ["lb2", "/t", "tables max"]),
+        // Less than the keys of the tests before take.
+        ("tables memory 4k", ["lb1", "data/t", "tables memory"]),
+        ("tables max 1", ["lb2", "data/t", "tables max"]),
     ] {
         trial.cluster.change_hub(&format!("{config}  {limit}\n"));
         let _lb3 = Scripted::join(hub, "lb3");
