@@ -209,7 +209,12 @@ impl Driver {
             pid: 1,
             relative_pid: 1,
         };
-        match self.section.greet(self.now, &hello, may_join) {
+        // Half of those who say the section's own name are the process before it.
+        let greeting = match hello.sender == "me" && may_join {
+            true => self.section.greet_predecessor(self.now, &hello),
+            false => self.section.greet(self.now, &hello, may_join),
+        };
+        match greeting {
             Greeting::Welcome { id, peer, session, .. } => {
                 let known = self.section.view(self.now).peers.iter().any(|peer| peer.name == hello.sender);
                 assert!(known, "{} is welcome and no member", hello.sender);

@@ -15,6 +15,8 @@ pub use nodes::{HubState, LastHeard};
 mod resync;
 pub use resync::ResyncState;
 
+mod predecessor;
+
 mod stop;
 pub use stop::StopProgress;
 
@@ -29,15 +31,22 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use stick_table::Millis;
+use stick_table::defect::Defect;
 
 use self::lesson::LessonEnd;
 use self::peer::{Beside, BesideKind, LESSON_ATTEMPTS, Link, Peer, RECONNECT_MS};
-use self::resync::{Resync, history};
+use self::resync::Resync;
 use self::stop::Stop;
 use crate::{
     Hello, LastStatus, ProtocolVersion, Relays, Role, Session, SessionError, SessionEvent, SessionSetup,
     Status, TableSet,
 };
+
+/// How a session comes about.
+struct Arrival {
+    version: ProtocolVersion,
+    role: Role,
+}
 
 /// A peers section, without I/O. The driver reports what happens on connections and carries out
 /// [`poll_action`](Self::poll_action) after every call; it calls [`handle_timeout`](Self::handle_timeout) at
@@ -110,7 +119,7 @@ impl Section {
     /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
     pub fn poll_timeout(&self) -> Option<Millis> {
         if let Some(stop) = &self.stop {
-            return stop.timeout();
+            return self.stop_timeout(stop);
         }
         let lesson = self.peers.iter().filter(|peer| peer.established().is_some() && peer.lessons_wanted > 0);
         let asks =
@@ -225,7 +234,9 @@ impl Section {
                 }
                 None => {}
             }
-            let established = self.establish(place, session, announced, now);
+            let is_local = self.peers[place].kind == PeerKind::Local;
+            let role = if is_local { Role::Successor } else { Role::Remote };
+            let established = self.establish(place, session, Arrival { version: announced, role }, now);
             self.peers[place].answered_at = Some(now);
             return Some(established);
         }
@@ -234,6 +245,9 @@ impl Section {
                 self.peers[place].note_probe_refused(status, now);
             }
             return None;
+        }
+        if status == Status::TryLater && self.peers[place].kind == PeerKind::Local {
+            self.successor_is_busy(now);
         }
         let pause = self.peers[place].note_refusal(status, announced, now);
         self.peers[place].last_reason = Some(format!("refused with {status}"));
@@ -294,19 +308,25 @@ impl Section {
         50 + self.random % 2_000
     }
 
-    /// Answers a hello. `may_join` says whether the sender's address is one that may join under a name that is not
-    /// configured.
+    /// Answers a hello of a remote peer. `may_join` says whether the sender's address is one that may join under a name
+    /// that is not configured.
+    ///
+    /// The section's own name is refused with 504: from the network it is another node's, as when a machine was cloned. The
+    /// process before this one is greeted by [`greet_predecessor`](Self::greet_predecessor).
     pub fn greet(&mut self, now: Millis, hello: &Hello, may_join: bool) -> Greeting {
         if self.stop.is_some() {
             return Greeting::Drop("this process is stopping");
         }
+        if self.is_local_name(&hello.sender) {
+            return if Defect::StrangerIsPredecessor.is_on() {
+                self.greet_predecessor(now, hello)
+            } else {
+                Greeting::Refuse(Status::UnknownPeer)
+            };
+        }
         let Some(place) = self.find_or_join(&hello.sender, may_join, now) else {
             return Greeting::Refuse(Status::UnknownPeer);
         };
-        if self.peers[place].kind == PeerKind::Local && self.peers[place].session().is_some() {
-            // The stopping process tries again after this status (peers-protocol §2.5).
-            return Greeting::Refuse(Status::TryLater);
-        }
         let replaces = self.peers[place].established().is_some();
         let former = self.peers[place].beside.take();
         if let Some(refusal) = self.collide(place, now) {
@@ -316,8 +336,19 @@ impl Section {
         if let Some(Beside { session, .. }) = former {
             self.actions.push_back(Action::Close { session, reason: "the peer opened a new session" });
         }
+        let role = Role::Remote;
+        match self.welcome(place, Arrival { version: hello.version, role }, now) {
+            Greeting::Welcome { id, peer, session, kind, .. } => {
+                Greeting::Welcome { id, peer, session, kind, replaces }
+            }
+            other => other,
+        }
+    }
+
+    fn welcome(&mut self, place: usize, arrival: Arrival, now: Millis) -> Greeting {
+        let replaces = false;
         let id = self.new_session();
-        let session = self.establish(place, id, hello.version, now);
+        let session = self.establish(place, id, arrival, now);
         let Peer { id: peer, kind, .. } = self.peers[place];
         Greeting::Welcome { id, peer, session, kind, replaces }
     }
@@ -335,7 +366,7 @@ impl Section {
         &mut self,
         place: usize,
         id: SessionId,
-        version: ProtocolVersion,
+        Arrival { version, role }: Arrival,
         now: Millis,
     ) -> Box<Session> {
         let is_hub = self.config.tables.is_hub();
@@ -347,11 +378,6 @@ impl Section {
         peer.note_established(id, version, now);
         let awaits_values = is_hub && peer.level.is_below() && peer.lessons_wanted == LESSON_ATTEMPTS;
         peer.awaits_values = Arc::new(AtomicBool::new(awaits_values));
-        let role = match (peer.kind, &self.stop) {
-            (PeerKind::Local, None) => Role::Predecessor,
-            (PeerKind::Local, Some(_)) => Role::Successor,
-            _ => Role::Remote,
-        };
         let up_to_date = match role {
             Role::Successor => Arc::new(AtomicBool::new(self.knows_what_others_know())),
             _ => Arc::clone(&self.up_to_date),
@@ -371,10 +397,7 @@ impl Section {
             awaits_values: Arc::clone(&peer.awaits_values),
         };
         match role {
-            Role::Predecessor => {
-                self.resync.assigned = Some(id);
-                self.resync.history |= history::LOCAL_ASSIGNED;
-            }
+            Role::Predecessor => self.predecessor_teaches(id),
             Role::Successor => self.successor_accepted(id),
             Role::Remote => self.tick_resync(now),
         }
@@ -416,6 +439,7 @@ impl Section {
             }
             _ => {}
         }
+        self.tick_stop(now);
     }
 
     /// An established session ended.

@@ -84,6 +84,10 @@ pub struct Faults {
     pub kill: u32,
     /// Weight: a process hands over to the next one.
     pub hand_over: u32,
+    /// Weight: a process hands over to the next one, and that to the next, three times in a row.
+    pub reloads: u32,
+    /// Weight: somebody says a node's own name to it.
+    pub stranger: u32,
     /// Weight: a clock jumps.
     pub jump: u32,
     /// Weight: a process hands over to one that speaks the other version.
@@ -138,6 +142,8 @@ impl Faults {
         stall: 0,
         kill: 0,
         hand_over: 0,
+        reloads: 0,
+        stranger: 0,
         jump: 0,
         version: 0,
         leave: 0,

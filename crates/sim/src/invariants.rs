@@ -12,6 +12,7 @@ mod lifetimes;
 mod memory;
 mod own_sums;
 mod own_values;
+mod succession;
 mod sum_lifetimes;
 mod sum_rates;
 mod sums;
@@ -29,6 +30,7 @@ pub(crate) fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(frequency::Frequency::default()),
         Box::new(downgrade::Downgrade),
         Box::new(copies::Copies::default()),
+        Box::new(succession::Succession::default()),
     ]
 }
 

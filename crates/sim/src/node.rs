@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use haproxy_peers::{
-    Action, ConfiguredPeer, EndReason, Greeting, HelloProgress, Limits, Section, SectionConfig, SessionId,
-    Status, StatusProgress, TableSet,
+    Action, ConfiguredPeer, Control, Definition, EndReason, Greeting, Hello, HelloProgress, Limits, Padding,
+    ProtocolVersion, Section, SectionConfig, SessionId, Status, StatusProgress, TableSet, UpdateHeader,
+    encode_unsigned,
 };
 use stick_table::{DataType, Lifetime, Millis, Origin, Table, Value};
 
@@ -164,7 +165,7 @@ impl Node {
             HelloProgress::Complete(hello, _) if self.old && hello.version.has_timed_updates() => {
                 (Some(Status::VersionMismatch), bytes.len())
             }
-            HelloProgress::Complete(hello, taken) => match section.greet(now, &hello, false) {
+            HelloProgress::Complete(hello, taken) => match greet(section, now, &hello) {
                 Greeting::Welcome { id, peer, session, .. } => {
                     connection.state = State::Live { id, peer, session };
                     (Some(Status::Accepted), taken)
@@ -375,6 +376,35 @@ impl Process for Node {
         self.connections.values().map(|connection| connection.memory_bound(self.chunk)).sum()
     }
 
+    fn predecessor_is_there(&mut self, now: Millis) {
+        self.section.predecessor_is_there(now);
+    }
+
+    fn visit_by_stranger(&mut self, now: Millis, write: Write) {
+        let Some(table) = self.table(write.table) else { return };
+        let name = self.section.view(now).peers[0].name.clone();
+        let version = ProtocolVersion::V2_1;
+        let hello = Hello { version, target: name.clone(), sender: name, pid: 1, relative_pid: 1 };
+        if let Greeting::Welcome { id, peer, mut session, .. } = self.section.greet(now, &hello, true) {
+            let mut bytes = Vec::new();
+            Control::ResyncFinished.encode(&mut bytes);
+            Definition::from_table(1, table.definition()).encode(Padding::None, &mut bytes);
+            let mut frame = UpdateHeader { id: Some(1), lifetime_ms: Some(60_000) }.begin(&mut bytes);
+            frame.payload().extend_from_slice(&write.key.to_be_bytes());
+            encode_unsigned(write.gpc0, frame.payload());
+            // The rate: its age, and both of its numbers.
+            frame.payload().extend_from_slice(&[0, 0, 0]);
+            frame.finish(Padding::None);
+            // Whatever comes of it is looked at by the invariants.
+            let _ = session.handle_input(now, &bytes);
+            while let Some(event) = session.poll_event() {
+                self.section.handle_event(now, id, &event);
+            }
+            self.section.session_ended(now, id, peer, &EndReason::Connection("closed".into()));
+        }
+        self.act(now);
+    }
+
     fn stop(&mut self, now: Millis) {
         self.section.stop(now);
         self.act(now);
@@ -388,5 +418,13 @@ impl Process for Node {
     fn has_stopped(&self) -> bool {
         use haproxy_peers::StopProgress::Teaching;
         self.section.stop_progress().is_some_and(|progress| progress != Teaching)
+    }
+}
+
+/// Answers a hello. In this world a node's own name is said by the process before it, as the world lets nobody else do so.
+fn greet(section: &mut Section, now: Millis, hello: &Hello) -> Greeting {
+    match section.is_local_name(&hello.sender) {
+        true => section.greet_predecessor(now, hello),
+        false => section.greet(now, hello, false),
     }
 }

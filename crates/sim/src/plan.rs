@@ -126,7 +126,21 @@ pub enum What {
         /// The node.
         node: usize,
     },
-    /// The same, and the next one speaks the other version.
+    /// A process hands over to the next one, which hands over before it was taught, and that as well.
+    Reloads {
+        /// The node.
+        node: usize,
+    },
+    /// Somebody connects to a node, says its own name, and tells an entry.
+    Stranger {
+        /// The node.
+        node: usize,
+        /// Place of the table.
+        table: usize,
+        /// The key.
+        key: u32,
+    },
+    /// A process hands over to one that speaks the other version.
     Version {
         /// The node.
         node: usize,
@@ -347,6 +361,8 @@ impl Plan {
             faults.leave,
             faults.exodus,
             faults.redefine,
+            faults.reloads,
+            faults.stranger,
         ];
         let mut left = random.below(weights.iter().map(|&weight| u64::from(weight)).sum());
         let kind = weights.iter().position(|&weight| {
@@ -377,6 +393,11 @@ impl Plan {
             Some(12) => What::Redefine { node: self.leaf(random), ms: random.within((5_000, 9_000)) },
             Some(10) => What::Leave { node: self.leaf(random), quietly: random.chance(300) },
             Some(11) => What::Exodus { quietly: random.chance(300) },
+            Some(13) => What::Reloads { node },
+            Some(14) => {
+                let key = random.below(u64::from(self.tables[table].keys)) as u32;
+                What::Stranger { node, table, key }
+            }
             _ if self.hubs.is_some() => What::Count {
                 node: self.leaf(random),
                 table,

@@ -86,6 +86,10 @@ pub trait Process {
     /// Most bytes that [`memory`](Self::memory) may be now: each part may have a bound of its own.
     fn memory_bound(&self) -> usize;
 
+    /// The process before this one is alive, and will teach.
+    fn predecessor_is_there(&mut self, _now: Millis) {}
+    /// Somebody who is not the process before this one connects, says this node's own name and teaches an entry.
+    fn visit_by_stranger(&mut self, _now: Millis, _write: Write) {}
     /// Begins a soft stop: the process does not listen any more, and teaches the one that took its name over. A process
     /// that cannot is gone at once.
     fn stop(&mut self, _now: Millis) {}

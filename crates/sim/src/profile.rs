@@ -83,7 +83,7 @@ const ROUGH_SUMS: Faults = Faults {
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self { name: "calm", about: "nothing goes wrong", faults: Faults::NONE },
         Self { name: "mixed", about: "a little of everything", faults: MIXED },
         Self {
@@ -115,6 +115,20 @@ impl Profile {
             name: "handover",
             about: "processes hand over to the next one again and again",
             faults: Faults { hand_over: 25, cut: 2, half_close: 1, partition: 1, stall: 2, ..ROUGH },
+        },
+        Self {
+            name: "reloads",
+            about: "processes hand over before they were taught; strangers say a node's own name",
+            faults: Faults {
+                reloads: 15,
+                stranger: 8,
+                hand_over: 5,
+                cut: 2,
+                half_close: 1,
+                partition: 6,
+                stall: 2,
+                ..ROUGH
+            },
         },
         Self {
             name: "clocks",

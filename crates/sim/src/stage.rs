@@ -27,6 +27,8 @@ pub(crate) struct Slot {
     pub(crate) process: Option<Box<dyn Process>>,
     /// Whether connections reach it.
     pub(crate) listens: bool,
+    /// Whether it was killed.
+    pub(crate) killed: bool,
     /// Whether it is a HAProxy.
     pub(crate) haproxy: bool,
     /// Whether it speaks 2.0 only.

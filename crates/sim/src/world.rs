@@ -13,7 +13,7 @@ use crate::invariants;
 use crate::ledger::Ledger;
 use crate::plan::Plan;
 use crate::random::Random;
-use crate::stage::{Invariant, Seen, Stage};
+use crate::stage::{Invariant, Seen, Slot, Stage};
 use crate::trace::{Trace, Violation};
 use crate::truth::{SlotId, Truth};
 
@@ -206,7 +206,13 @@ impl World {
                 let clock = self.stage.clock(slot);
                 let it = &mut self.stage.slots[slot];
                 it.fired = Some(self.stage.now);
-                if let Some(process) = &mut it.process {
+                let it = (it.node, it.section);
+                let is_before = |other: &Slot| (other.node, other.section) == it && other.process.is_some();
+                let has_predecessor = self.stage.slots[..slot].iter().any(is_before);
+                if let Some(process) = &mut self.stage.slots[slot].process {
+                    if has_predecessor {
+                        process.predecessor_is_there(clock);
+                    }
                     process.handle_timeout(clock);
                     self.dirty.insert(slot);
                 }

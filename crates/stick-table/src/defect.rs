@@ -68,11 +68,15 @@ pub enum Defect {
     AbsenceIsComplete,
     /// A hub that is full evicts keys that are in use for new ones, and calls its sums complete.
     FullHubEvicts,
+    /// Who says a node's own name is taken for the process before it, whoever it is.
+    StrangerIsPredecessor,
+    /// A process hands over before its own predecessor has taught it.
+    HandsOverUntaught,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::LessonWithoutLifetimes,
         Self::LiveWithoutLifetimes,
         Self::DeadEntriesReturn,
@@ -104,6 +108,8 @@ impl Defect {
         Self::RatesStay,
         Self::AbsenceIsComplete,
         Self::FullHubEvicts,
+        Self::StrangerIsPredecessor,
+        Self::HandsOverUntaught,
     ];
 
     /// The name for a command line.
@@ -140,6 +146,8 @@ impl Defect {
             Self::RatesStay => "rates-stay",
             Self::AbsenceIsComplete => "absence-is-complete",
             Self::FullHubEvicts => "full-hub-evicts",
+            Self::StrangerIsPredecessor => "stranger-is-predecessor",
+            Self::HandsOverUntaught => "hands-over-untaught",
         }
     }
 }

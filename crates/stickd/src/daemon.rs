@@ -10,12 +10,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use haproxy_peers::{DynamicTables, Limits, StopProgress, TablePart, TableSet};
+use parking_lot::Mutex;
+use rustix::process::Pid;
 use stick_table::{Origins, Table};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::clock::{self, Clock};
 use crate::config::{self, Config, PeersSection, TableEntry};
+use crate::handover::{Door, Doorkeeper, Identity, Predecessors, Successor};
 use crate::net::Listener;
 use crate::peers::{Cluster, ClusterSetup, Places};
 use crate::pid_file::PidFile;
@@ -23,20 +26,22 @@ use crate::reload::{CommandLine, Reload};
 use crate::runtime::{BindError, RuntimeUsage, Server, ServerOptions};
 use crate::signals::{Request, Signals};
 use crate::status::Status;
-use crate::supervise::Supervisor;
+use crate::supervise::{Failure, Supervisor};
 use crate::tls::Acceptor;
-use crate::{files, handover, state, sweeper};
+use crate::{files, state, sweeper};
 
+/// How often a stopping process says to the next one that it is there.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// How often a stopping process looks whether the next one has everything.
 const HAND_OVER_TICK: Duration = Duration::from_millis(10);
 /// A stopping process ends when the next one takes nothing for this long.
 const HAND_OVER_STALL: Duration = Duration::from_secs(60);
 
 /// What a process is started with besides its configuration.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Start<'a> {
-    /// Processes to take over from.
-    pub take_over_from: &'a [i32],
+    /// Processes that hand over to this one.
+    pub predecessors: Predecessors,
     /// Where to write the process id.
     pub pid_file: Option<&'a Path>,
     /// How a process is started that takes over from this one; SIGUSR2 is refused without.
@@ -106,12 +111,20 @@ impl Daemon {
     /// next process, SIGHUP writes the state into the log.
     ///
     /// # Errors
-    /// When an address cannot be bound; an old process to take over from is left alone then. When a task ended that must not.
+    /// When an address cannot be bound; an old process to take over from goes on then. When a task ended that must not.
     pub async fn run(self, start: Start<'_>) -> anyhow::Result<()> {
         let daemon = Arc::new(self);
         // Everything that can fail comes before the old process is told.
         let mut signals = Signals::listen()?;
-        let predecessors = start.take_over_from.to_vec();
+        let door = match Door::open() {
+            Ok(door) => Some(door),
+            Err(error) if start.predecessors.is_empty() => {
+                warn!(%error, "no hand-over socket: -sf of a later process cannot take over from this one");
+                None
+            }
+            Err(error) => return Err(error).context("cannot take over without a hand-over socket"),
+        };
+        let predecessors: Vec<_> = start.predecessors.pids().into_iter().collect();
         let usage = Arc::clone(&daemon.runtime);
         let options = ServerOptions {
             predecessors: predecessors.clone(),
@@ -136,7 +149,9 @@ impl Daemon {
         if let Some(file) = &mut pid_file {
             file.publish().with_context(cannot_write)?;
         }
-        handover::tell(start.take_over_from);
+        let reload = Reload::new(start.reload, daemon.supervisor.clone());
+        let mut successors = daemon.answer_door(door, &start.predecessors, reload.successor());
+        start.predecessors.take_over(daemon.clusters.clone(), &daemon.supervisor).await;
         daemon.log_start();
         for (cluster, listeners) in daemon.clusters.iter().zip(listeners) {
             cluster.start(listeners);
@@ -156,7 +171,6 @@ impl Daemon {
         supervisor.service("sweep", sweeper::sweep(daemon.clock, move || swept.swept_tables()));
         let woken = Arc::clone(&daemon);
         supervisor.service("watch for pauses", clock::watch_pauses(move |pause| woken.resumed(pause)));
-        let reload = Reload::new(start.reload, supervisor.clone());
         let failure = loop {
             tokio::select! {
                 request = signals.next() => match request {
@@ -167,21 +181,15 @@ impl Daemon {
                     }
                     Request::SoftStop => {
                         info!("soft stop: SIGUSR1");
-                        supervisor.stop();
-                        // The next process answers commands by now; a change made here would come too late for its lesson.
-                        stop.send_replace(true);
-                        tokio::select! {
-                            () = daemon.hand_over() => break None,
-                            signal = signals.stop() => {
-                                info!("stopping at once: {signal}");
-                                break None;
-                            }
-                            failure = supervisor.failed() => break Some(failure),
-                        }
+                        break daemon.stop_softly(None, &stop, &mut signals).await;
                     }
                     Request::Reload => reload.begin(),
                     Request::Report => state::log_state(&*status),
                 },
+                Some(successor) = successors.recv() => {
+                    info!(pid = successor.pid(), "soft stop: another process takes over");
+                    break daemon.stop_softly(Some(successor), &stop, &mut signals).await;
+                }
                 failure = supervisor.failed() => break Some(failure),
             }
         };
@@ -209,6 +217,49 @@ impl Daemon {
             "this machine was suspended for {seconds} s: what ended meanwhile is gone, and sessions begin again"
         );
         self.clusters.iter().for_each(|cluster| cluster.look_at_clock());
+    }
+
+    /// Answers the hand-over socket; who takes over comes out of the receiver.
+    fn answer_door(
+        &self,
+        door: Option<Door>,
+        predecessors: &Predecessors,
+        started: Arc<Mutex<Option<Pid>>>,
+    ) -> mpsc::Receiver<Successor> {
+        let (ready, successors) = mpsc::channel(1);
+        if let Some(door) = door {
+            let keeper = Doorkeeper {
+                identity: Identity::of(&self.config),
+                clusters: self.clusters.clone(),
+                predecessors: predecessors.pids(),
+                ready,
+                successor: Mutex::default(),
+                started,
+                supervisor: self.supervisor.clone(),
+            };
+            self.supervisor.service("hand-over socket", door.answer(Arc::new(keeper)));
+        }
+        successors
+    }
+
+    /// Ends in order, unless a signal wants it at once or a task fails.
+    async fn stop_softly(
+        &self,
+        successor: Option<Successor>,
+        api: &watch::Sender<bool>,
+        signals: &mut Signals,
+    ) -> Option<Failure> {
+        self.supervisor.stop();
+        // The next process answers commands by now; a change made here would come too late for its lesson.
+        api.send_replace(true);
+        tokio::select! {
+            () = self.hand_over(successor) => None,
+            signal = signals.stop() => {
+                info!("stopping at once: {signal}");
+                None
+            }
+            failure = self.supervisor.failed() => Some(failure),
+        }
     }
 
     /// Says what listens where, before anything happens there.
@@ -262,20 +313,29 @@ impl Daemon {
 
     /// Teaches the next process, section by section at the same time, until it has everything or there is nobody, or it
     /// takes nothing more.
-    async fn hand_over(&self) {
+    async fn hand_over(&self, successor: Option<Successor>) {
         self.stopping.store(true, Ordering::Relaxed);
+        let successor = successor.map(Arc::new);
         for cluster in &self.clusters {
-            cluster.soft_stop().await;
+            cluster.soft_stop(successor.clone()).await;
         }
-        let mut taught = 0;
-        let mut since = Instant::now();
+        let mut passed = 0;
+        let (mut since, mut said_at) = (Instant::now(), None::<Instant>);
         while !self.clusters.iter().all(|cluster| cluster.stop_progress() != StopProgress::Teaching) {
             tokio::time::sleep(HAND_OVER_TICK).await;
-            let now_taught: u64 = self.clusters.iter().map(|cluster| cluster.lesson_updates()).sum();
-            if now_taught != taught {
-                (taught, since) = (now_taught, Instant::now());
+            let now_passed: u64 = self.clusters.iter().map(|cluster| cluster.updates_passed()).sum();
+            if now_passed != passed {
+                (passed, since) = (now_passed, Instant::now());
             } else if since.elapsed() >= HAND_OVER_STALL {
                 break;
+            }
+            if let Some(successor) = &successor
+                && said_at.is_none_or(|at| at.elapsed() >= SIGN_OF_LIFE)
+            {
+                said_at = Some(Instant::now());
+                if !successor.says_to_wait().await {
+                    self.clusters.iter().for_each(Cluster::successor_is_gone);
+                }
             }
         }
         for cluster in &self.clusters {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use stickd::args::{Arguments, Command, Run};
 use stickd::config::{self, Config, Options};
 use stickd::daemon::{Daemon, Start};
+use stickd::handover::{Identity, Predecessors};
 use stickd::log::Log;
 use stickd::reload::CommandLine;
 use stickd::supervise::Supervisor;
@@ -51,12 +52,7 @@ fn run(arguments: &Run, colors: bool) -> ExitCode {
     log.print(&config.warnings.render(colors));
     let supervisor = Supervisor::new();
     supervisor.watch_panics();
-    let start = Start {
-        take_over_from: &arguments.take_over_from,
-        pid_file: arguments.pid_file.as_deref(),
-        reload: command_line(arguments),
-    };
-    let result = serve(config, start, supervisor);
+    let result = serve(config, arguments, supervisor);
     if let Err(error) = &result {
         log.print(&format!("stickd: {error:#}\n"));
     }
@@ -71,12 +67,17 @@ fn command_line(arguments: &Run) -> Option<CommandLine> {
     Some(CommandLine { program, check, take_over })
 }
 
-fn serve(config: Config, start: Start<'_>, supervisor: Supervisor) -> anyhow::Result<()> {
-    let daemon = Daemon::new(config, !start.take_over_from.is_empty(), supervisor)?;
+fn serve(config: Config, arguments: &Run, supervisor: Supervisor) -> anyhow::Result<()> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     // Sockets are looked at after so many turns of tasks: one that applies what was read takes up to a millisecond.
     let runtime = runtime.enable_all().event_interval(8).build()?;
-    let result = runtime.block_on(daemon.run(start));
+    let result = runtime.block_on(async {
+        let identity = Identity::of(&config);
+        let predecessors = Predecessors::ask(&arguments.take_over_from, &identity).await?;
+        let daemon = Daemon::new(config, !predecessors.is_empty(), supervisor)?;
+        let (pid_file, reload) = (arguments.pid_file.as_deref(), command_line(arguments));
+        daemon.run(Start { predecessors, pid_file, reload }).await
+    });
     // Work on blocking threads, such as `clear table` of a large table, is not waited for without end.
     runtime.shutdown_timeout(SHUTDOWN);
     result

@@ -3,6 +3,8 @@
 //! A byte from a peer goes: socket, `exchange`, [`Session::handle_input`](haproxy_peers::Session::handle_input), table.
 //! A change goes the other way: table, `poll_transmit`, `exchange`, socket.
 
+mod admission;
+
 mod cluster;
 pub use cluster::{Cluster, ClusterSetup, Totals};
 
@@ -26,4 +28,5 @@ mod places;
 pub use places::Places;
 
 mod refusals;
+mod succession;
 mod waiting;

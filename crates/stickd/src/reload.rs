@@ -55,6 +55,11 @@ impl Reload {
         Self { command, supervisor, is_running: Arc::default(), successor: Arc::default() }
     }
 
+    /// The next process, from its start to its end: it may take over whatever it serves.
+    pub(crate) fn successor(&self) -> Arc<Mutex<Option<Pid>>> {
+        Arc::clone(&self.successor)
+    }
+
     /// Begins a reload in a task of its own, which reports what fails.
     pub(crate) fn begin(&self) {
         let Some(command) = self.command.clone() else {
@@ -92,7 +97,7 @@ async fn reload(command: &CommandLine, supervisor: &Supervisor, known_as: &Mutex
     let mut successor = Command::new(&command.program);
     // It logs where this process does.
     successor.args(&command.take_over).stdin(Stdio::null());
-    let mut successor = match successor.spawn() {
+    let mut successor = match spawn(&mut successor, known_as) {
         Ok(successor) => successor,
         Err(error) => {
             let program = command.program.display();
@@ -101,7 +106,6 @@ async fn reload(command: &CommandLine, supervisor: &Supervisor, known_as: &Mutex
         }
     };
     let pid = successor.id();
-    *known_as.lock() = pid.and_then(|pid| Pid::from_raw(pid.cast_signed()));
     info!(pid, "reload: started the next process");
     // This process ends meanwhile, unless the other one does.
     let waited = timeout(TAKE_OVER_LIMIT, successor.wait()).await;
@@ -125,6 +129,14 @@ async fn reload(command: &CommandLine, supervisor: &Supervisor, known_as: &Mutex
             *known_as.lock() = None;
         }
     }
+}
+
+/// Starts the next process. It may ask to take over before its id is known here, and is answered after that.
+fn spawn(command: &mut Command, known_as: &Mutex<Option<Pid>>) -> std::io::Result<tokio::process::Child> {
+    let mut known_as = known_as.lock();
+    let child = command.spawn()?;
+    *known_as = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+    Ok(child)
 }
 
 /// Checks the configuration as `stickd check` does. What it says about errors goes to the log.

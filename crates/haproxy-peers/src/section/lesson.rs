@@ -113,8 +113,7 @@ impl Section {
     /// as well, one after the other: they may know what the first did not, and what they pushed without remaining
     /// lifetimes when they connected gets them. Lessons never overwrite what somebody else wrote.
     pub(super) fn tick_resync(&mut self, now: Millis) {
-        let alone = !self.may_be_joined() && self.peers.len() == 1;
-        self.resync.tick(now, alone);
+        self.resync.tick(now, self.is_alone());
         self.up_to_date.store(self.resync.state == ResyncState::Finished, Ordering::Relaxed);
         if self.resync.assigned.is_some() || matches!(self.resync.state, ResyncState::FromLocal { .. }) {
             return;
@@ -131,6 +130,11 @@ impl Section {
             self.resync.history |= history::REMOTE_ASSIGNED;
             self.actions.push_back(Action::RequestLesson { session });
         }
+    }
+
+    /// Whether no remote peer is a member or may become one.
+    pub(super) fn is_alone(&self) -> bool {
+        !self.may_be_joined() && self.peers.len() == 1
     }
 
     pub(super) fn teacher_left(&mut self, session: SessionId, now: Millis) {

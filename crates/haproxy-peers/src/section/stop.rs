@@ -1,6 +1,7 @@
 //! The end of a process: teaching the next one (peers-protocol §13.4).
 
 use stick_table::Millis;
+use stick_table::defect::Defect;
 
 use super::peer::{Beside, Link, Peer};
 use super::{Action, Section, SessionId};
@@ -8,6 +9,8 @@ use crate::LastStatus;
 
 /// Longest search for a successor, in ms; suspended while a lesson is running.
 const SEARCH_MS: u64 = 5_000;
+/// Longest search for a successor that answers but is taught by another process, in ms.
+const BUSY_MS: u64 = 60_000;
 /// Time between attempts to reach the successor, in ms.
 const ATTEMPT_MS: u64 = 500;
 /// Longest wait for the sessions with remote peers to end before the successor is looked for, in ms.
@@ -28,7 +31,11 @@ pub enum StopProgress {
 
 /// A stop under way.
 pub(super) struct Stop {
+    /// Whether this process still waits for its own predecessor's lesson: what only that one knew must go on.
+    learns: bool,
     until: Millis,
+    /// Until when a successor may be busy.
+    busy_until: Millis,
     /// Sessions with remote peers that have not ended: what they still receive must be in the lesson.
     leaving: Vec<SessionId>,
     leave_until: Millis,
@@ -39,31 +46,44 @@ pub(super) struct Stop {
 }
 
 impl Stop {
-    pub(super) fn timeout(&self) -> Option<Millis> {
-        if self.progress != StopProgress::Teaching || self.lesson.is_some() {
-            return None;
-        }
-        let next = if self.leaving.is_empty() { self.attempt_at } else { Some(self.leave_until) };
-        Some(next.map_or(self.until, |at| at.min(self.until)))
+    /// Whether this process still waits for its predecessor's lesson.
+    pub(super) fn learns(&self) -> bool {
+        self.learns
+    }
+
+    /// Begins the search for a successor, which has all its time from now on.
+    fn search(&mut self, now: Millis) {
+        self.until = now + SEARCH_MS;
+        self.busy_until = now + BUSY_MS;
+        self.leave_until = now + LEAVE_MS;
+        self.attempt_at = Some(now);
     }
 }
 
 impl Section {
-    /// Begins a soft stop: closes the sessions with all remote peers and looks for a successor at this section's own
-    /// address to teach it everything. The driver must have closed its listener before.
+    /// Begins a soft stop: closes the sessions with all remote peers and looks for a successor to teach it everything. The
+    /// driver must have closed its listener before.
+    ///
+    /// A section that itself waits for the lesson of the process before it, or is in it, looks for its successor when that
+    /// lesson has ended: three reloads in a row must not lose what only the first process knew.
     pub fn stop(&mut self, now: Millis) {
         if self.stop.is_some() {
             return;
         }
-        self.stop = Some(Stop {
-            until: now + SEARCH_MS,
+        let learns = self.awaits_predecessor() && !Defect::HandsOverUntaught.is_on();
+        let mut stop = Stop {
+            learns,
+            until: now,
+            busy_until: now,
             leaving: self.peers.iter().filter_map(Peer::established).collect(),
-            leave_until: now + LEAVE_MS,
-            attempt_at: Some(now),
+            leave_until: now,
+            attempt_at: None,
             lesson: None,
             broken_lessons: 0,
             progress: StopProgress::Teaching,
-        });
+        };
+        stop.search(now);
+        self.stop = Some(stop);
         for place in 0..self.peers.len() {
             let peer = &mut self.peers[place];
             peer.connect_at = None;
@@ -71,7 +91,9 @@ impl Section {
             if let Some(Beside { session, .. }) = peer.beside.take() {
                 self.actions.push_back(Action::Close { session, reason: "this process is stopping" });
             }
-            self.close_link(place, now, "this process is stopping");
+            if place > 0 || !learns {
+                self.close_link(place, now, "this process is stopping");
+            }
         }
         self.tick_stop(now);
     }
@@ -81,7 +103,7 @@ impl Section {
         self.stop.as_ref().map(|stop| stop.progress)
     }
 
-    /// There is nobody at the section's own address: no successor will come.
+    /// There is no successor, and none will come.
     pub fn no_successor(&mut self) {
         if let Some(stop) = &mut self.stop
             && stop.lesson.is_none()
@@ -90,10 +112,33 @@ impl Section {
         }
     }
 
+    /// When [`tick_stop`](Self::tick_stop) may change something. A lesson that is running ends by its session.
+    pub(super) fn stop_timeout(&self, stop: &Stop) -> Option<Millis> {
+        if stop.progress != StopProgress::Teaching || stop.lesson.is_some() {
+            return None;
+        }
+        if stop.learns {
+            return self.resync.timeout();
+        }
+        let next = if stop.leaving.is_empty() { stop.attempt_at } else { Some(stop.leave_until) };
+        Some(next.map_or(stop.until, |at| at.min(stop.until)))
+    }
+
     pub(super) fn tick_stop(&mut self, now: Millis) {
+        if self.stop.as_ref().is_some_and(|stop| stop.learns) {
+            self.resync.tick(now, self.is_alone());
+        }
+        let learns = self.awaits_predecessor();
         let Some(stop) = &mut self.stop else { return };
         if stop.progress != StopProgress::Teaching || stop.lesson.is_some() {
             return;
+        }
+        if stop.learns {
+            if learns {
+                return;
+            }
+            stop.learns = false;
+            stop.search(now);
         }
         if now >= stop.until {
             stop.progress = StopProgress::Alone;
@@ -106,7 +151,23 @@ impl Section {
         stop.leaving.clear();
         if stop.attempt_at.is_some_and(|at| now >= at) {
             stop.attempt_at = None;
+            // A predecessor that has taught everything and does not go.
+            self.close_link(0, now, "this process is stopping");
             self.connect(0, now);
+        }
+    }
+
+    /// The successor is looked for after this session has ended.
+    pub(super) fn successor_waits_for(&mut self, session: SessionId) {
+        if let Some(stop) = &mut self.stop {
+            stop.leaving.push(session);
+        }
+    }
+
+    /// The successor is there, and another process teaches it.
+    pub(super) fn successor_is_busy(&mut self, now: Millis) {
+        if let Some(stop) = &mut self.stop {
+            stop.until = (now + SEARCH_MS).min(stop.busy_until);
         }
     }
 
@@ -153,7 +214,9 @@ impl Section {
                     return;
                 }
             }
-            stop.attempt_at = Some(now + ATTEMPT_MS);
+            if !stop.learns {
+                stop.attempt_at = Some(now + ATTEMPT_MS);
+            }
         }
     }
 }

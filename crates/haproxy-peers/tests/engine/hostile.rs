@@ -1,6 +1,6 @@
 //! Peers that speak the protocol to do harm: what they can make a node hold is bounded.
 
-use haproxy_peers::{DynamicUsage, SessionEvent};
+use haproxy_peers::{Control, DynamicUsage, SessionEvent};
 use stick_table::{DataType, KeyType, Value};
 
 use crate::support::{Script, Setup, World, counters, gpc0, key, table, with_payload};
@@ -109,4 +109,46 @@ fn tables_are_made_within_a_limit_of_memory() {
     let keys = |name: &str, max_len| table(name, KeyType::String { max_len }, 60_000, &[]);
     peer.define(&mut world, 91, &keys("long", 12_000));
     assert_eq!(world.nodes[0].tables.dynamic_usage().tables, 7);
+}
+
+/// Who says the section's own name on the network is another node: with a copied name, or with bad intent.
+#[test]
+fn a_stranger_with_the_section_s_own_name_is_refused_and_changes_nothing() {
+    for expects in [true, false] {
+        let setup = Setup::new("n").peer("h").dynamic_peers(5).table(counters("t"));
+        let mut world = World::new(1);
+        let node = world.add(if expects { setup.expects_predecessor() } else { setup });
+        let flags = |world: &World| world.nodes[node].section.view(world.now).flags;
+        let before = flags(&world);
+        let mut stranger = Script::hello(&mut world, node, "n", "2.1");
+        stranger.define(&mut world, 1, &counters("t"));
+        stranger.update(&mut world, Some(1), Some(8_000), 1, 9);
+        stranger.control(&mut world, Control::ResyncFinished);
+        assert_eq!(stranger.take(&mut world), b"504\n");
+        assert!(stranger.is_closed(&world));
+        assert_eq!((gpc0(&world, node, 1), flags(&world)), (None, before));
+        assert!(!world.nodes[node].section.is_up_to_date());
+        // Those who know something are asked as ever.
+        let mut peer = Script::call(&mut world, node, "h", "2.1");
+        world.run(6_000);
+        assert!(peer.news(&mut world).contains(&"request".to_owned()));
+    }
+}
+
+/// Nor is another name taken for the process before this one, wherever it comes from.
+#[test]
+fn a_predecessor_has_the_section_s_own_name() {
+    use haproxy_peers::{Greeting, Hello, ProtocolVersion, Status};
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("h").table(counters("t")).expects_predecessor());
+    let hello = Hello {
+        version: ProtocolVersion::V2_1,
+        target: "n".into(),
+        sender: "h".into(),
+        pid: 1,
+        relative_pid: 1,
+    };
+    let now = world.nodes[node].clock(world.now);
+    let greeting = world.nodes[node].section.greet_predecessor(now, &hello);
+    assert!(matches!(greeting, Greeting::Refuse(Status::UnknownPeer)));
 }

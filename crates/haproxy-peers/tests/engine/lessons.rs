@@ -206,7 +206,7 @@ fn a_predecessor_teaches_without_being_asked() {
     let mut world = World::new(1);
     let node = world.add(Setup::new("n").peer("h").table(counters("t")).expects_predecessor());
     let mut remote = Script::call(&mut world, node, "h", "2.1");
-    let mut old = Script::call(&mut world, node, "n", "2.1");
+    let mut old = Script::predecessor(&mut world, node).accepted(&mut world);
     assert!(old.heard(&mut world).is_empty(), "no request is sent");
     old.define(&mut world, 1, &counters("t"));
     old.update(&mut world, Some(1), Some(8_000), 1, 9);
@@ -215,7 +215,7 @@ fn a_predecessor_teaches_without_being_asked() {
     assert!(gpc0(&world, node, 1).is_some_and(|(value, left)| value == 9 && left < 8_000));
     assert!(world.nodes[node].section.is_up_to_date());
     assert!(remote.news(&mut world).is_empty(), "the predecessor knew what the others know");
-    let mut other = Script::hello(&mut world, node, "n", "2.1");
+    let mut other = Script::predecessor(&mut world, node);
     assert_eq!(other.take(&mut world), b"300\n", "peers-protocol §2.5");
 }
 
@@ -481,7 +481,7 @@ fn a_predecessor_that_comes_unexpected_goes_before_the_peer_that_was_asked() {
         let mut remote = Script::call(&mut world, node, "h", "2.1");
         assert_eq!(remote.news(&mut world), ["request"]);
         let mut other = Script::call(&mut world, node, "i", "2.1");
-        let mut old = Script::call(&mut world, node, "n", "2.1");
+        let mut old = Script::predecessor(&mut world, node).accepted(&mut world);
         remote.control(&mut world, Control::ResyncFinished);
         assert_eq!(remote.news(&mut world), ["confirm"]);
         assert!(!world.nodes[node].section.is_up_to_date(), "the predecessor still teaches");
@@ -504,7 +504,7 @@ fn a_column_that_a_reload_adds_is_asked_of_the_peers_and_not_taught_before() {
     let after = table("t", KeyType::Integer, 60_000, &["gpt0", "gpc0"]);
     let mut world = World::new(1);
     let node = world.add(Setup::new("n").peer("h").peer("i").table(after.clone()).expects_predecessor());
-    let mut old = Script::call(&mut world, node, "n", "2.1");
+    let mut old = Script::predecessor(&mut world, node).accepted(&mut world);
     let mut asked = Script::call(&mut world, node, "h", "2.1");
     let mut other = Script::call(&mut world, node, "i", "2.1");
     old.define(&mut world, 1, &before);
@@ -537,7 +537,7 @@ fn a_table_that_a_reload_adds_is_asked_of_the_peers() {
         let mut world = World::new(1);
         let setup = Setup::new("n").peer("h").table(counters("t")).table(counters("u")).expects_predecessor();
         let node = world.add(setup);
-        let mut old = Script::call(&mut world, node, "n", "2.1");
+        let mut old = Script::predecessor(&mut world, node).accepted(&mut world);
         let mut peer = Script::call(&mut world, node, "h", "2.1");
         old.define(&mut world, 1, &counters("t"));
         if both {

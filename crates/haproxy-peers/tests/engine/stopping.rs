@@ -272,3 +272,113 @@ fn a_probe_under_way_is_closed() {
     world.run(10);
     assert!(probe.is_closed(&world) && peer.is_closed(&world));
 }
+
+/// Three reloads in a row: each process is stopped before it was taught. What only the first knew reaches the last.
+#[test]
+fn a_process_that_is_still_to_be_taught_hands_over_what_it_learns() {
+    for seed in 0..10 {
+        let mut world = World::new(seed);
+        let setup = || Setup::new("n").peer("h").table(counters("t"));
+        let first = world.add(setup());
+        for number in 0..200 {
+            learn(&world, first, number, 7, 50_000);
+        }
+        let mut before = first;
+        for _ in 0..3 {
+            let next = world.add(setup().expects_predecessor());
+            stop(&mut world, before);
+            before = next;
+        }
+        let done = |world: &World| (0..3).all(|node| progress(world, node) == StopProgress::Taught);
+        assert!(
+            world.run_until(10_000, |world| done(world)),
+            "{:?}",
+            [0, 1, 2].map(|at| progress(&world, at))
+        );
+        let values: Vec<_> = (0..200).filter(|number| gpc0(&world, before, *number).is_some()).collect();
+        assert_eq!(values.len(), 200, "seed {seed}");
+    }
+}
+
+/// The process before it does not come: the search begins when it is given up.
+#[test]
+fn a_process_that_is_taught_in_vain_hands_over_what_it_has() {
+    let mut world = World::new(1);
+    let setup = || Setup::new("n").peer("h").table(counters("t")).expects_predecessor();
+    let node = world.add(setup());
+    learn(&world, node, 1, 7, 50_000);
+    stop(&mut world, node);
+    world.run(3_000);
+    let next = world.add(setup());
+    assert_eq!((progress(&world, node), gpc0(&world, next, 1)), (StopProgress::Teaching, None));
+    assert!(world.run_until(3_000, |world| progress(world, node) == StopProgress::Taught));
+    assert_eq!(gpc0(&world, next, 1).unwrap().0, 7);
+}
+
+/// A lesson that breaks off is not waited for longer than the one before it.
+#[test]
+fn a_predecessor_that_breaks_off_does_not_keep_a_stopping_process() {
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("h").table(counters("t")).expects_predecessor());
+    let mut old = Script::predecessor(&mut world, node).accepted(&mut world);
+    old.define(&mut world, 1, &counters("t"));
+    old.update(&mut world, Some(1), Some(50_000), 1, 9);
+    stop(&mut world, node);
+    world.run(8_000);
+    assert_eq!(progress(&world, node), StopProgress::Teaching);
+    old.close(&mut world);
+    world.run(10);
+    let again = Script::predecessor(&mut world, node).accepted(&mut world);
+    assert!(!again.is_closed(&world), "it may begin again");
+    world.run(12_000);
+    let next = world.add(Setup::new("n").peer("h").table(counters("t")).expects_predecessor());
+    assert!(world.run_until(20_000, |world| progress(world, node) == StopProgress::Taught));
+    assert_eq!(gpc0(&world, next, 1).unwrap().0, 9);
+}
+
+/// A predecessor that is busy with its own lesson says that it is there.
+#[test]
+fn a_predecessor_that_is_there_is_waited_for() {
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("h").table(counters("t")).expects_predecessor());
+    let mut peer = Script::call(&mut world, node, "h", "2.1");
+    for _ in 0..20 {
+        world.run(1_000);
+        let now = world.nodes[node].clock(world.now);
+        world.nodes[node].section.predecessor_is_there(now);
+        peer.control(&mut world, Control::Heartbeat);
+    }
+    assert!(peer.news(&mut world).is_empty(), "the remote peer is not asked");
+    let now = world.nodes[node].clock(world.now);
+    world.nodes[node].section.predecessor_is_gone(now);
+    world.run(10);
+    assert_eq!(peer.news(&mut world), ["request"]);
+    // Of no meaning to a process that is up to date.
+    peer.control(&mut world, Control::ResyncFinished);
+    world.nodes[node].section.predecessor_is_gone(now);
+    world.nodes[node].section.predecessor_is_there(now);
+    assert!(world.nodes[node].section.is_up_to_date());
+}
+
+/// A successor that answers is there: it is searched for as long as another process teaches it, but not for ever.
+#[test]
+fn a_successor_that_is_taught_by_another_process_is_waited_for() {
+    let mut world = World::new(1);
+    world.scripted.push("n");
+    let node = world.add(Setup::new("n").peer("h").table(counters("t")));
+    let stopped = world.now;
+    stop(&mut world, node);
+    let mut attempts = 0;
+    while let Some(mut busy) = Script::incoming(&mut world, 1_000) {
+        world.run(2);
+        busy.take(&mut world);
+        busy.send(&mut world, b"300\n");
+        busy.close(&mut world);
+        world.run(2);
+        attempts += 1;
+    }
+    assert!(attempts > 60, "{attempts}");
+    assert_eq!(progress(&world, node), StopProgress::Alone);
+    let took = world.now - stopped;
+    assert!((60_000..67_000).contains(&took), "{took}");
+}

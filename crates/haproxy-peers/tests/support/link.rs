@@ -7,9 +7,18 @@ use stick_table::Millis;
 
 use super::Node;
 
+/// How a connection reaches a node.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// As anybody's.
+    Network,
+    /// From the process before it, by a way that nobody else has.
+    Predecessor,
+}
+
 pub(super) enum End {
     Dialing { node: usize, id: SessionId, peer: PeerId, parser: StatusParser },
-    Greeting { node: usize, parser: HelloParser },
+    Greeting { node: usize, parser: HelloParser, way: Way },
     Live { node: usize, id: SessionId, peer: PeerId, session: Box<Session> },
     Scripted { received: Vec<u8>, closed: bool },
     Gone,

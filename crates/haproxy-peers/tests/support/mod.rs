@@ -15,7 +15,7 @@ use haproxy_peers::{
 };
 use stick_table::Millis;
 
-use self::link::{End, Link};
+use self::link::{End, Link, Way};
 
 const BUFFER: usize = 16_384;
 /// More rounds at one moment than this mean that somebody asks to be called again and again.
@@ -232,12 +232,16 @@ impl World {
 
     fn connect(&mut self, node: usize, peer: PeerId, name: &str, id: SessionId, hello: Vec<u8>) {
         self.nodes[node].hellos.push(String::from_utf8(hello.clone()).unwrap());
+        let is_successor = self.nodes[node].name == name;
+        // A process teaches the one that was started after it, whether that listens any more or not.
         let target = self.nodes.iter().enumerate().position(|(number, other)| {
-            number != node && other.running && other.listens && other.name == name
+            let listens = if is_successor { number > node } else { number != node && other.listens };
+            listens && other.running && other.name == name
         });
+        let way = if self.nodes[node].name == name { Way::Predecessor } else { Way::Network };
         let far = match target {
             _ if self.refusing => None,
-            Some(node) => Some(End::Greeting { node, parser: HelloParser::new(BUFFER) }),
+            Some(node) => Some(End::Greeting { node, parser: HelloParser::new(BUFFER), way }),
             None => self.scripted.contains(&name).then(End::scripted),
         };
         let Some(far) = far else {
@@ -315,8 +319,8 @@ impl World {
     }
 
     fn take_hello(&mut self, at: usize, side: usize, bytes: &[u8]) {
-        let End::Greeting { node, parser } = &mut self.links[at].ends[side] else { return };
-        let node = *node;
+        let End::Greeting { node, parser, way } = &mut self.links[at].ends[side] else { return };
+        let (node, way) = (*node, *way);
         let section = &mut self.nodes[node].section;
         let (status, taken) = match parser.feed(bytes, |name| section.is_local_name(name)) {
             HelloProgress::Incomplete => return,
@@ -324,7 +328,12 @@ impl World {
             HelloProgress::Complete(hello, taken) => {
                 let now = self.nodes[node].clock(self.now);
                 let may_join = self.nodes[node].may_join;
-                match self.nodes[node].section.greet(now, &hello, may_join) {
+                let section = &mut self.nodes[node].section;
+                let greeting = match way {
+                    Way::Network => section.greet(now, &hello, may_join),
+                    Way::Predecessor => section.greet_predecessor(now, &hello),
+                };
+                match greeting {
                     Greeting::Welcome { id, peer, session, .. } => {
                         self.links[at].ends[side] = End::Live { node, id, peer, session };
                         (Some(haproxy_peers::Status::Accepted), taken)

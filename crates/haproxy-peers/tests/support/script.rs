@@ -6,7 +6,7 @@ use haproxy_peers::{
 };
 use stick_table::{DataType, TableDefinition};
 
-use super::link::{End, Link};
+use super::link::{End, Link, Way};
 use super::{LinkId, World};
 
 /// One end of a connection that a test plays.
@@ -36,8 +36,18 @@ pub(crate) fn control(message: Control) -> Vec<u8> {
 impl Script {
     /// Connects to a node under a name and sends a hello; the answer is in [`take`](Self::take).
     pub(crate) fn hello(world: &mut World, node: usize, name: &str, version: &str) -> Self {
+        Self::hello_by(world, Way::Network, node, name, version)
+    }
+
+    /// As the process before a node, under the node's own name and the newest version.
+    pub(crate) fn predecessor(world: &mut World, node: usize) -> Self {
+        let name = world.nodes[node].name.clone();
+        Self::hello_by(world, Way::Predecessor, node, &name, "2.1")
+    }
+
+    fn hello_by(world: &mut World, way: Way, node: usize, name: &str, version: &str) -> Self {
         let target = world.nodes[node].name.clone();
-        let far = End::Greeting { node, parser: haproxy_peers::HelloParser::new(super::BUFFER) };
+        let far = End::Greeting { node, parser: haproxy_peers::HelloParser::new(super::BUFFER), way };
         world.links.push(Link::new(End::scripted(), far));
         let mut script = Self::at(LinkId(world.links.len() - 1), 0);
         script.send(world, format!("HAProxyS {version}\n{target}\n{name} 1 1\n").as_bytes());
@@ -47,11 +57,15 @@ impl Script {
 
     /// As [`hello`](Self::hello), and is accepted.
     pub(crate) fn call(world: &mut World, node: usize, name: &str, version: &str) -> Self {
-        let mut script = Self::hello(world, node, name, version);
-        let answer = script.take(world);
+        Self::hello(world, node, name, version).accepted(world)
+    }
+
+    /// Makes sure that the node accepted.
+    pub(crate) fn accepted(mut self, world: &mut World) -> Self {
+        let answer = self.take(world);
         assert!(answer.starts_with(b"200\n"), "{}", answer.escape_ascii());
-        script.pending.extend_from_slice(&answer[4..]);
-        script
+        self.pending.extend_from_slice(&answer[4..]);
+        self
     }
 
     /// The newest attempt of a node to reach a scripted peer, when it is there within `ms`.

@@ -64,13 +64,24 @@ impl World {
         self.stage.connections.iter().enumerate().find_map(found)
     }
 
+    /// The process that takes over from one: whatever becomes of that one later.
+    fn successor(&self, slot: SlotId) -> Option<SlotId> {
+        let it = &self.stage.slots[slot];
+        let is_next = |other: &SlotId| {
+            let other = &self.stage.slots[*other];
+            (other.node, other.section) == (it.node, it.section) && other.process.is_some()
+        };
+        (slot + 1..self.stage.slots.len()).find(is_next)
+    }
+
     fn connect(&mut self, slot: SlotId, link: Link, peer: &str) {
         let (node, section) = (self.stage.slots[slot].node, self.stage.slots[slot].section);
         let target = (0..self.stage.plan.nodes.len())
             .find(|&node| node_name(node) == peer)
             .filter(|&other| !self.is_parted(node, other))
-            .and_then(|other| self.stage.serving(other, section))
-            .filter(|&other| other != slot);
+            .and_then(
+                |other| if other == node { self.successor(slot) } else { self.stage.serving(other, section) },
+            );
         let clock = self.stage.clock(slot);
         let Some(process) = &mut self.stage.slots[slot].process else { return };
         let Some(target) = target else {

@@ -14,6 +14,11 @@ use crate::stage::{COPY, Seen, Slot, node_name, table_name};
 use crate::truth::{Key, PERIOD_MS, SlotId};
 use crate::{Haproxy, HaproxyConfig, HaproxyTable, Process, Release, Write};
 
+/// Processes that hand over in a row.
+const RELOADS: usize = 3;
+/// A value that nobody writes.
+const NOBODYS: u32 = 4_000_000_000;
+
 fn pair((one, other): (usize, usize)) -> Pair {
     (one.min(other), one.max(other))
 }
@@ -48,6 +53,18 @@ impl World {
                 }
             }
             What::HandOver { node } => self.hand_over(node),
+            What::Reloads { node } => self.reload_in_a_row(node),
+            What::Stranger { node, table, key } => {
+                let section = self.stage.plan.tables[table].section;
+                if let Some(slot) = self.stage.serving(node, section) {
+                    let (clock, place) = (self.stage.clock(slot), self.stage.place(table));
+                    let write = Write { table: place, key, gpc0: NOBODYS, requests: 0 };
+                    if let Some(process) = &mut self.stage.slots[slot].process {
+                        process.visit_by_stranger(clock, write);
+                        self.dirty.insert(slot);
+                    }
+                }
+            }
             What::Version { node } => {
                 if self.serves(node) && self.stage.plan.nodes[node].haproxy.is_none() {
                     self.old[node] = !self.old[node];
@@ -147,6 +164,7 @@ impl World {
         }
         for slot in 0..self.stage.slots.len() {
             if self.stage.slots[slot].node == node && self.stage.slots[slot].process.is_some() {
+                self.stage.slots[slot].killed = true;
                 self.end_process(slot, quietly);
             }
         }
@@ -180,9 +198,23 @@ impl World {
     /// be taken for the last one's.
     fn hand_over(&mut self, node: usize) {
         let is_leaving = |slot: &Slot| slot.node == node && slot.process.is_some() && !slot.listens;
-        if !self.serves(node) || self.stage.slots.iter().any(is_leaving) {
-            return;
+        if self.serves(node) && !self.stage.slots.iter().any(is_leaving) {
+            self.replace(node);
         }
+    }
+
+    /// A HAProxy does not wait for its own lesson: of its kind one process hands over.
+    fn reload_in_a_row(&mut self, node: usize) {
+        self.hand_over(node);
+        if self.stage.plan.nodes[node].haproxy.is_none() && self.serves(node) {
+            for _ in 1..RELOADS {
+                self.replace(node);
+            }
+        }
+    }
+
+    /// The next process of a node takes over from the one that serves.
+    fn replace(&mut self, node: usize) {
         let before: Vec<_> = (0..self.stage.slots.len())
             .filter(|&slot| self.stage.slots[slot].node == node && self.stage.slots[slot].serves())
             .collect();
@@ -248,6 +280,7 @@ impl World {
                 section,
                 process: Some(process),
                 listens: true,
+                killed: false,
                 haproxy: release.is_some(),
                 old: self.old[node],
                 begun: self.stage.now,

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use haproxy_peers::{
-    Action, EndReason, Greeting, HelloParser, HelloProgress, Limits, PeerId, Section, SectionConfig, Session,
-    SessionId, Status, StatusParser, StatusProgress, TableSet,
+    Action, EndReason, Greeting, Hello, HelloParser, HelloProgress, Limits, PeerId, Section, SectionConfig,
+    Session, SessionId, Status, StatusParser, StatusProgress, TableSet,
 };
 use stick_table::{
     DataType, FrequencyCounter, KeyType, Lifetime, Millis, Origin, Table, TableDefinition, Value,
@@ -242,7 +242,7 @@ impl Stickd {
         let (next, status, taken) = match parser.feed(bytes, |name| section.is_local_name(name)) {
             HelloProgress::Incomplete => return,
             HelloProgress::Refused(error) => (End::Closing, error.status(), 0),
-            HelloProgress::Complete(hello, taken) => match section.greet(now, &hello, false) {
+            HelloProgress::Complete(hello, taken) => match greet(section, now, &hello) {
                 Greeting::Welcome { id, peer, session, .. } => {
                     (End::Live(id, peer, session), Some(Status::Accepted), taken)
                 }
@@ -393,5 +393,13 @@ impl Process for Stickd {
 
     fn memory_bound(&self) -> usize {
         self.ends.len() * 2 * BUFFER
+    }
+}
+
+/// Answers a hello. In this world a node's own name is said by the process before it, as the world lets nobody else do so.
+fn greet(section: &mut Section, now: Millis, hello: &Hello) -> Greeting {
+    match section.is_local_name(&hello.sender) {
+        true => section.greet_predecessor(now, hello),
+        false => section.greet(now, hello, false),
     }
 }

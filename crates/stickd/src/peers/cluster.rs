@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use haproxy_peers::{
-    Action, ConfiguredPeer, DecodeErrorKind, EndReason, Greeting, Hello, Limits, PeerId, PeerKind, PeerLevel,
-    Section, SectionConfig, SectionView, Session, SessionError, SessionEvent, SessionId, Status,
-    StopProgress, TableSet,
+    Action, ConfiguredPeer, DecodeErrorKind, EndReason, Limits, PeerKind, PeerLevel, Section, SectionConfig,
+    SectionView, Session, SessionError, SessionEvent, SessionId, Status, TableSet,
 };
 use parking_lot::Mutex;
 use stick_table::Millis;
@@ -19,13 +18,14 @@ use tracing::{Level, info, warn};
 use super::connection::{Connection, Direction};
 use super::log_quota::LogQuota;
 use super::members::Members;
-use super::namesakes::{Namesakes, Process};
+use super::namesakes::Namesakes;
 use super::places::Places;
 use super::refusals::Refusals;
 use super::waiting::WaitingRoom;
 use super::{discovery, exchange, hub, inbound, outbound};
 use crate::clock::Clock;
 use crate::config::{self, Address, PeersSection, RemotePeer};
+use crate::handover::Successor;
 use crate::log;
 use crate::net::{Listener, Stream};
 use crate::supervise::Supervisor;
@@ -137,13 +137,15 @@ pub struct Cluster {
     /// The section's timers may have moved.
     wake: Notify,
     listening: watch::Sender<bool>,
-    refusals: Refusals,
-    namesakes: Namesakes,
+    pub(super) refusals: Refusals,
+    pub(super) namesakes: Namesakes,
     pub(super) log_quota: LogQuota,
     places: Arc<Places>,
     waiting: Arc<WaitingRoom>,
     /// Why the last attempt to reach each peer failed; nothing after a session.
     failures: Mutex<HashMap<String, String>>,
+    /// The process that takes over, in a soft stop.
+    pub(super) successor: Mutex<Option<Arc<Successor>>>,
     totals: Totals,
     pub(super) supervisor: Supervisor,
 }
@@ -162,9 +164,6 @@ impl Cluster {
                 let target = Target { source, ..target(address, remote.tls.as_ref())? };
                 targets.insert(remote.name.clone(), target);
             }
-        }
-        if let Some(own) = config.local.listeners.first() {
-            targets.insert(config.local.name.clone(), target(&own.address, config.local.tls.as_ref())?);
         }
         let named = config.remotes.iter().map(|remote| &remote.name).chain([&config.local.name]);
         let named = named.chain(config.templates.iter().map(|template| &template.domain));
@@ -206,6 +205,7 @@ impl Cluster {
             places,
             waiting: Arc::default(),
             failures: Mutex::default(),
+            successor: Mutex::default(),
             totals: Totals::default(),
             supervisor,
         })
@@ -286,13 +286,18 @@ impl Cluster {
         }
     }
 
-    fn register(&self, connection: &Arc<Connection>) {
+    pub(super) fn register(&self, connection: &Arc<Connection>) {
         self.totals.connections.fetch_add(1, Ordering::Relaxed);
         self.connections.lock().insert(connection.id, Arc::clone(connection));
     }
 
     fn perform(self: &Arc<Self>, action: Action) -> Option<Note> {
         match action {
+            Action::Connect { peer, name, session, hello } if self.is_local_name(&name) => {
+                let connection = Arc::new(Connection::new(session, peer, name, Direction::Outbound, false));
+                self.register(&connection);
+                self.call_successor(connection, hello);
+            }
             Action::Connect { peer, name, session, hello } => {
                 let target = self.targets.get(&name).cloned().or_else(|| self.members.target(&name))?;
                 let tls = target.connector.is_some();
@@ -322,62 +327,6 @@ impl Cluster {
             }
         }
         None
-    }
-
-    /// Answers a hello that comes from the address `from`; `register` makes the connection of a welcome one.
-    pub(super) fn greet(
-        self: &Arc<Self>,
-        hello: &Hello,
-        from: Option<IpAddr>,
-        may_join: bool,
-        register: impl FnOnce(Session, SessionId, PeerId, String) -> (Arc<Connection>, Arc<Mutex<Session>>),
-    ) -> Result<(Arc<Connection>, Arc<Mutex<Session>>), Greeting> {
-        let may_join = may_join && self.places.has_room_for_strangers();
-        let (connection, session, kind, replaces) =
-            self.with_section(|section, now| match section.greet(now, hello, may_join) {
-                Greeting::Welcome { id, peer, session, kind, replaces } => {
-                    let (connection, session) = register(*session, id, peer, hello.sender.clone());
-                    self.register(&connection);
-                    Ok((connection, session, kind, replaces))
-                }
-                other => Err(other),
-            })?;
-        let (section, peer, version, member) =
-            (self.name(), &hello.sender, &hello.version, member_word(kind));
-        if let Some(left_out) = self.may_log(peer, Level::INFO) {
-            let address = connection.established().map_or("", |established| &established.remote);
-            info!(section, peer, address, %version, member, left_out, "accepted");
-        }
-        if kind != PeerKind::Local {
-            self.note_process(peer, Process { address: from, pid: hello.pid }, replaces);
-        }
-        Ok((connection, session))
-    }
-
-    /// Notes which process has a peer's session now, and warns once a minute when two take it from each other.
-    fn note_process(&self, peer: &str, process: Process, replaces: bool) {
-        let now = self.clock.now();
-        let Some(pair) = self.namesakes.note(peer, process, replaces, now) else { return };
-        count(&self.totals.namesakes);
-        if !log::takes(Level::WARN) || !self.refusals.is_due(None, &format!("name {peer}"), now) {
-            return;
-        }
-        if let Some(left_out) = self.may_log(peer, Level::WARN) {
-            let (section, one, other) = (self.name(), &pair.one, &pair.other);
-            warn!(
-                section,
-                peer,
-                left_out,
-                "two processes say they are {peer}: {one} and {other}; each session of one ends that of the other: give each \
-                 node a name of its own (localpeer, -L)"
-            );
-        }
-    }
-
-    /// The processes that share a peer's name, as `show peers` prints them.
-    pub fn namesakes(&self, peer: &str) -> Option<String> {
-        let pair = self.namesakes.of(peer, self.clock.now())?;
-        Some(format!("{}, {}", pair.one, pair.other))
     }
 
     /// Takes the status of an attempt; the session when the peer accepted.
@@ -491,25 +440,10 @@ impl Cluster {
         self.with_section(|section, now| section.handle_event(now, connection.id, event));
     }
 
-    /// Closes the listener and all sessions with remote peers, and begins to teach the process that took the address
-    /// over.
-    pub async fn soft_stop(self: &Arc<Self>) {
+    /// Closes the listeners, and waits until they are closed: a successor's are at the same addresses.
+    pub(super) async fn close_listeners(&self) {
         self.listening.send_replace(true);
-        // Else this process could reach its own listener.
         self.listening.closed().await;
-        self.with_section(Section::stop);
-    }
-
-    /// How far a soft stop is.
-    pub fn stop_progress(&self) -> StopProgress {
-        self.section.lock().stop_progress().unwrap_or(StopProgress::Teaching)
-    }
-
-    /// Updates sent in the lessons that are running.
-    pub fn lesson_updates(&self) -> u64 {
-        let connections = self.connections.lock();
-        let established = connections.values().filter_map(|connection| connection.established());
-        established.map(|established| established.session.lock().sent().lesson_updates).sum()
     }
 
     /// Wakes the sessions: a table was changed by this process.

@@ -136,22 +136,13 @@ async fn greet(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<&A
             }
         }
     }
-    let mut parser = HelloParser::new(cluster.buffer_size().min(MAX_HELLO));
-    let mut input = vec![0; 4096];
-    let (hello, received) = loop {
-        let count = stream.read(&mut input).await.ok().filter(|&count| count > 0)?;
-        match parser.feed(&input[..count], |name| cluster.is_local_name(name)) {
-            HelloProgress::Incomplete => {}
-            HelloProgress::Complete(hello, consumed) => break (hello, input[consumed..count].to_vec()),
-            HelloProgress::Refused(error) => {
-                report(cluster, remote_ip, "hello", |left_out| {
-                    report_hello(cluster, &remote, &error, left_out);
-                });
-                if let Some(status) = error.status() {
-                    answer(&mut stream, status).await;
-                }
-                return None;
-            }
+    let (hello, received) = match read_hello(cluster, &mut stream).await? {
+        Ok(heard) => heard,
+        Err(error) => {
+            report(cluster, remote_ip, "hello", |left_out| {
+                report_hello(cluster, &remote, &error, left_out);
+            });
+            return None;
         }
     };
     let may_join = cluster.may_join(remote_ip);
@@ -167,6 +158,30 @@ async fn greet(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<&A
             let from = From { address: &remote, ip: remote_ip, may_join };
             refuse(cluster, &mut stream, &hello, from, greeting).await;
             None
+        }
+    }
+}
+
+/// Reads a hello, and what came behind it. A wrong one is answered; `None` when the connection ended before.
+pub(super) async fn read_hello(
+    cluster: &Cluster,
+    stream: &mut Box<dyn crate::net::Stream>,
+) -> Option<Result<(Hello, Vec<u8>), HelloError>> {
+    let mut parser = HelloParser::new(cluster.buffer_size().min(MAX_HELLO));
+    let mut input = vec![0; 4096];
+    loop {
+        let count = stream.read(&mut input).await.ok().filter(|&count| count > 0)?;
+        match parser.feed(&input[..count], |name| cluster.is_local_name(name)) {
+            HelloProgress::Incomplete => {}
+            HelloProgress::Complete(hello, consumed) => {
+                return Some(Ok((hello, input[consumed..count].to_vec())));
+            }
+            HelloProgress::Refused(error) => {
+                if let Some(status) = error.status() {
+                    answer(stream, status).await;
+                }
+                return Some(Err(error));
+            }
         }
     }
 }
@@ -195,6 +210,12 @@ async fn refuse(
                 if let Some(left_out) = cluster.may_log(peer, Level::INFO) {
                     info!(section, peer, address, status = code, left_out, "told the peer to come later");
                 }
+            } else if cluster.is_local_name(&hello.sender) {
+                report(cluster, from.ip, peer, |left_out| {
+                    let why = "refused a peer that says this node's own name: give each node a name of its own (localpeer, \
+                               -L); a copied configuration or machine has the name of its original";
+                    warn!(section, peer, address, status = code, left_out, "{why}");
+                });
             } else if from.may_join {
                 count(&cluster.totals().dynamic_peers_refused);
                 report(cluster, from.ip, peer, |left_out| {
@@ -245,7 +266,7 @@ fn report_hello(cluster: &Cluster, remote: &str, error: &HelloError, left_out: O
 }
 
 /// Sends a status, and ends the stream after a refusal.
-async fn answer(stream: &mut Box<dyn crate::net::Stream>, status: Status) {
+pub(super) async fn answer(stream: &mut Box<dyn crate::net::Stream>, status: Status) {
     let mut line = Vec::new();
     status.encode(&mut line);
     let sent = stream.write_all(&line).await.is_ok() && stream.flush().await.is_ok();

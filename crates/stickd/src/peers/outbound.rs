@@ -11,6 +11,7 @@ use tracing::{Level, debug, info, warn};
 
 use super::cluster::{Cluster, Target};
 use super::connection::Connection;
+use crate::handover::Successor;
 use crate::net::{Connected, Reached, Route, Stream};
 
 /// Longest wait for the status (peers-protocol §3: both sides give up after 5 s of inactivity).
@@ -26,17 +27,44 @@ pub(super) async fn connect(
     hello: Hello,
 ) {
     let attempt = shake_hands(&cluster, &connection, &target, &hello);
+    conclude(&cluster, &connection, &target.address.to_string(), attempt).await;
+}
+
+/// Does the same with the process that takes over.
+pub(super) async fn teach(
+    cluster: Arc<Cluster>,
+    connection: Arc<Connection>,
+    successor: Option<Arc<Successor>>,
+    hello: Hello,
+) {
+    let attempt = async {
+        let Some(successor) = &successor else {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "no process takes over"));
+        };
+        let connected = successor.reach(cluster.config()).await?;
+        greet(&cluster, &connection, connected, None, &hello).await
+    };
+    conclude(&cluster, &connection, "the next process", attempt).await;
+}
+
+/// Runs the session of an attempt that succeeds.
+async fn conclude(
+    cluster: &Arc<Cluster>,
+    connection: &Arc<Connection>,
+    address: &str,
+    attempt: impl Future<Output = io::Result<Answered>>,
+) {
     let outcome = tokio::select! {
         outcome = attempt => outcome,
         reason = connection.closed() => {
-            cluster.attempt_failed(&connection, reason.to_owned(), false);
+            cluster.attempt_failed(connection, reason.to_owned(), false);
             return;
         }
     };
     match outcome {
         Ok(Answered { stream, remote, local, status, received }) => {
             let Some(session) = cluster
-                .handle_status(&connection, status, |session| connection.establish(session, remote, local))
+                .handle_status(connection, status, |session| connection.establish(session, remote, local))
             else {
                 // Accepted all the same when another session took the place of this attempt meanwhile.
                 if status != Status::Accepted {
@@ -48,24 +76,27 @@ pub(super) async fn connect(
                 }
                 return;
             };
-            cluster.run(connection, session, stream, &received).await;
+            cluster.run(Arc::clone(connection), session, stream, &received).await;
         }
         Err(error) => {
             // The latter is a Unix socket's.
             let refused = matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
-            let (section, peer, address) = (cluster.name(), connection.name.as_str(), &target.address);
+            let (section, peer) = (cluster.name(), connection.name.as_str());
             let text = error.to_string();
             // When both sides connect at once, one of the two attempts is closed: no news.
-            let is_away = cluster.attempt_failed(&connection, text.clone(), refused);
+            let is_away = cluster.attempt_failed(connection, text.clone(), refused);
             let is_news = is_away && cluster.is_news(peer, &text);
             let level = if is_news { Level::WARN } else { Level::DEBUG };
             match cluster.may_log(peer, level) {
                 None => {}
                 Some(left_out) if level == Level::WARN => {
-                    warn!(section, peer, %address, left_out, "cannot reach the peer, trying again and again: {error}");
+                    warn!(
+                        section,
+                        peer, address, left_out, "cannot reach the peer, trying again and again: {error}"
+                    );
                 }
                 Some(left_out) => {
-                    debug!(section, peer, %address, left_out, "cannot reach the peer: {error}");
+                    debug!(section, peer, address, left_out, "cannot reach the peer: {error}");
                 }
             }
         }
@@ -90,7 +121,7 @@ async fn shake_hands(
     let mut route = Route::find(&target.address, &target.others, target.source).await?;
     loop {
         let Reached { place, connected } = route.connect().await?;
-        match greet(cluster, connection, connected, target, hello).await {
+        match greet(cluster, connection, connected, Some(target), hello).await {
             Ok(answered) => return Ok(answered),
             // Another program may listen at this address, and the peer at the next one.
             Err(error) => route.note_failure(place, error)?,
@@ -98,17 +129,19 @@ async fn shake_hands(
     }
 }
 
-/// Says hello and waits for the status.
+/// Says hello and waits for the status. `target` says how to encrypt; a process of this machine is spoken to in plain.
 async fn greet(
     cluster: &Cluster,
     connection: &Connection,
     connected: Connected,
-    target: &Target,
+    target: Option<&Target>,
     hello: &Hello,
 ) -> io::Result<Answered> {
     let Connected { mut stream, remote, local, .. } = connected;
     let handshake = async {
-        if let Some(connector) = &target.connector {
+        if let Some(target) = target
+            && let Some(connector) = &target.connector
+        {
             stream = Box::new(connector.connect(stream, &target.host).await.map_err(io::Error::other)?);
         }
         let mut line = Vec::new();

@@ -1,0 +1,76 @@
+//! What a process held when it was told to stop, the one that serves in the end holds as well, however many were between.
+//! And nobody holds what nobody wrote.
+
+use std::collections::BTreeMap;
+
+use stick_table::Millis;
+
+use crate::stage::{Invariant, Seen, Stage};
+use crate::truth::{Key, SlotId};
+
+/// Entries that have less than this left when it is looked may be over at one process and not at the other, in ms.
+const NEARLY_OVER_MS: Millis = 3_000;
+
+#[derive(Default)]
+pub(super) struct Succession {
+    /// When the entries of stopping processes end, by the clock of their node; `None` for never.
+    held: BTreeMap<SlotId, BTreeMap<Key, Option<Millis>>>,
+}
+
+impl Invariant for Succession {
+    fn name(&self) -> &'static str {
+        "succession"
+    }
+
+    fn see(&mut self, stage: &Stage, seen: &Seen<'_>, say: &mut dyn FnMut(String)) {
+        match seen {
+            Seen::Acted(slot) => self.note(stage, *slot),
+            Seen::Compared => self.compare(stage, say),
+            _ => {}
+        }
+    }
+}
+
+impl Succession {
+    /// Notes what a process holds at the first look after it was told to stop.
+    fn note(&mut self, stage: &Stage, slot: SlotId) {
+        let it = &stage.slots[slot];
+        if it.listens || it.process.is_none() || it.haproxy || self.held.contains_key(&slot) {
+            return;
+        }
+        let tables =
+            stage.plan.tables_of(it.section).filter(|&table| !stage.plan.tables[table].may_be_full());
+        let keys = tables.flat_map(|table| (0..stage.plan.tables[table].keys).map(move |key| (table, key)));
+        let ends = keys.filter_map(|key| {
+            let reading = stage.read(slot, key)?;
+            Some((key, reading.remaining_ms.map(|left| stage.clock(slot) + Millis::from(left))))
+        });
+        self.held.insert(slot, ends.collect());
+    }
+
+    fn compare(&mut self, stage: &Stage, say: &mut dyn FnMut(String)) {
+        for (slot, held) in std::mem::take(&mut self.held) {
+            let it = &stage.slots[slot];
+            let Some(last) = stage.serving(it.node, it.section) else { continue };
+            let is_next = |next: &SlotId| {
+                let next = &stage.slots[*next];
+                (next.node, next.section) == (it.node, it.section)
+            };
+            // One that was killed took with it what it had.
+            let mut between = (slot + 1..last).filter(is_next);
+            if it.killed || between.any(|next| stage.slots[next].killed || stage.slots[next].haproxy) {
+                continue;
+            }
+            let now = stage.clock(last);
+            for (key, end) in held {
+                let lives = end.is_none_or(|end| end > now + NEARLY_OVER_MS);
+                if lives && stage.read(last, key).is_none() {
+                    let (old, new) = (stage.name(slot), stage.name(last));
+                    say(format!(
+                        "{old} held key {key:?} when it was told to stop, and {new} does not hold it"
+                    ));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Who is let in: hellos of remote peers, and of the process before this one.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use haproxy_peers::{Greeting, Hello, PeerId, Section, Session, SessionId};
+use parking_lot::Mutex;
+use stick_table::Millis;
+use tracing::{Level, info, warn};
+
+use super::cluster::{Cluster, count, member_word};
+use super::connection::Connection;
+use super::namesakes::Process;
+use crate::log;
+
+/// A connection whose hello was accepted.
+struct Admitted {
+    connection: Arc<Connection>,
+    session: Arc<Mutex<Session>>,
+    /// Whether it took the place of another session of its peer.
+    replaces: bool,
+}
+
+impl Cluster {
+    /// Answers a hello that comes from the address `from`; `register` makes the connection of a welcome one.
+    pub(super) fn greet(
+        self: &Arc<Self>,
+        hello: &Hello,
+        from: Option<IpAddr>,
+        may_join: bool,
+        register: impl FnOnce(Session, SessionId, PeerId, String) -> (Arc<Connection>, Arc<Mutex<Session>>),
+    ) -> Result<(Arc<Connection>, Arc<Mutex<Session>>), Greeting> {
+        let may_join = may_join && self.places().has_room_for_strangers();
+        let admitted = self.admit(hello, register, |section, now| section.greet(now, hello, may_join))?;
+        self.note_process(&hello.sender, Process { address: from, pid: hello.pid }, admitted.replaces);
+        Ok((admitted.connection, admitted.session))
+    }
+
+    /// Answers the hello of the process before this one.
+    pub(super) fn greet_predecessor(
+        self: &Arc<Self>,
+        hello: &Hello,
+        register: impl FnOnce(Session, SessionId, PeerId, String) -> (Arc<Connection>, Arc<Mutex<Session>>),
+    ) -> Result<(Arc<Connection>, Arc<Mutex<Session>>), Greeting> {
+        let admitted = self.admit(hello, register, |section, now| section.greet_predecessor(now, hello))?;
+        Ok((admitted.connection, admitted.session))
+    }
+
+    fn admit(
+        self: &Arc<Self>,
+        hello: &Hello,
+        register: impl FnOnce(Session, SessionId, PeerId, String) -> (Arc<Connection>, Arc<Mutex<Session>>),
+        greet: impl FnOnce(&mut Section, Millis) -> Greeting,
+    ) -> Result<Admitted, Greeting> {
+        let (admitted, kind) = self.with_section(|section, now| match greet(section, now) {
+            Greeting::Welcome { id, peer, session, kind, replaces } => {
+                let (connection, session) = register(*session, id, peer, hello.sender.clone());
+                self.register(&connection);
+                Ok((Admitted { connection, session, replaces }, kind))
+            }
+            other => Err(other),
+        })?;
+        let (section, peer, version, member) =
+            (self.name(), &hello.sender, &hello.version, member_word(kind));
+        if let Some(left_out) = self.may_log(peer, Level::INFO) {
+            let address = admitted.connection.established().map_or("", |established| &established.remote);
+            info!(section, peer, address, %version, member, left_out, "accepted");
+        }
+        Ok(admitted)
+    }
+
+    /// Notes which process has a peer's session now, and warns once a minute when two take it from each other.
+    fn note_process(&self, peer: &str, process: Process, replaces: bool) {
+        let now = self.clock().now();
+        let Some(pair) = self.namesakes.note(peer, process, replaces, now) else { return };
+        count(&self.totals().namesakes);
+        if !log::takes(Level::WARN) || !self.refusals.is_due(None, &format!("name {peer}"), now) {
+            return;
+        }
+        if let Some(left_out) = self.may_log(peer, Level::WARN) {
+            let (section, one, other) = (self.name(), &pair.one, &pair.other);
+            warn!(
+                section,
+                peer,
+                left_out,
+                "two processes say they are {peer}: {one} and {other}; each session of one ends that of the other: give each \
+                 node a name of its own (localpeer, -L)"
+            );
+        }
+    }
+
+    /// The processes that share a peer's name, as `show peers` prints them.
+    pub fn namesakes(&self, peer: &str) -> Option<String> {
+        let pair = self.namesakes.of(peer, self.clock().now())?;
+        Some(format!("{}, {}", pair.one, pair.other))
+    }
+}

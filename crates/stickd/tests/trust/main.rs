@@ -1,0 +1,8 @@
+//! Who may speak for a node: strangers with its name, processes that ask to take over, processes that teach.
+
+mod own_name;
+mod reloads;
+mod scripted;
+mod succession;
+
+pub(crate) const STICKD: &str = env!("CARGO_BIN_EXE_stickd");
