@@ -1,9 +1,10 @@
 //! What the parts of a table share.
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::Hasher;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use foldhash::fast::FixedState;
+use foldhash::SharedSeed;
+use foldhash::fast::FoldHasher;
 
 use crate::layout::Layout;
 use crate::lifetime::{self, Lifetime};
@@ -19,7 +20,10 @@ pub(crate) struct Common {
     pub(crate) layout: Layout,
     /// Where each frequency counter is in the data words, with its period in ms.
     pub(crate) rates: Box<[(usize, u32)]>,
-    hasher: FixedState,
+    seed: u64,
+    /// Constants of the hash, secret as the seed is: clients choose keys, and with constants that everybody knows (the default of
+    /// foldhash) they can choose as many as they like that have one hash under any seed.
+    constants: SharedSeed,
     /// Entries of all shards, so that `size` is exact although the shards fill unevenly.
     used: AtomicU32,
     /// Rows that the shards have room for without growing.
@@ -38,7 +42,8 @@ impl Common {
             rates: rates.collect(),
             definition,
             layout,
-            hasher: FixedState::with_seed(seed),
+            seed,
+            constants: SharedSeed::from_u64(seed),
             used: AtomicU32::new(0),
             rows: AtomicU32::new(0),
         }
@@ -46,7 +51,7 @@ impl Common {
 
     #[inline]
     pub(crate) fn hash(&self, key: SoughtKey<'_>) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
+        let mut hasher = FoldHasher::with_seed(self.seed, &self.constants);
         match key {
             SoughtKey::Words(&[word]) => hasher.write_u32(word),
             SoughtKey::Words(words) => hasher.write(bytemuck::cast_slice(words)),
@@ -101,5 +106,31 @@ impl Common {
     #[inline]
     pub(crate) fn is_over(&self, deadline: u32, now: Millis) -> bool {
         self.definition.expire.is_some() && lifetime::is_over(deadline, now as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::KeyType;
+
+    /// The last eight bytes of a key of up to 16 are combined with a constant, and multiplied. Where the constant is known, they can
+    /// be chosen so that the product is 0, whatever else is in the key and whatever the seed is.
+    #[test]
+    fn keys_that_are_chosen_against_known_constants_do_not_collide() {
+        const KNOWN: u64 = 0x3f84_d5b5_b547_0917;
+        for (seed, key_type) in
+            [(1, KeyType::Binary { len: 16 }), (2, KeyType::Binary { len: 16 }), (3, KeyType::Ipv6)]
+        {
+            let common = Common::new(TableDefinition::new("t", key_type, 100), seed);
+            let hashes = (0..1_000_u64).map(|number| {
+                let key = [number.to_le_bytes(), KNOWN.to_le_bytes()].concat();
+                SoughtKey::with(&common.layout, &key, |key| common.hash(key))
+            });
+            let hashes: HashSet<_> = hashes.collect();
+            assert_eq!(hashes.len(), 1_000, "{key_type:?}");
+        }
     }
 }
