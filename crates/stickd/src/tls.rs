@@ -34,10 +34,12 @@ use crate::config::{BindTls, ServerTls, TlsVersion, TlsVersions, Verify};
 mod authorities;
 mod certificate;
 mod error;
+mod names;
 mod subject;
 mod verify;
 
 pub use error::{HandshakeError, TlsError};
+pub use names::NameProof;
 /// A connection over TLS, on either side; shut it down to tell the other side that no byte is missing.
 pub use tokio_rustls::TlsStream;
 
@@ -48,6 +50,7 @@ use verify::{AnyServer, Clients, Server};
 #[derive(Clone)]
 pub struct Acceptor {
     tls: TlsAcceptor,
+    binds_names: bool,
 }
 
 impl Acceptor {
@@ -72,7 +75,12 @@ impl Acceptor {
         config.alpn_protocols = protocols(&tls.alpn);
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok(Self { tls: TlsAcceptor::from(Arc::new(config)) })
+        Ok(Self { tls: TlsAcceptor::from(Arc::new(config)), binds_names: tls.verify_peer_name })
+    }
+
+    /// Which names the other side of a connection may say.
+    pub fn proof<S>(&self, stream: &TlsStream<S>) -> NameProof {
+        NameProof::of(self.binds_names, stream)
     }
 
     /// Takes a connection. What the client must show has been verified when this returns.
@@ -99,9 +107,28 @@ pub struct Connector {
     tls: TlsConnector,
     /// The name to ask for; without `sni` none is asked for and this has no effect.
     name: ServerName<'static>,
+    /// Whether the certificate must be for the host that is connected to.
+    binds_host: bool,
+    binds_names: bool,
 }
 
 impl Connector {
+    /// As [`load`](Self::load) for members that DNS lists: without `sni`, `verifyhost` and `no-verifyhost` the certificate
+    /// must be for the name of the host.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn load_for_members(tls: &ServerTls) -> Result<Self, TlsError> {
+        let is_named = tls.sni.is_some() || tls.verify_host.is_some() || tls.any_host;
+        let binds_host = tls.verify != Verify::None && !is_named;
+        Ok(Self { binds_host, ..Self::load(tls)? })
+    }
+
+    /// Which names the other side of a connection may have.
+    pub fn proof<S>(&self, stream: &TlsStream<S>) -> NameProof {
+        NameProof::of(self.binds_names, stream)
+    }
+
     /// Reads certificate, key and authorities.
     ///
     /// # Errors
@@ -134,12 +161,14 @@ impl Connector {
         config.resumption = Resumption::disabled();
         config.enable_sni = sni.is_some();
         let name = sni.unwrap_or_else(|| ServerName::IpAddress(Ipv4Addr::UNSPECIFIED.into()));
-        Ok(Self { tls: TlsConnector::from(Arc::new(config)), name })
+        let (tls, binds_names) = (TlsConnector::from(Arc::new(config)), tls.verify_peer_name);
+        Ok(Self { tls, name, binds_host: false, binds_names })
     }
 
     /// Opens a connection on a stream that leads to the peer. Its certificate has been verified when this returns.
     ///
-    /// `host` is for the log. It is not compared with the certificate: only `sni` and `verifyhost` are, as in HAProxy.
+    /// `host` is compared with the certificate after [`load_for_members`](Self::load_for_members) only: for configured peers `sni`
+    /// and `verifyhost` are, as in HAProxy.
     ///
     /// The peer may refuse the certificate shown to it after that, with TLS 1.3: then the first read fails, with an
     /// error that [`HandshakeError::from`] makes readable.
@@ -154,7 +183,12 @@ impl Connector {
         let (_, session) = stream.get_ref();
         let (version, cipher) = (session.protocol_version(), session.negotiated_cipher_suite());
         debug!(host, ?version, ?cipher, "TLS established");
-        Ok(stream.into())
+        let stream = stream.into();
+        if NameProof::of(self.binds_host, &stream).admits(host.trim_end_matches('.')) {
+            Ok(stream)
+        } else {
+            Err(HandshakeError::Host { host: host.to_owned() })
+        }
     }
 }
 

@@ -78,7 +78,14 @@ fn params(names: &[&str], common_name: &str) -> CertificateParams {
 }
 
 fn bind(crt: PathBuf) -> BindTls {
-    BindTls { crt, ca_file: None, verify: Verify::None, versions: TlsVersions::default(), alpn: Vec::new() }
+    BindTls {
+        crt,
+        ca_file: None,
+        verify: Verify::None,
+        verify_peer_name: false,
+        versions: TlsVersions::default(),
+        alpn: Vec::new(),
+    }
 }
 
 fn server(verify: Verify, ca_file: Option<CaFile>) -> ServerTls {
@@ -88,6 +95,8 @@ fn server(verify: Verify, ca_file: Option<CaFile>) -> ServerTls {
         crt: None,
         sni: None,
         verify_host: None,
+        any_host: false,
+        verify_peer_name: false,
         versions: TlsVersions::default(),
         alpn: Vec::new(),
     }
@@ -191,6 +200,67 @@ async fn the_name_is_that_of_sni_else_of_verifyhost_else_any() {
     let by_address = bind(authority.node("127.0.0.1"));
     succeeds(&by_address, &with(None, Some("127.0.0.1"))).await;
     fails(&by_address, &with(None, Some("127.0.0.2"))).await;
+}
+
+/// A member that DNS lists is checked for the name of its host; `sni`, `verifyhost` and `no-verifyhost` say otherwise.
+#[tokio::test]
+async fn a_member_s_certificate_is_for_its_host() {
+    let files = Files::new();
+    let authority = files.authority("ours");
+    let acceptor = Acceptor::load(&bind(authority.node("edge.example.org"))).unwrap();
+    let connect = async |tls: ServerTls, host: &str| {
+        let (here, there) = tokio::io::duplex(1 << 16);
+        let connector = Connector::load_for_members(&tls).unwrap();
+        let (_, connecting) = tokio::join!(acceptor.accept(here), connector.connect(there, host));
+        connecting.map(drop).map_err(|error| error.to_string())
+    };
+    let plain = server(Verify::Required, authority.file());
+    assert_eq!(connect(plain.clone(), "edge.example.org").await, Ok(()));
+    assert_eq!(connect(plain.clone(), "edge.example.org.").await, Ok(()));
+    let error = connect(plain.clone(), "printer.example.net").await.unwrap_err();
+    println!("{error}");
+    assert!(error.contains("not for \"printer.example.net\"") && error.contains("no-verifyhost"), "{error}");
+    let named = |name: &str| ServerTls { verify_host: Some(name.to_owned()), ..plain.clone() };
+    assert_eq!(connect(named("edge.example.org"), "printer.example.net").await, Ok(()));
+    assert!(connect(named("printer.example.net"), "edge.example.org").await.is_err());
+    let any = ServerTls { any_host: true, ..plain.clone() };
+    assert_eq!(connect(any, "printer.example.net").await, Ok(()));
+    assert_eq!(connect(server(Verify::None, None), "printer.example.net").await, Ok(()));
+}
+
+/// `verify-peer-name`: the names of a certificate are those that the other side may say.
+#[tokio::test]
+async fn names_are_bound_to_certificates() {
+    let files = Files::new();
+    let authority = files.authority("ours");
+    for (crt, good) in [
+        (authority.node("lb1"), "lb1"),
+        (authority.sign("plain", &params(&[], "lb_1")), "lb_1"),
+        (authority.sign("wild", &params(&["*.lbs.example"], "x")), "lb1.lbs.example"),
+    ] {
+        for binds in [true, false] {
+            let node = BindTls {
+                verify: Verify::Required,
+                ca_file: authority.file(),
+                verify_peer_name: binds,
+                ..bind(crt.clone())
+            };
+            let peer = ServerTls {
+                crt: Some(crt.clone()),
+                verify_peer_name: binds,
+                ..server(Verify::Required, authority.file())
+            };
+            let (acceptor, connector) = (Acceptor::load(&node).unwrap(), Connector::load(&peer).unwrap());
+            let (here, there) = tokio::io::duplex(1 << 16);
+            let (listening, connecting) = tokio::join!(acceptor.accept(here), connector.connect(there, "h"));
+            for proof in [acceptor.proof(&listening.unwrap()), connector.proof(&connecting.unwrap())] {
+                assert!(proof.admits(good), "{good}");
+                for other in ["lb2", "", "lb1.example.org", "*.lbs.example"] {
+                    assert_eq!(proof.admits(other), !binds, "{other} with the certificate of {good}");
+                }
+            }
+        }
+    }
 }
 
 #[tokio::test]

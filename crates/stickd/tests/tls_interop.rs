@@ -147,6 +147,8 @@ fn a_certificate_of_another_authority_is_refused(release: &Release) {
             wait::until_or(RECONNECTED, "the reason in show peers", state, || {
                 stickd.run("show peers").contains("certificate").then_some(())
             });
+            // The line comes after the section knows.
+            pair.stickd.daemon().wait_log("cannot reach the peer", RECONNECTED);
         } else {
             pair.stickd.daemon().wait_log("TLS handshake failed", RECONNECTED);
         }

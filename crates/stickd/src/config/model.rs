@@ -282,6 +282,8 @@ pub struct BindTls {
     pub ca_file: Option<CaFile>,
     /// Whether clients must show a certificate; [`Verify::None`] by default.
     pub verify: Verify,
+    /// Whether a peer's certificate must be for the name that it says (`verify-peer-name`).
+    pub verify_peer_name: bool,
     /// Versions to speak.
     pub versions: TlsVersions,
     /// Application protocols to offer, most wanted first; usually empty.
@@ -301,6 +303,10 @@ pub struct ServerTls {
     pub sni: Option<String>,
     /// Name the peer's certificate must carry.
     pub verify_host: Option<String>,
+    /// Whether the certificate of a member that DNS lists may be for any host (`no-verifyhost`).
+    pub any_host: bool,
+    /// Whether the certificate must be for the peer's name (`verify-peer-name`).
+    pub verify_peer_name: bool,
     /// Versions to speak.
     pub versions: TlsVersions,
     /// Application protocols to offer, most wanted first; usually empty.

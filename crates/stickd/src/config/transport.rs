@@ -20,7 +20,7 @@ pub(super) enum Role {
 }
 
 /// Parameters that are understood, and the roles they go with.
-const WORDS: [(&str, &[Role]); 24] = {
+const WORDS: [(&str, &[Role]); 26] = {
     const ANY: &[Role] = &[Role::Bind, Role::Server];
     const SERVER: &[Role] = &[Role::Server];
     [
@@ -44,6 +44,8 @@ const WORDS: [(&str, &[Role]); 24] = {
         ("no-sni", SERVER),
         ("verifyhost", SERVER),
         ("no-verifyhost", SERVER),
+        ("verify-peer-name", ANY),
+        ("no-verify-peer-name", ANY),
         ("no-alpn", ANY),
         ("shard", SERVER),
         ("v4v6", ANY),
@@ -60,6 +62,7 @@ pub(super) struct Parameters {
     verify: Option<(Verify, Span)>,
     sni: Option<Option<String>>,
     verify_host: Option<Option<String>>,
+    verify_peer_name: Option<(bool, Span)>,
     min: Option<TlsVersion>,
     max: Option<TlsVersion>,
     alpn: Option<Vec<String>>,
@@ -96,6 +99,7 @@ impl Parameters {
             verify: own.verify.or(defaults.verify),
             sni: own.sni.or(defaults.sni),
             verify_host: own.verify_host.or(defaults.verify_host),
+            verify_peer_name: own.verify_peer_name.or(defaults.verify_peer_name),
             min: own.min.or(defaults.min),
             max: own.max.or(defaults.max),
             alpn: own.alpn.or(defaults.alpn),
@@ -162,6 +166,8 @@ impl Parameters {
                 self.verify_host = Some(Some(value("a name", "verifyhost node1.example.org")?.text.clone()));
             }
             "no-verifyhost" => self.verify_host = Some(None),
+            "verify-peer-name" => self.verify_peer_name = Some((true, word.span)),
+            "no-verify-peer-name" => self.verify_peer_name = Some((false, word.span)),
             "alpn" => {
                 let list = value("a list of protocols", "alpn haproxy-peers")?;
                 self.alpn = Some(list.text.split(',').map(str::to_owned).collect());
@@ -250,9 +256,11 @@ impl Parameters {
             );
             return None;
         }
+        let verify_peer_name = self.binds_names(verify, report)?;
         let ca_file = self.ca_file.clone().map(|file| based_ca(file, bases));
         let alpn = self.alpn.clone().unwrap_or_default();
-        Some(BindTls { crt: based(crt, bases.crt.as_deref()), ca_file, verify, versions, alpn })
+        let crt = based(crt, bases.crt.as_deref());
+        Some(BindTls { crt, ca_file, verify, verify_peer_name, versions, alpn })
     }
 
     /// TLS towards a peer whose line is at `at`: `None` when it is plain, or after a fault, which is reported.
@@ -277,9 +285,29 @@ impl Parameters {
             crt: self.crt.as_deref().map(|crt| based(crt, bases.crt.as_deref())),
             sni: self.sni.clone().flatten(),
             verify_host: self.verify_host.clone().flatten(),
+            any_host: self.verify_host == Some(None),
+            verify_peer_name: self.binds_names(verify, report)?,
             versions,
             alpn: self.alpn.clone().unwrap_or_default(),
         })
+    }
+
+    /// Whether names are bound to certificates, which must be verified then.
+    fn binds_names(&self, verify: Verify, report: &mut Report) -> Option<bool> {
+        match self.verify_peer_name {
+            Some((true, span)) if verify != Verify::Required => {
+                report.push(
+                    Diagnostic::error(
+                        span,
+                        "names cannot be compared with certificates that are not verified",
+                    )
+                    .label("needs \"verify required\"")
+                    .help("write `verify required ca-file FILE` on the same line"),
+                );
+                None
+            }
+            said => Some(said.is_some_and(|(binds, _)| binds)),
+        }
     }
 
     fn versions(&self, at: Span, report: &mut Report) -> Option<TlsVersions> {
@@ -462,6 +490,32 @@ mod tests {
         assert_eq!(tls.crt, PathBuf::from("/crt/n.pem"));
         assert_eq!((tls.ca_file, tls.verify), (Some(CaFile::System), Verify::Optional));
         assert_eq!(tls.versions, TlsVersions { min: TlsVersion::V12, max: TlsVersion::V12 });
+    }
+
+    #[test]
+    fn names_are_bound_to_certificates_that_are_verified() {
+        let tls = |line: &str| {
+            let (parameters, mut report) = read(line);
+            let bound = match line.starts_with("bind") {
+                true => parameters.bind_tls(at(), &bases(), &mut report).map(|tls| tls.verify_peer_name),
+                false => parameters.server_tls(at(), &bases(), &mut report).map(|tls| tls.verify_peer_name),
+            };
+            (bound, titles(&report).join("; "))
+        };
+        let fault = "names cannot be compared with certificates that are not verified".to_owned();
+        for (line, expected) in [
+            ("bind ssl crt a ca-file b verify required verify-peer-name", (Some(true), String::new())),
+            ("bind ssl crt a ca-file b verify required", (Some(false), String::new())),
+            ("bind ssl crt a ca-file b verify optional verify-peer-name", (None, fault.clone())),
+            ("bind ssl crt a verify-peer-name", (None, fault.clone())),
+            ("server ssl ca-file b verify-peer-name", (Some(true), String::new())),
+            ("server ssl ca-file b verify-peer-name no-verify-peer-name", (Some(false), String::new())),
+            ("server ssl verify none verify-peer-name", (None, fault)),
+        ] {
+            assert_eq!(tls(line), expected, "{line}");
+        }
+        let (parameters, mut report) = read("server ssl ca-file b no-verifyhost");
+        assert!(parameters.server_tls(at(), &bases(), &mut report).unwrap().any_host);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tracing::{Level, debug, info, warn};
 use super::cluster::{Cluster, count};
 use super::connection::{Connection, Direction};
 use crate::net::{Connected, Listener};
-use crate::tls::Acceptor;
+use crate::tls::{Acceptor, HandshakeError, NameProof};
 
 /// Longest hello, in bytes, however large messages may be: three names, and many connections may be in the middle of one.
 const MAX_HELLO: usize = 16 * 1024;
@@ -124,9 +124,13 @@ impl Welcome {
 /// Reads the hello and answers it.
 async fn greet(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<&Acceptor>) -> Option<Welcome> {
     let Connected { mut stream, remote, remote_ip, local } = connected;
+    let mut proof = NameProof::any();
     if let Some(acceptor) = acceptor {
         match acceptor.accept(stream).await {
-            Ok(encrypted) => stream = Box::new(encrypted),
+            Ok(encrypted) => {
+                proof = acceptor.proof(&encrypted);
+                stream = Box::new(encrypted);
+            }
             Err(error) => {
                 report(cluster, remote_ip, "TLS", |left_out| {
                     let section = cluster.name();
@@ -145,6 +149,22 @@ async fn greet(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<&A
             return None;
         }
     };
+    if !proof.admits(&hello.sender) {
+        let (section, peer, status) = (cluster.name(), shown(&hello.sender), Status::UnknownPeer);
+        report(cluster, remote_ip, peer, |left_out| {
+            let error = HandshakeError::PeerName { name: peer.to_owned() };
+            warn!(
+                section,
+                peer,
+                address = remote,
+                status = status.code(),
+                left_out,
+                "refused a peer: {error}"
+            );
+        });
+        answer(&mut stream, status).await;
+        return None;
+    }
     let may_join = cluster.may_join(remote_ip);
     let welcome = cluster.greet(&hello, remote_ip, may_join, |session, id, peer, name| {
         let connection = Arc::new(Connection::new(id, peer, name, Direction::Inbound, acceptor.is_some()));

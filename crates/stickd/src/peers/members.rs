@@ -59,7 +59,12 @@ impl Members {
     /// Nobody yet.
     pub(super) fn new(templates: &[ServerTemplate], source: Option<SocketAddr>) -> Result<Self, TlsError> {
         let connector = |template: &ServerTemplate| {
-            template.tls.as_ref().map(Connector::load).transpose().map(|connector| connector.map(Arc::new))
+            template
+                .tls
+                .as_ref()
+                .map(Connector::load_for_members)
+                .transpose()
+                .map(|connector| connector.map(Arc::new))
         };
         let connectors = templates.iter().map(connector).collect::<Result<_, _>>()?;
         let answered = templates.iter().map(|_| AtomicBool::new(false)).collect();

@@ -13,6 +13,7 @@ use super::cluster::{Cluster, Target};
 use super::connection::Connection;
 use crate::handover::Successor;
 use crate::net::{Connected, Reached, Route, Stream};
+use crate::tls::HandshakeError;
 
 /// Longest wait for the status (peers-protocol §3: both sides give up after 5 s of inactivity).
 const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -142,7 +143,12 @@ async fn greet(
         if let Some(target) = target
             && let Some(connector) = &target.connector
         {
-            stream = Box::new(connector.connect(stream, &target.host).await.map_err(io::Error::other)?);
+            let encrypted = connector.connect(stream, &target.host).await.map_err(io::Error::other)?;
+            if !connector.proof(&encrypted).admits(&connection.name) {
+                let name = connection.name.clone();
+                return Err(io::Error::other(HandshakeError::PeerName { name }));
+            }
+            stream = Box::new(encrypted);
         }
         let mut line = Vec::new();
         hello.encode(&mut line);

@@ -61,6 +61,16 @@ pub enum HandshakeError {
     NoCertificate,
     #[error("the other side's certificate is refused: {}", fault(.0))]
     Certificate(CertificateError),
+    #[error(
+        "the other side's certificate is refused: it is not for {host:?}, the host that DNS lists; name another one in \
+         \"verifyhost\", or write \"no-verifyhost\" to take any"
+    )]
+    Host { host: String },
+    #[error(
+        "the other side's certificate is refused: it is not for the peer name {name:?} (verify-peer-name); make one with \
+         that name as alternative name (DNS) or common name"
+    )]
+    PeerName { name: String },
     #[error("the other side refused: {}", refusal(*.0))]
     Refused(AlertDescription),
     #[error("the TLS handshake failed: {0}; compare TLS versions and protocols of both sides")]

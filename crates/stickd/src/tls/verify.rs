@@ -16,7 +16,7 @@ use rustls::{
 
 use super::authorities::Authorities;
 use super::error::TlsError;
-use super::subject;
+use super::names::common_name_is;
 
 /// On a listener with `verify optional` or `required`: clients with a certificate of an authority.
 #[derive(Debug)]
@@ -126,7 +126,7 @@ impl ServerCertVerifier for Server {
         take_listed(&self.authorities, result, shown)?;
         if let Some(name) = &self.name {
             verify_server_name(&parsed, name)
-                .or_else(|error| if common_name_is(shown, name) { Ok(()) } else { Err(error) })?;
+                .or_else(|error| if common_name_is(shown, &name.to_str()) { Ok(()) } else { Err(error) })?;
         }
         Ok(ServerCertVerified::assertion())
     }
@@ -167,11 +167,6 @@ fn take_listed(
     };
     let is_authority = error.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity);
     if is_authority && authorities.listed.contains(shown) { Ok(()) } else { result }
-}
-
-fn common_name_is(shown: &CertificateDer<'_>, name: &ServerName<'_>) -> bool {
-    webpki::EndEntityCert::try_from(shown)
-        .is_ok_and(|certificate| subject::names(certificate.subject(), &name.to_str()))
 }
 
 /// Towards a peer with `verify none`: encrypted, but with whoever answers.

@@ -1,5 +1,6 @@
 //! Who may speak for a node: strangers with its name, processes that ask to take over, processes that teach.
 
+mod certificates;
 mod own_name;
 mod reloads;
 mod scripted;
