@@ -1,9 +1,9 @@
-//! Who is let in: hellos of remote peers, and of the process before this one.
+//! How sessions begin: hellos of remote peers and of the process before this one, and the answers to hellos of this side.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use haproxy_peers::{Greeting, Hello, PeerId, Section, Session, SessionId};
+use haproxy_peers::{Greeting, Hello, PeerId, Section, Session, SessionId, Status};
 use parking_lot::Mutex;
 use stick_table::Millis;
 use tracing::{Level, info, warn};
@@ -93,5 +93,22 @@ impl Cluster {
     pub fn namesakes(&self, peer: &str) -> Option<String> {
         let pair = self.namesakes.of(peer, self.clock().now())?;
         Some(format!("{}, {}", pair.one, pair.other))
+    }
+
+    /// Takes the status of an attempt; the session when the peer accepted.
+    pub(super) fn handle_status(
+        self: &Arc<Self>,
+        connection: &Connection,
+        status: Status,
+        establish: impl FnOnce(Session) -> Arc<Mutex<Session>>,
+    ) -> Option<Arc<Mutex<Session>>> {
+        let session = self.with_section(|section, now| {
+            // Before the actions: one of them may be for this session.
+            section.handle_status(now, connection.id, status).map(|session| establish(*session))
+        });
+        if session.is_none() {
+            self.connections.lock().remove(&connection.id);
+        }
+        session
     }
 }

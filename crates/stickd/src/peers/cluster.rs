@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use haproxy_peers::{
     Action, ConfiguredPeer, DecodeErrorKind, EndReason, Limits, PeerKind, PeerLevel, Section, SectionConfig,
-    SectionView, Session, SessionError, SessionEvent, SessionId, Status, TableSet,
+    SectionView, Session, SessionError, SessionEvent, SessionId, TableSet,
 };
 use parking_lot::Mutex;
 use stick_table::Millis;
@@ -123,7 +123,7 @@ pub struct Cluster {
     config: PeersSection,
     tables: Arc<TableSet>,
     section: Mutex<Section>,
-    connections: Mutex<HashMap<SessionId, Arc<Connection>>>,
+    pub(super) connections: Mutex<HashMap<SessionId, Arc<Connection>>>,
     /// Of configured peers.
     targets: HashMap<String, Target>,
     /// Where those are that DNS lists.
@@ -327,23 +327,6 @@ impl Cluster {
             }
         }
         None
-    }
-
-    /// Takes the status of an attempt; the session when the peer accepted.
-    pub(super) fn handle_status(
-        self: &Arc<Self>,
-        connection: &Connection,
-        status: Status,
-        establish: impl FnOnce(Session) -> Arc<Mutex<Session>>,
-    ) -> Option<Arc<Mutex<Session>>> {
-        let session = self.with_section(|section, now| {
-            // Before the actions: one of them may be for this session.
-            section.handle_status(now, connection.id, status).map(|session| establish(*session))
-        });
-        if session.is_none() {
-            self.connections.lock().remove(&connection.id);
-        }
-        session
     }
 
     /// An attempt is connected. Whether its hello is to be sent: not when it was given up meanwhile.
