@@ -496,7 +496,7 @@ impl Session {
         // the lesson comes again (peers-protocol §11.1, §13.3).
         if std::mem::take(&mut self.due.request) {
             Control::ResyncRequest.encode(out);
-            self.learner.asked = now;
+            self.learner.times.asked = now;
         }
         let mut from = 0;
         while let Some((place, ack)) = self.learner.next_ack(from) {

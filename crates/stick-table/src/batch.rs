@@ -22,7 +22,8 @@ const KEEP_STRING: u32 = u32::MAX;
 pub enum Precedence {
     /// The change is the newest there is: live updates.
     Newest,
-    /// A lesson told the change. It creates entries, and overwrites what was touched before it, by the [`Ages`] of the batch.
+    /// A lesson told the change. It creates entries, and overwrites what was touched before it, by the [`Ages`] of the batch,
+    /// and what the same origin told within the same session.
     /// Where they do not tell which was first, it refreshes what the same origin wrote, and keeps what somebody else wrote
     /// since this process started. What this process wrote itself is kept: elsewhere its lifetime may have begun again, by
     /// an update that told none, and whoever wrote later pushes that.
@@ -345,7 +346,7 @@ mod tests {
         let mut batch = Batch::new(table);
         let gpc0 = table.layout().offset(DataType::Gpc0, 0).unwrap();
         batch.set_columns(std::iter::once(gpc0..gpc0 + 1));
-        batch.set_ages(Some(Ages { spread: 0, under_way: 0 }));
+        batch.set_ages(Some(Ages { spread: 0, under_way: 0, session: 0 }));
         batch.push(&[0, 0, 0, 1], Lifetime::Exactly(left))[gpc0] = value;
         table.apply(&mut batch, Origin::peer(peer), Precedence::FillGaps, 0)
     }

@@ -1,7 +1,7 @@
 //! The receiving side of a session: definitions and updates become changes of tables.
 
 mod binding;
-pub(crate) use binding::Binding;
+pub(crate) use binding::{Binding, Times};
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -75,8 +75,7 @@ pub(crate) struct Learner {
     /// Whether the peer has to tell what it holds again, as some of it was left out.
     pub(crate) wants_lesson: bool,
     pub(crate) learning: Learning,
-    /// When a lesson was asked for last, or the session began.
-    pub(crate) asked: Millis,
+    pub(crate) times: Times,
     /// Hashes of the names of tables that were reported.
     reported: HashSet<u64>,
     pub(crate) received: Received,
@@ -105,7 +104,7 @@ impl Learner {
             undefined: None,
             wants_lesson: false,
             learning: Learning::Not,
-            asked: now,
+            times: Times { began: now, asked: now },
             reported: HashSet::new(),
             received: Received::default(),
         }
@@ -331,7 +330,7 @@ impl Learner {
             Some(place) => {
                 let old = &mut self.bindings[place];
                 if !old.batch.is_empty() {
-                    self.received.refused_updates += old.apply(self.origin, self.asked, now).refused;
+                    self.received.refused_updates += old.apply(self.origin, self.times, now).refused;
                 }
                 (binding.last_id, binding.due_ack, binding.sent_ack) =
                     (old.last_id, old.due_ack, old.sent_ack);
@@ -414,7 +413,7 @@ impl Learner {
         };
         let full = binding.is_full() || binding.precedence != precedence;
         if full && !binding.batch.is_empty() {
-            self.received.refused_updates += binding.apply(self.origin, self.asked, now).refused;
+            self.received.refused_updates += binding.apply(self.origin, self.times, now).refused;
         }
         binding.precedence = precedence;
         let key = decode_key(binding.shared.definition().key_type, &mut reader)?;
@@ -437,7 +436,7 @@ impl Learner {
         let mut idle = 0;
         for (place, binding) in self.bindings.iter_mut().enumerate() {
             if !binding.batch.is_empty() {
-                self.received.refused_updates += binding.apply(self.origin, self.asked, now).refused;
+                self.received.refused_updates += binding.apply(self.origin, self.times, now).refused;
             }
             if self.current != Some(place) {
                 idle += binding.memory();

@@ -26,9 +26,18 @@ pub struct Ages {
     pub spread: u32,
     /// Most time that a change was on its way, in ms: that much less may be left of it.
     pub under_way: u32,
+    /// Time since the session with the sender began, in ms. What the sender says later in one session is newer.
+    pub session: u32,
 }
 
 impl Ages {
+    /// Whether an entry that has `held` ms of its `expire` left was touched within the session. A peer pushes changes that
+    /// waited for it without their lifetimes: in what its lesson says next of the entry, less may be left.
+    #[inline]
+    pub(crate) fn is_of_session(self, held: u32, expire: u32) -> bool {
+        expire.saturating_sub(held) <= self.session
+    }
+
     /// Whether a change with `left` ms of its life is newer (`Greater`) or older (`Less`) than an entry that has `held` ms
     /// left. `None` when it may be either.
     #[inline]
@@ -52,7 +61,7 @@ mod tests {
 
     #[test]
     fn what_has_less_of_its_life_left_is_older() {
-        let ages = Ages { spread: 0, under_way: 300 };
+        let ages = Ages { spread: 0, under_way: 300, session: 0 };
         assert_eq!(ages.compare(38_499, 40_000, HeldBy::Lesson), Some(Ordering::Less));
         for left in [38_500, 40_000, 41_800] {
             assert_eq!(ages.compare(left, 40_000, HeldBy::Lesson), None, "{left}");
@@ -63,14 +72,28 @@ mod tests {
         assert_eq!(ages.compare(38_499, 40_000, HeldBy::Push), Some(Ordering::Less));
     }
 
+    #[test]
+    fn what_was_touched_within_the_session_is_known_by_its_lifetime() {
+        let ages = Ages { spread: 0, under_way: 0, session: 2_000 };
+        assert!(ages.is_of_session(60_000, 60_000) && ages.is_of_session(58_000, 60_000));
+        assert!(!ages.is_of_session(57_999, 60_000));
+        assert!(ages.is_of_session(90_000, 60_000), "the clock of the table wraps");
+    }
+
     /// Touched at the same time, an entry lives for 60 s here and for 50 s there.
     #[test]
     fn lives_of_another_length_make_it_less_sure() {
-        let ages = Ages { spread: 10_000, under_way: 0 };
+        let ages = Ages { spread: 10_000, under_way: 0, session: 0 };
         assert_eq!(ages.compare(30_000, 41_500, HeldBy::Lesson), None);
         assert_eq!(ages.compare(30_000, 41_501, HeldBy::Lesson), Some(Ordering::Less));
         assert_eq!(ages.compare(41_501, 30_000, HeldBy::Lesson), Some(Ordering::Greater));
-        assert_eq!(Ages { spread: u32::MAX, under_way: 0 }.compare(u32::MAX, 0, HeldBy::Lesson), None);
-        assert_eq!(Ages { spread: 0, under_way: u32::MAX }.compare(u32::MAX, 0, HeldBy::Lesson), None);
+        assert_eq!(
+            Ages { spread: u32::MAX, under_way: 0, session: 0 }.compare(u32::MAX, 0, HeldBy::Lesson),
+            None
+        );
+        assert_eq!(
+            Ages { spread: 0, under_way: u32::MAX, session: 0 }.compare(u32::MAX, 0, HeldBy::Lesson),
+            None
+        );
     }
 }

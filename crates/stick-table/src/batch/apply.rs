@@ -133,10 +133,14 @@ impl Batch {
             Touch { origin, of_lesson: precedence == Precedence::FillGaps, lifetime: change.lifetime, now };
         let may_change = |stamp: Stamp, deadline: u32| match precedence {
             Precedence::Newest => true,
-            Precedence::FillGaps => match self.compare(change, stamp, deadline, now) {
-                Some(order) => order == Ordering::Greater && !stamp.origin().is_local(),
-                None => stamp.origin() == origin && origin.is_one_writer(),
-            },
+            Precedence::FillGaps => {
+                let is_own = stamp.origin() == origin && origin.is_one_writer();
+                match self.compare(change, stamp, deadline, now) {
+                    Some(Ordering::Greater) => !stamp.origin().is_local(),
+                    Some(_) => is_own && self.is_of_session(deadline, now),
+                    None => is_own,
+                }
+            }
             Precedence::Repeated => {
                 (stamp.origin() == origin && origin.is_one_writer()) || stamp.is_of_lesson()
             }
@@ -188,6 +192,13 @@ impl Batch {
             Lifetime::Exactly(left) => self.ages?.compare(left, lifetime::remaining(deadline, now), by),
             Lifetime::Restart | Lifetime::Keep => None,
         }
+    }
+
+    /// Whether an entry with this deadline was touched since the sender's session began.
+    fn is_of_session(&self, deadline: u32, now: Millis) -> bool {
+        let expire = self.common.definition.expire;
+        let held = lifetime::remaining(deadline, now);
+        self.ages.zip(expire).is_some_and(|(ages, expire)| ages.is_of_session(held, expire))
     }
 
     /// Applies a change whose key is not in the shard.

@@ -12,6 +12,15 @@ use crate::session::plan::Plan;
 use crate::session::repetition::Repetition;
 use crate::{Agreement, Definition, SharedTable};
 
+/// What the lifetimes of a lesson are compared by, as points on the table's clock in ms.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// When the session began.
+    pub(crate) began: Millis,
+    /// When a lesson was asked for last, or the session began: a lesson's updates are encoded later.
+    pub(crate) asked: Millis,
+}
+
 /// A table of the sender that is bound to one of ours.
 pub(crate) struct Binding {
     pub(crate) shared: Arc<SharedTable>,
@@ -103,10 +112,14 @@ impl Binding {
         self.batches().map(Batch::memory).sum()
     }
 
-    /// Applies what was gathered. `asked` is when the last lesson was asked for: what it told was put into words later.
-    pub(super) fn apply(&mut self, origin: Origin, asked: Millis, now: Millis) -> Applied {
-        let under_way = u32::try_from(now.saturating_sub(asked)).unwrap_or(u32::MAX);
-        let ages = || Ages { spread: self.shared.lives().spread(), under_way };
+    /// Applies what was gathered.
+    pub(super) fn apply(&mut self, origin: Origin, times: Times, now: Millis) -> Applied {
+        let since = |then: Millis| u32::try_from(now.saturating_sub(then)).unwrap_or(u32::MAX);
+        let ages = || Ages {
+            spread: self.shared.lives().spread(),
+            under_way: since(times.asked),
+            session: since(times.began),
+        };
         self.batch.set_ages(self.tells_expire.then(ages));
         if let Some((_, batch)) = &mut self.copy
             && let Some(target) = self.shared.copy()
