@@ -146,9 +146,9 @@ impl SendTable {
     pub(super) fn note_pass(&mut self, pushed: bool) {
         let Some(cursor) = &self.cursor else { return };
         if !pushed {
-            if self.in_flight.is_empty() {
-                cursor.write_position(&mut self.acked);
-            }
+            // Nothing was sent since the newest batch: a peer that acknowledges it has everything up to here.
+            let newest = self.in_flight.back_mut().map(|(_, position)| position);
+            cursor.write_position(newest.unwrap_or(&mut self.acked));
             return;
         }
         if self.in_flight.len() >= MAX_IN_FLIGHT && !Defect::EndlessInFlight.is_on() {
