@@ -8,9 +8,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use rustix::process::Signal;
+
+/// A log that has not grown for this long is what there is, and the longest wait for that.
+const SETTLED: Duration = Duration::from_millis(20);
+const MOST_SETTLING: Duration = Duration::from_secs(1);
 
 /// A child process whose standard output and error go to a file. Dropping it kills it, by its process id.
 #[derive(Debug)]
@@ -71,8 +75,23 @@ impl Daemon {
         self.pid
     }
 
-    /// What it printed so far on standard output and error.
+    /// What it printed so far on standard output and error. stickd writes its log on a thread of its own, a moment after the
+    /// event, so this waits until nothing more comes.
     pub fn log(&self) -> String {
+        let deadline = Instant::now() + MOST_SETTLING;
+        let mut log = self.printed();
+        while Instant::now() < deadline {
+            std::thread::sleep(SETTLED);
+            let later = self.printed();
+            if later == log {
+                break;
+            }
+            log = later;
+        }
+        log
+    }
+
+    fn printed(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
@@ -89,7 +108,7 @@ impl Daemon {
     #[track_caller]
     pub fn wait_log(&self, text: &str, limit: Duration) {
         let what = format!("{} to print {text:?}", self.name);
-        wait::until_or(limit, &what, || self.log(), || self.log().contains(text).then_some(()));
+        wait::until_or(limit, &what, || self.log(), || self.printed().contains(text).then_some(()));
     }
 
     /// How it ended, or `None` while it runs.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use stick_table::Millis;
 
+use crate::plan::TablePlan;
 use crate::stage::{Invariant, Seen, Stage};
 use crate::truth::{Key, SlotId};
 
@@ -31,6 +32,12 @@ impl Invariant for Succession {
     }
 }
 
+/// Whether entries of a table end when their node says. In a full table others may take their places. Where entries live for
+/// another time elsewhere, a newer update may end one earlier.
+fn is_judged(table: &TablePlan) -> bool {
+    !table.may_be_full() && table.expire.iter().all(|expire| *expire == table.expire[0])
+}
+
 impl Succession {
     /// Notes what a process holds at the first look after it was told to stop.
     fn note(&mut self, stage: &Stage, slot: SlotId) {
@@ -38,8 +45,7 @@ impl Succession {
         if it.listens || it.process.is_none() || it.haproxy || self.held.contains_key(&slot) {
             return;
         }
-        let tables =
-            stage.plan.tables_of(it.section).filter(|&table| !stage.plan.tables[table].may_be_full());
+        let tables = stage.plan.tables_of(it.section).filter(|&table| is_judged(&stage.plan.tables[table]));
         let keys = tables.flat_map(|table| (0..stage.plan.tables[table].keys).map(move |key| (table, key)));
         let ends = keys.filter_map(|key| {
             let reading = stage.read(slot, key)?;

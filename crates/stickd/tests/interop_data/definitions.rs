@@ -85,6 +85,7 @@ fn what_differs_is_reported_by_name(release: &Release) {
             "key_type" | "key_size" | "no_length" => format!("updates of table {table} are ignored: {text}"),
             _ => format!("table {table} is defined differently by the peer: {text}"),
         };
+        pair.stickd.daemon().wait_log(&reported, CONNECTED);
         let log = pair.stickd.daemon().log();
         let lines: Vec<&str> = log.lines().filter(|line| line.contains(&reported)).collect();
         assert!(lines.iter().any(|line| line.contains("section=\"p\" peer=\"A\"")), "{reported}\n{log}");
