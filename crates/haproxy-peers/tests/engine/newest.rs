@@ -93,3 +93,19 @@ fn a_lifetime_tells_no_age_where_lives_differ_by_more() {
     }
     assert_eq!(gpc0(&world, node, 1).unwrap().0, 1, "both may have been touched at the same time");
 }
+
+/// HAProxy pushes what waited for a session without lifetimes, and teaches it afterwards with what is left: the same session's
+/// later word is the newer one.
+#[test]
+fn a_lesson_sets_the_lifetime_of_what_its_peer_pushed_in_the_same_session() {
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("n").peer("h").table(counters("t")));
+    let mut peer = Script::call(&mut world, node, "h", "2.1");
+    peer.define(&mut world, 1, &counters("t"));
+    peer.update(&mut world, Some(1), None, 1, 9);
+    assert!(gpc0(&world, node, 1).unwrap().1 > 59_000);
+    peer.update(&mut world, Some(1), Some(3_000), 1, 9);
+    peer.control(&mut world, Control::ResyncFinished);
+    let (value, left) = gpc0(&world, node, 1).unwrap();
+    assert!(value == 9 && left <= 3_000, "{value}, {left} ms left");
+}
