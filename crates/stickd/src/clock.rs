@@ -13,7 +13,7 @@ const WITH_PAUSES: ClockId = ClockId::Boottime;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const WITH_PAUSES: ClockId = ClockId::Monotonic;
 
-/// How often [`watch_pauses`] looks: what was to happen in a pause happens this long after it at most.
+/// How often `watch_pauses` looks: what was to happen in a pause happens this long after it at most.
 const LOOK: Duration = Duration::from_millis(250);
 /// A shorter pause changes nothing that anybody waits for: timers are as late as on a busy machine.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
@@ -45,7 +45,7 @@ impl Clock {
     }
 
     /// The moment at which this clock shows `at`, unless the machine pauses before: timers do not run meanwhile, see
-    /// [`watch_pauses`].
+    /// `watch_pauses`.
     pub fn instant(&self, at: Millis) -> Instant {
         let wanted = Duration::from_millis(at.saturating_sub(Self::START));
         Instant::now() + wanted.saturating_sub(self.uptime())

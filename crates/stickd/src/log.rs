@@ -1,6 +1,6 @@
 //! The log: lines for events of sessions and of the process, nothing for updates.
 //!
-//! Whoever logs formats the line and puts it into a bounded [`Queue`]; a thread for each output writes it. So a log that nobody
+//! Whoever logs formats the line and puts it into a bounded `Queue`; a thread for each output writes it. So a log that nobody
 //! reads stops nothing: the queue fills, further lines are counted and left out, and a line says how many once there is
 //! room again. Each line is one line: whatever cannot be printed is escaped here, the last place before the output.
 
