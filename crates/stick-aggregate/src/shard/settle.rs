@@ -57,7 +57,7 @@ impl Shard {
         !settled.is_empty
     }
 
-    /// Removes the parts that are over.
+    /// Removes the parts that have expired.
     fn remove_over(&mut self, shared: &Shared, slot: u32, now: u32) -> (usize, bool) {
         // A key is due no later than the first of its parts ends.
         let width = PART_HEAD + shared.columns.data_words;

@@ -115,7 +115,7 @@ mod tests {
                 assert!((0..100).all(|key| read(&table, key, now) == Some([0, 0])), "after {hour} hours");
             }
         }
-        // Counted again, it begins anew.
+        // Counted again, it starts from scratch.
         let later = NOW + 60 * DAY;
         count(&table, 7, later);
         assert_eq!(read(&table, 7, later), Some([20, 20]));
