@@ -6,7 +6,7 @@
 mod admission;
 
 mod cluster;
-pub use cluster::{Cluster, ClusterSetup, Totals};
+pub use cluster::{Cluster, ClusterSetup};
 
 mod connection;
 pub use connection::{Connection, Direction};
@@ -18,8 +18,7 @@ mod hub;
 pub use hub::{HubReport, status_table};
 
 mod inbound;
-mod left_out_log;
-mod log_quota;
+mod journal;
 mod members;
 mod namesakes;
 mod outbound;
@@ -27,6 +26,10 @@ mod outbound;
 mod places;
 pub use places::Places;
 
-mod refusals;
 mod succession;
+mod target;
+
+mod totals;
+pub use totals::Totals;
+
 mod waiting;

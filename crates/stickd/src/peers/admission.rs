@@ -6,12 +6,11 @@ use std::sync::Arc;
 use haproxy_peers::{Greeting, Hello, PeerId, Section, Session, SessionId, Status};
 use parking_lot::Mutex;
 use stick_table::Millis;
-use tracing::{Level, info, warn};
 
-use super::cluster::{Cluster, count, member_word};
+use super::cluster::Cluster;
 use super::connection::Connection;
 use super::namesakes::Process;
-use crate::log;
+use super::totals::count;
 
 /// A connection whose hello was accepted.
 struct Admitted {
@@ -60,12 +59,7 @@ impl Cluster {
             }
             other => Err(other),
         })?;
-        let (section, peer, version, member) =
-            (self.name(), &hello.sender, &hello.version, member_word(kind));
-        if let Some(left_out) = self.may_log(peer, Level::INFO) {
-            let address = admitted.connection.established().map_or("", |established| &established.remote);
-            info!(section, peer, address, %version, member, left_out, "accepted");
-        }
+        self.journal.accepted(&admitted.connection, hello.version, kind);
         Ok(admitted)
     }
 
@@ -74,19 +68,7 @@ impl Cluster {
         let now = self.clock().now();
         let Some(pair) = self.namesakes.note(peer, process, replaces, now) else { return };
         count(&self.totals().namesakes);
-        if !log::takes(Level::WARN) || !self.refusals.is_due(None, &format!("name {peer}"), now) {
-            return;
-        }
-        if let Some(left_out) = self.may_log(peer, Level::WARN) {
-            let (section, one, other) = (self.name(), &pair.one, &pair.other);
-            warn!(
-                section,
-                peer,
-                left_out,
-                "two processes say they are {peer}: {one} and {other}; each session of one ends that of the other: give each \
-                 node a name of its own (localpeer, -L)"
-            );
-        }
+        self.journal.namesakes(peer, &pair);
     }
 
     /// The processes that share a peer's name, as `show peers` prints them.

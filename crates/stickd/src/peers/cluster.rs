@@ -6,30 +6,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use haproxy_peers::{
-    Action, ConfiguredPeer, DecodeErrorKind, EndReason, Limits, PeerKind, PeerLevel, Section, SectionConfig,
-    SectionView, Session, SessionError, SessionEvent, SessionId, TableSet,
+    Action, ConfiguredPeer, Limits, PeerLevel, Section, SectionConfig, SectionView, Session, SessionEvent,
+    SessionId, TableSet,
 };
 use parking_lot::Mutex;
 use stick_table::Millis;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep_until;
-use tracing::{Level, info, warn};
 
 use super::connection::{Connection, Direction};
-use super::log_quota::LogQuota;
+use super::journal::{Journal, Note};
 use super::members::Members;
 use super::namesakes::Namesakes;
 use super::places::Places;
-use super::refusals::Refusals;
+use super::target::Target;
+use super::totals::{Totals, count};
 use super::waiting::WaitingRoom;
 use super::{discovery, exchange, hub, inbound, outbound};
 use crate::clock::Clock;
-use crate::config::{self, Address, PeersSection, RemotePeer};
+use crate::config::{self, PeersSection, RemotePeer};
 use crate::handover::Successor;
 use crate::log;
 use crate::net::{Listener, Stream};
 use crate::supervise::Supervisor;
-use crate::tls::{Acceptor, Connector};
+use crate::tls::Acceptor;
 
 /// What a cluster is made from.
 pub struct ClusterSetup {
@@ -51,73 +51,6 @@ pub struct ClusterSetup {
     pub seed: u64,
 }
 
-/// A line of the log that waits until the section's lock is free, with the lines left out before it.
-enum Note {
-    LessonRequested { peer: String, left_out: Option<u64> },
-    Forgotten { peer: String, member: &'static str, left_out: Option<u64> },
-}
-
-/// Where to connect to for a peer.
-#[derive(Clone)]
-pub(super) struct Target {
-    pub(super) address: Address,
-    /// Further addresses of the same host, tried in this order after that one.
-    pub(super) others: Vec<SocketAddr>,
-    /// Where the connection comes from.
-    pub(super) source: Option<SocketAddr>,
-    pub(super) connector: Option<Arc<Connector>>,
-    /// The name for TLS where none is configured.
-    pub(super) host: String,
-}
-
-/// Counts over all sessions that have ended, and of connections that never became one.
-#[derive(Debug, Default)]
-pub struct Totals {
-    /// Connections refused or dropped before a session.
-    pub refused_connections: AtomicU64,
-    /// Connections that were attempted or accepted.
-    pub connections: AtomicU64,
-    /// Updates received.
-    pub updates_received: AtomicU64,
-    /// Updates that found their table full.
-    pub updates_refused: AtomicU64,
-    /// Updates sent.
-    pub updates_sent: AtomicU64,
-    /// Lessons received to their end.
-    pub lessons_learned: AtomicU64,
-    /// Lessons given and confirmed.
-    pub lessons_taught: AtomicU64,
-    /// Sessions closed because of malformed messages.
-    pub protocol_errors: AtomicU64,
-    /// Connections closed before their hello because others needed the place.
-    pub handshakes_dropped: AtomicU64,
-    /// Connections closed because their hello did not come in time.
-    pub handshakes_timed_out: AtomicU64,
-    /// Connections closed at once because of `maxconn`.
-    pub connections_over_limit: AtomicU64,
-    /// Hellos of peers that might have joined if there had been a place.
-    pub dynamic_peers_refused: AtomicU64,
-    /// Messages over `tune.bufsize`.
-    pub oversized_messages: AtomicU64,
-    /// Strings of `server_key` that were too long to be kept.
-    pub ignored_strings: AtomicU64,
-    /// Sessions that one of several processes of the same name took from another.
-    pub namesakes: AtomicU64,
-    /// Lines of the log that were left out.
-    pub lines_left_out: AtomicU64,
-}
-
-impl Totals {
-    pub(super) fn refused(&self) {
-        count(&self.refused_connections);
-    }
-}
-
-/// Counts one.
-pub(super) fn count(total: &AtomicU64) {
-    total.fetch_add(1, Ordering::Relaxed);
-}
-
 /// A peers section at work.
 pub struct Cluster {
     config: PeersSection,
@@ -137,16 +70,14 @@ pub struct Cluster {
     /// The section's timers may have moved.
     wake: Notify,
     listening: watch::Sender<bool>,
-    pub(super) refusals: Refusals,
     pub(super) namesakes: Namesakes,
-    pub(super) log_quota: LogQuota,
+    /// Its log.
+    pub(super) journal: Journal,
     places: Arc<Places>,
     waiting: Arc<WaitingRoom>,
-    /// Why the last attempt to reach each peer failed; nothing after a session.
-    failures: Mutex<HashMap<String, String>>,
     /// The process that takes over, in a soft stop.
     pub(super) successor: Mutex<Option<Arc<Successor>>>,
-    totals: Totals,
+    totals: Arc<Totals>,
     pub(super) supervisor: Supervisor,
 }
 
@@ -158,16 +89,9 @@ impl Cluster {
     pub fn new(setup: ClusterSetup, clock: Clock) -> Result<Self, crate::tls::TlsError> {
         let ClusterSetup { config, tables, limits, places, source, expects_predecessor, supervisor, seed } =
             setup;
-        let mut targets = HashMap::new();
-        for remote in &config.remotes {
-            if let Some(address) = &remote.address {
-                let target = Target { source, ..target(address, remote.tls.as_ref())? };
-                targets.insert(remote.name.clone(), target);
-            }
-        }
-        let named = config.remotes.iter().map(|remote| &remote.name).chain([&config.local.name]);
-        let named = named.chain(config.templates.iter().map(|template| &template.domain));
-        let log_quota = LogQuota::new(named, clock.now());
+        let targets = Target::of_configured(&config.remotes, source)?;
+        let totals = Arc::new(Totals::default());
+        let journal = Journal::new(&config, clock, Arc::clone(&totals));
         let section = Section::new(
             SectionConfig {
                 name: config.name.clone(),
@@ -199,14 +123,12 @@ impl Cluster {
             pauses: AtomicU64::new(0),
             wake: Notify::new(),
             listening: watch::Sender::new(false),
-            refusals: Refusals::default(),
             namesakes: Namesakes::default(),
-            log_quota,
+            journal,
             places,
             waiting: Arc::default(),
-            failures: Mutex::default(),
             successor: Mutex::default(),
-            totals: Totals::default(),
+            totals,
             supervisor,
         })
     }
@@ -270,24 +192,12 @@ impl Cluster {
             }
             result
         };
-        notes.iter().for_each(|note| self.log_note(note));
+        notes.iter().for_each(|note| self.journal.write(note));
         result
     }
 
-    fn log_note(&self, note: &Note) {
-        let section = self.name();
-        match note {
-            Note::LessonRequested { peer, left_out } => {
-                info!(section, peer, left_out, "asking for a lesson");
-            }
-            Note::Forgotten { peer, member, left_out } => {
-                info!(section, peer, member, left_out, "the member stayed away: forgotten");
-            }
-        }
-    }
-
     pub(super) fn register(&self, connection: &Arc<Connection>) {
-        self.totals.connections.fetch_add(1, Ordering::Relaxed);
+        count(&self.totals.connections);
         self.connections.lock().insert(connection.id, Arc::clone(connection));
     }
 
@@ -312,18 +222,15 @@ impl Cluster {
                 }
             }
             Action::Forgotten { name, kind } => {
-                self.failures.lock().remove(&name);
                 self.namesakes.forget(&name);
-                let left_out = self.may_log(&name, Level::INFO);
+                let note = self.journal.note_forgotten(&name, kind);
                 self.forgotten(&name);
-                let member = member_word(kind);
-                return left_out.map(|left_out| Note::Forgotten { peer: name, member, left_out });
+                return note;
             }
             Action::RequestLesson { session } => {
                 let connection = self.connections.lock().get(&session).cloned()?;
                 connection.request_lesson();
-                let left_out = self.may_log(&connection.name, Level::INFO)?;
-                return Some(Note::LessonRequested { peer: connection.name.clone(), left_out });
+                return self.journal.note_request(&connection.name);
             }
         }
         None
@@ -359,67 +266,19 @@ impl Cluster {
         stream: Box<dyn Stream>,
         received: &[u8],
     ) {
-        self.failures.lock().remove(&connection.name);
+        self.journal.reached(&connection.name);
         let reason = exchange::exchange(self, &connection, &session, stream, received).await;
         self.connections.lock().remove(&connection.id);
-        self.count(&session.lock(), &reason);
-        self.log_end(&connection, &reason);
+        self.totals.add_session(&session.lock(), &reason);
+        self.journal.session_ended(&connection, &reason);
         drop(session);
         self.with_section(|section, now| section.session_ended(now, connection.id, connection.peer, &reason));
     }
 
-    fn log_end(&self, connection: &Connection, reason: &EndReason) {
-        let (section, peer) = (self.name(), connection.name.as_str());
-        let level = if matches!(reason, EndReason::Error(_)) { Level::WARN } else { Level::INFO };
-        let Some(left_out) = self.may_log(peer, level) else { return };
-        match reason {
-            EndReason::Error(error) => {
-                let address = connection.established().map_or("", |established| &established.remote);
-                warn!(section, peer, address, left_out, "session closed: {error}");
-            }
-            EndReason::Connection(reason) => info!(section, peer, left_out, "session ended: {reason}"),
-            EndReason::Closed(reason) => info!(section, peer, left_out, "session closed: {reason}"),
-        }
-    }
-
-    fn count(&self, session: &Session, reason: &EndReason) {
-        let (received, sent) = (session.received(), session.sent());
-        let add = |total: &AtomicU64, count| total.fetch_add(count, Ordering::Relaxed);
-        add(&self.totals.updates_received, received.updates);
-        add(&self.totals.updates_refused, received.refused_updates);
-        add(&self.totals.updates_sent, sent.live_updates + sent.lesson_updates);
-        add(&self.totals.ignored_strings, received.ignored_strings);
-        if let EndReason::Error(SessionError::Malformed(error)) = reason {
-            add(&self.totals.protocol_errors, 1);
-            let is_oversized = matches!(error.kind, DecodeErrorKind::PayloadTooLarge { .. });
-            add(&self.totals.oversized_messages, is_oversized.into());
-        }
-    }
-
     /// Tells the section of something that happened in a session, and the log.
     pub(super) fn handle_event(self: &Arc<Self>, connection: &Connection, event: &SessionEvent) {
-        let (section, peer) = (self.name(), connection.name.as_str());
-        let is_warning = matches!(
-            event,
-            SessionEvent::TableIgnored { .. }
-                | SessionEvent::TableLoses { .. }
-                | SessionEvent::PeerReportsError { .. }
-                | SessionEvent::LessonAbandoned
-                | SessionEvent::LessonUnconfirmed
-        );
-        // A hub logs what its sums leave out in one place, whoever noticed it.
-        let is_logged = !matches!(event, SessionEvent::LeftOut { .. });
-        let level = if is_warning { Level::WARN } else { Level::INFO };
-        match is_logged.then(|| self.may_log(peer, level)).flatten() {
-            None => {}
-            Some(left_out) if is_warning => warn!(section, peer, left_out, "{event}"),
-            Some(left_out) => info!(section, peer, left_out, "{event}"),
-        }
-        match event {
-            SessionEvent::LessonLearned { .. } => self.totals.lessons_learned.fetch_add(1, Ordering::Relaxed),
-            SessionEvent::LessonTaught => self.totals.lessons_taught.fetch_add(1, Ordering::Relaxed),
-            _ => 0,
-        };
+        self.journal.event(&connection.name, event);
+        self.totals.note_event(event);
         self.with_section(|section, now| section.handle_event(now, connection.id, event));
     }
 
@@ -470,10 +329,6 @@ impl Cluster {
         &self.config.name
     }
 
-    pub(super) fn local_name(&self) -> &str {
-        &self.config.local.name
-    }
-
     pub(super) fn is_local_name(&self, name: &str) -> bool {
         name == self.config.local.name
     }
@@ -483,42 +338,6 @@ impl Cluster {
         let Some(dynamic) = &self.config.dynamic_peers else { return false };
         // A Unix socket is of this machine, and guarded by its permissions.
         address.is_none_or(|address| dynamic.accepts(address))
-    }
-
-    /// Whether an attempt to reach a peer failed for another reason than the one before. It never is while this process
-    /// looks for the next one, which need not be there.
-    pub(super) fn is_news(&self, peer: &str, reason: &str) -> bool {
-        if self.is_local_name(peer) {
-            return false;
-        }
-        let before = self.failures.lock().insert(peer.to_owned(), reason.to_owned());
-        before.as_deref() != Some(reason)
-    }
-
-    /// Whether a warning about a stranger is due, and how many lines were left out before it.
-    pub(super) fn refusal_is_due(&self, address: Option<IpAddr>, name: &str) -> Option<Option<u64>> {
-        let due = log::takes(Level::WARN) && self.refusals.is_due(address, name, self.clock.now());
-        due.then(|| self.may_log("", Level::WARN)).flatten()
-    }
-
-    /// Whether a line of this level about a peer, or a name that is asked for, may be written, and how many were left out
-    /// before it, if any. A line that no `log` line of the configuration takes costs nothing.
-    pub(super) fn may_log(&self, peer: &str, level: Level) -> Option<Option<u64>> {
-        if !log::takes(level) {
-            return None;
-        }
-        let left_out = self.log_quota.take(peer, level, self.clock.now());
-        if left_out.is_none() {
-            count(&self.totals.lines_left_out);
-        }
-        left_out.map(|lines| (lines > 0).then_some(lines))
-    }
-
-    /// Says that a limit was reached, once a minute.
-    pub(super) fn limit_reached(&self, limit: &str, consequence: &str) {
-        if log::takes(Level::WARN) && self.refusals.is_due(None, limit, self.clock.now()) {
-            warn!(section = self.name(), limit, "limit reached: {consequence}");
-        }
     }
 
     /// Places of connections, over all sections.
@@ -574,23 +393,4 @@ fn configured(remote: &RemotePeer) -> ConfiguredPeer {
         config::PeerLevel::Up { .. } => PeerLevel::Above,
     };
     ConfiguredPeer { name: remote.name.clone(), shard: remote.shard, level, is_called }
-}
-
-fn target(address: &Address, tls: Option<&config::ServerTls>) -> Result<Target, crate::tls::TlsError> {
-    let connector = tls.map(Connector::load).transpose()?.map(Arc::new);
-    let host = match address {
-        Address::Ip(address) => address.ip().to_string(),
-        Address::Host { host, .. } => host.clone(),
-        Address::Unix(_) => "localhost".to_owned(),
-    };
-    Ok(Target { address: address.clone(), others: Vec::new(), source: None, connector, host })
-}
-
-pub(super) fn member_word(kind: PeerKind) -> &'static str {
-    match kind {
-        PeerKind::Local => "local",
-        PeerKind::Static => "static",
-        PeerKind::Dynamic => "dynamic",
-        PeerKind::Discovered => "discovered",
-    }
 }

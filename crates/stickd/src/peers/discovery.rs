@@ -8,9 +8,9 @@ use std::time::Duration;
 use haproxy_peers::shown;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::{Level, info, warn};
 
 use super::cluster::Cluster;
+use super::journal::Journal;
 use super::members::Listed;
 use crate::config::address::Family;
 use crate::config::{MemberNames, ServerTemplate};
@@ -34,7 +34,7 @@ pub(super) async fn discover(cluster: Arc<Cluster>, template: usize, mut stopped
             if state.failure.is_none() {
                 cluster.members.note_answer(template);
             }
-            log(&cluster, line, &state, before.as_ref(), directory.members.len());
+            log(&cluster.journal, line, &state, before.as_ref(), directory.members.len());
             before = Some(state);
             tokio::time::sleep(pause).await;
         }
@@ -56,40 +56,27 @@ struct State {
     empty: bool,
 }
 
-fn log(cluster: &Cluster, line: &ServerTemplate, state: &State, before: Option<&State>, members: usize) {
+fn log(journal: &Journal, line: &ServerTemplate, state: &State, before: Option<&State>, members: usize) {
     if before == Some(state) {
         return;
     }
-    let (section, domain) = (cluster.name(), &line.domain);
+    let domain = &line.domain;
     let had_failed = before.is_some_and(|before| before.failure.is_some());
     match &state.failure {
-        Some(error) => {
-            if let Some(left_out) = cluster.may_log(domain, Level::WARN) {
-                warn!(
-                    section,
-                    domain, members, left_out, "cannot resolve, keeping the members there are: {error}"
-                );
-            }
-        }
-        None if had_failed => {
-            if let Some(left_out) = cluster.may_log(domain, Level::INFO) {
-                info!(section, domain, members, left_out, "resolving works again");
-            }
-        }
+        Some(error) => journal.not_resolved(domain, members, error),
+        None if had_failed => journal.resolved_again(domain, members),
         None => {}
     }
     let news = |fault: &&String| before.is_none_or(|before| !before.faults.contains(*fault));
     for fault in state.faults.iter().filter(news).take(MAX_FAULTS) {
-        if let Some(left_out) = cluster.may_log(domain, Level::WARN) {
-            warn!(section, domain, left_out, "{fault}");
-        }
+        journal.answer_is_wrong(domain, fault);
     }
     let more = state.faults.iter().filter(news).count().saturating_sub(MAX_FAULTS);
     if more > 0 {
-        warn!(section, domain, more, "more of the kind");
+        journal.answer_is_wrong_more(domain, more);
     }
     if state.empty && before.is_none_or(|before| !before.empty) {
-        warn!(section, domain, "the name lists nobody");
+        journal.nobody_is_listed(domain);
     }
 }
 

@@ -8,11 +8,9 @@ use haproxy_peers::{LastHeard, Section};
 use stick_table::{Column, DataType, KeyType, Lifetime, Millis, Origin, Table, TableDefinition, Value};
 use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::info;
 
 use super::cluster::Cluster;
-use super::left_out_log::LeftOutLog;
-use crate::config::CONN_CUR;
+use super::journal::LeftOutLog;
 
 /// Pause between two slices of the work.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -92,7 +90,7 @@ pub(super) async fn keep(cluster: Arc<Cluster>, status: Option<Arc<Table>>) {
 /// Says once of each table that stores `conn_cur` who can read its sum.
 fn hint_at_conn_cur(cluster: &Cluster, source: &TableDefinition, hinted: &mut HashSet<String>) {
     if source.column(DataType::ConnCur).is_some() && hinted.insert(source.name.clone()) {
-        info!(section = cluster.name(), table = source.name, "{CONN_CUR}");
+        cluster.journal.conn_cur_hint(&source.name);
     }
 }
 

@@ -9,17 +9,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
-use tracing::{Level, debug, info, warn};
 
-use super::cluster::{Cluster, count};
+use super::cluster::Cluster;
 use super::connection::{Connection, Direction};
+use super::journal::{Limit, Stranger};
+use super::totals::count;
 use crate::net::{Connected, Listener};
-use crate::tls::{Acceptor, HandshakeError, NameProof};
+use crate::tls::{Acceptor, NameProof};
 
 /// Longest hello, in bytes, however large messages may be: three names, and many connections may be in the middle of one.
 const MAX_HELLO: usize = 16 * 1024;
-/// Longest name of a stranger in a line of the log, in characters.
-const MAX_SHOWN: usize = 255;
 /// Connections without a hello that are closed when there are no file descriptors left.
 const ROOM_MADE: usize = 64;
 /// Pause after the system could not accept, for example without file descriptors left.
@@ -53,7 +52,7 @@ pub(super) async fn accept(
                     let dropped = (0..ROOM_MADE).filter(|_| cluster.waiting_room().make_room()).count();
                     cluster.totals().handshakes_dropped.fetch_add(dropped as u64, Ordering::Relaxed);
                 }
-                cluster.limit_reached("accept", &format!("cannot accept a connection: {error}"));
+                cluster.journal.limit_reached(&Limit::Accept(&error));
                 sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -73,13 +72,14 @@ fn welcome(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<Arc<Ac
     let Some((mut guest, is_full)) = room.enter(connected.remote_ip, most) else {
         cluster.totals().refused();
         count(&cluster.totals().connections_over_limit);
-        cluster.limit_reached("maxconn", "peers have all connections there may be: new ones are closed");
+        cluster.journal.limit_reached(&Limit::Connections);
         return;
     };
     if is_full {
         count(&cluster.totals().handshakes_dropped);
-        let limit = if most < handshakes.max as usize { "maxconn" } else { "handshakes max" };
-        cluster.limit_reached(limit, "a connection that has not said its hello is closed for a new one");
+        let is_maxconn = most < handshakes.max as usize;
+        let limit = if is_maxconn { Limit::ConnectionsWithoutHello } else { Limit::Handshakes };
+        cluster.journal.limit_reached(&limit);
     }
     let place = places.take();
     let (cluster, supervisor) = (Arc::clone(cluster), cluster.supervisor.clone());
@@ -99,7 +99,7 @@ fn welcome(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<Arc<Ac
             Err(_) => {
                 cluster.totals().refused();
                 count(&cluster.totals().handshakes_timed_out);
-                cluster.limit_reached("handshakes timeout", "a connection did not say its hello in time");
+                cluster.journal.limit_reached(&Limit::HandshakeTime);
             }
         }
     });
@@ -124,6 +124,7 @@ impl Welcome {
 /// Reads the hello and answers it.
 async fn greet(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<&Acceptor>) -> Option<Welcome> {
     let Connected { mut stream, remote, remote_ip, local } = connected;
+    let from = Stranger { address: &remote, ip: remote_ip, name: "" };
     let mut proof = NameProof::any();
     if let Some(acceptor) = acceptor {
         match acceptor.accept(stream).await {
@@ -132,10 +133,8 @@ async fn greet(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<&A
                 stream = Box::new(encrypted);
             }
             Err(error) => {
-                report(cluster, remote_ip, "TLS", |left_out| {
-                    let section = cluster.name();
-                    warn!(section, address = remote, %error, left_out, "TLS handshake failed");
-                });
+                cluster.totals().refused();
+                cluster.journal.tls_failed(from, &error);
                 return None;
             }
         }
@@ -143,25 +142,16 @@ async fn greet(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<&A
     let (hello, received) = match read_hello(cluster, &mut stream).await? {
         Ok(heard) => heard,
         Err(error) => {
-            report(cluster, remote_ip, "hello", |left_out| {
-                report_hello(cluster, &remote, &error, left_out);
-            });
+            cluster.totals().refused();
+            cluster.journal.hello_refused(from, &error);
             return None;
         }
     };
-    if !proof.admits(&hello.sender) {
-        let (section, peer, status) = (cluster.name(), shown(&hello.sender), Status::UnknownPeer);
-        report(cluster, remote_ip, peer, |left_out| {
-            let error = HandshakeError::PeerName { name: peer.to_owned() };
-            warn!(
-                section,
-                peer,
-                address = remote,
-                status = status.code(),
-                left_out,
-                "refused a peer: {error}"
-            );
-        });
+    let from = Stranger { name: &hello.sender, ..from };
+    if !proof.admits(from.name) {
+        let status = Status::UnknownPeer;
+        cluster.totals().refused();
+        cluster.journal.name_not_proved(from, status);
         answer(&mut stream, status).await;
         return None;
     }
@@ -175,8 +165,7 @@ async fn greet(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<&A
         // No waiting from here on: a time-out would leave a session that nobody runs.
         Ok((connection, session)) => Some(Welcome { connection, session, stream, received }),
         Err(greeting) => {
-            let from = From { address: &remote, ip: remote_ip, may_join };
-            refuse(cluster, &mut stream, &hello, from, greeting).await;
+            refuse(cluster, &mut stream, from, may_join, greeting).await;
             None
         }
     }
@@ -206,83 +195,35 @@ pub(super) async fn read_hello(
     }
 }
 
-/// Where a hello came from.
-struct From<'a> {
-    address: &'a str,
-    ip: Option<std::net::IpAddr>,
-    /// Whether it is an address of peers that need no line.
-    may_join: bool,
-}
-
+/// Answers a hello that is not welcome, and logs why. `may_join` when its address is one of peers that need no line.
 async fn refuse(
     cluster: &Cluster,
     stream: &mut Box<dyn crate::net::Stream>,
-    hello: &Hello,
-    from: From<'_>,
+    from: Stranger<'_>,
+    may_join: bool,
     greeting: Greeting,
 ) {
-    let section = cluster.name();
-    let (address, peer) = (from.address, shown(&hello.sender));
+    let journal = &cluster.journal;
     match greeting {
         Greeting::Refuse(status) => {
-            let code = status.code();
             if status != Status::UnknownPeer {
-                if let Some(left_out) = cluster.may_log(peer, Level::INFO) {
-                    info!(section, peer, address, status = code, left_out, "told the peer to come later");
-                }
-            } else if cluster.is_local_name(&hello.sender) {
-                report(cluster, from.ip, peer, |left_out| {
-                    let why = "refused a peer that says this node's own name: give each node a name of its own (localpeer, \
-                               -L); a copied configuration or machine has the name of its original";
-                    warn!(section, peer, address, status = code, left_out, "{why}");
-                });
-            } else if from.may_join {
-                count(&cluster.totals().dynamic_peers_refused);
-                report(cluster, from.ip, peer, |left_out| {
-                    let why = "refused a peer that may join: there are dynamic-peers max of them, or its name is none";
-                    warn!(section, peer, address, status = code, left_out, "{why}");
-                });
+                journal.told_to_come_later(from, status);
             } else {
-                report(cluster, from.ip, peer, |left_out| {
-                    let why = "refused an unknown peer: no peer line of this section has its name";
-                    warn!(section, peer, address, status = code, left_out, "{why}");
-                });
+                cluster.totals().refused();
+                if cluster.is_local_name(from.name) {
+                    journal.own_name_refused(from, status);
+                } else if may_join {
+                    count(&cluster.totals().dynamic_peers_refused);
+                    journal.dynamic_peer_refused(from, status);
+                } else {
+                    journal.unknown_peer_refused(from, status);
+                }
             }
             answer(stream, status).await;
         }
-        Greeting::Drop(reason) => {
-            if let Some(left_out) = cluster.may_log(peer, Level::DEBUG) {
-                debug!(section, peer, address, reason, left_out, "closed without an answer");
-            }
-        }
+        Greeting::Drop(reason) => journal.closed_without_answer(from, reason),
         Greeting::Welcome { .. } => {}
     }
-}
-
-/// As much of a stranger's name as is shown.
-fn shown(name: &str) -> &str {
-    name.char_indices().nth(MAX_SHOWN).map_or(name, |(end, _)| &name[..end])
-}
-
-/// Counts a refusal and logs it unless the same stranger, told by address and name, was logged a moment ago, or strangers
-/// have caused many lines. The line says how many were left out before it, if any.
-fn report(cluster: &Cluster, address: Option<std::net::IpAddr>, name: &str, line: impl FnOnce(Option<u64>)) {
-    cluster.totals().refused();
-    if let Some(left_out) = cluster.refusal_is_due(address, name) {
-        line(left_out);
-    }
-}
-
-fn report_hello(cluster: &Cluster, remote: &str, error: &HelloError, left_out: Option<u64>) {
-    let status = error.status().map_or(0, Status::code);
-    warn!(
-        section = cluster.name(),
-        address = remote,
-        status,
-        local_peer = cluster.local_name(),
-        left_out,
-        "refused a hello: {error}"
-    );
 }
 
 /// Sends a status, and ends the stream after a refusal.

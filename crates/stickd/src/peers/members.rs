@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use haproxy_peers::Section;
 use parking_lot::Mutex;
-use tracing::{Level, info};
 
-use super::cluster::{Cluster, Target};
+use super::cluster::Cluster;
+use super::journal::Limit;
+use super::target::Target;
 use crate::config::{Address, ServerTemplate};
 use crate::tls::{Connector, TlsError};
 
@@ -147,7 +148,7 @@ impl Cluster {
     /// Takes over who a template lists now.
     pub(super) fn list<'l>(self: &Arc<Self>, template: usize, listed: impl Iterator<Item = &'l Listed>) {
         let Some(line) = self.config().templates.get(template) else { return };
-        let (section, from) = (self.name(), &line.domain);
+        let from = &line.domain;
         let mut gone = self.members.of(template);
         for member in listed {
             let (peer, address) = (&member.name, member.address);
@@ -165,26 +166,20 @@ impl Cluster {
                 if !matches!(listing, Listing::New | Listing::Moved) {
                     return Some(listing);
                 }
-                self.log_quota.add(peer, now);
+                self.journal.add_peer(peer);
                 if section.discover(now, peer, line.shard) {
                     return Some(listing);
                 }
                 self.members.unlist(peer);
                 self.members.forget(peer);
-                self.log_quota.remove(peer);
+                self.journal.remove_peer(peer);
                 None
             });
-            let news = match listing {
-                Some(Listing::Known | Listing::Taken) => continue,
-                Some(Listing::New) => "a member is listed",
-                Some(Listing::Moved) => "a member is listed at another address",
-                None => {
-                    self.limit_reached("members", "a peer that DNS lists finds no place among the members");
-                    continue;
-                }
-            };
-            if let Some(left_out) = self.may_log(from, Level::INFO) {
-                info!(section, peer, %address, from, left_out, "{news}");
+            match listing {
+                Some(Listing::Known | Listing::Taken) => {}
+                Some(Listing::New) => self.journal.listed(peer, address, from),
+                Some(Listing::Moved) => self.journal.moved(peer, address, from),
+                None => self.journal.limit_reached(&Limit::Members),
             }
         }
         for peer in gone {
@@ -192,9 +187,7 @@ impl Cluster {
                 self.members.unlist(&peer);
                 section.withdraw(now, &peer);
             });
-            if let Some(left_out) = self.may_log(from, Level::INFO) {
-                info!(section, peer, from, left_out, "a member is not listed any more: not called again");
-            }
+            self.journal.not_listed_any_more(&peer, from);
         }
     }
 
@@ -206,7 +199,7 @@ impl Cluster {
         }
         self.members.forget(name);
         if self.members.target(name).is_none() {
-            self.log_quota.remove(name);
+            self.journal.remove_peer(name);
         }
     }
 

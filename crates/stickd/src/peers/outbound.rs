@@ -7,10 +7,10 @@ use std::time::Duration;
 use haproxy_peers::{Hello, Status, StatusParser, StatusProgress};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-use tracing::{Level, debug, info, warn};
 
-use super::cluster::{Cluster, Target};
+use super::cluster::Cluster;
 use super::connection::Connection;
+use super::target::Target;
 use crate::handover::Successor;
 use crate::net::{Connected, Reached, Route, Stream};
 use crate::tls::HandshakeError;
@@ -69,11 +69,7 @@ async fn conclude(
             else {
                 // Accepted all the same when another session took the place of this attempt meanwhile.
                 if status != Status::Accepted {
-                    let (section, peer) = (cluster.name(), connection.name.as_str());
-                    if let Some(left_out) = cluster.may_log(peer, Level::WARN) {
-                        let (code, meaning) = (status.code(), explain(status));
-                        warn!(section, peer, status = code, left_out, "the peer refused: {meaning}");
-                    }
+                    cluster.journal.refused_by(&connection.name, status);
                 }
                 return;
             };
@@ -82,24 +78,9 @@ async fn conclude(
         Err(error) => {
             // The latter is a Unix socket's.
             let refused = matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
-            let (section, peer) = (cluster.name(), connection.name.as_str());
-            let text = error.to_string();
-            // When both sides connect at once, one of the two attempts is closed: no news.
-            let is_away = cluster.attempt_failed(connection, text.clone(), refused);
-            let is_news = is_away && cluster.is_news(peer, &text);
-            let level = if is_news { Level::WARN } else { Level::DEBUG };
-            match cluster.may_log(peer, level) {
-                None => {}
-                Some(left_out) if level == Level::WARN => {
-                    warn!(
-                        section,
-                        peer, address, left_out, "cannot reach the peer, trying again and again: {error}"
-                    );
-                }
-                Some(left_out) => {
-                    debug!(section, peer, address, left_out, "cannot reach the peer: {error}");
-                }
-            }
+            let error = error.to_string();
+            let is_away = cluster.attempt_failed(connection, error.clone(), refused);
+            cluster.journal.unreachable(&connection.name, address, &error, is_away);
         }
     }
 }
@@ -181,32 +162,6 @@ async fn greet(
     };
     let silent = || io::Error::new(io::ErrorKind::TimedOut, "no answer to the hello within 5 s");
     let answered = timeout(STATUS_TIMEOUT, handshake).await.unwrap_or_else(|_| Err(silent()))?;
-    if let Some(left_out) = cluster.may_log(&connection.name, Level::INFO) {
-        info!(
-            section = cluster.name(),
-            peer = connection.name,
-            address = answered.remote,
-            version = %hello.version,
-            status = answered.status.code(),
-            left_out,
-            "connected"
-        );
-    }
+    cluster.journal.connected(&connection.name, &answered.remote, hello.version, answered.status);
     Ok(answered)
-}
-
-/// What a status means and what to do about it.
-fn explain(status: Status) -> &'static str {
-    match status {
-        Status::Accepted => "accepted",
-        Status::TryLater => "it is busy with another session; trying again",
-        Status::ProtocolError => "it did not understand the hello; is this address a peers listener?",
-        Status::VersionMismatch => "it does not speak this version; trying 2.0 next",
-        Status::NameMismatch => {
-            "its local peer name is another one; make the name of this peer line (or what \"names\" of server-template gives) \
-             the peer's own (localpeer, -L)"
-        }
-        Status::UnknownPeer => "it has no peer of this node's name; add this node to its peers section",
-        Status::Other(_) => "the status is unknown; trying again",
-    }
 }

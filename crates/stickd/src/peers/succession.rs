@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use haproxy_peers::{Hello, Section, Status, StopProgress};
 use tokio::time::timeout;
-use tracing::{info, warn};
 
 use super::cluster::Cluster;
 use super::connection::{Connection, Direction};
@@ -64,12 +63,11 @@ impl Cluster {
 
     /// Runs the session in which the process before this one teaches.
     pub async fn learn_from_predecessor(self: &Arc<Self>, mut stream: Box<dyn Stream>, pid: i32) {
-        let section = self.name();
         let greeting = timeout(HELLO_TIMEOUT, inbound::read_hello(self, &mut stream)).await;
         let (hello, received) = match greeting {
             Ok(Some(Ok(heard))) => heard,
             Ok(Some(Err(error))) => {
-                warn!(section, pid, "refused the hello of the old process: {error}");
+                self.journal.predecessor_hello_refused(pid, &error);
                 return;
             }
             Ok(None) | Err(_) => return,
@@ -87,7 +85,7 @@ impl Cluster {
                 self.run(connection, session, stream, &received).await;
             }
             Err(haproxy_peers::Greeting::Refuse(status)) => {
-                info!(section, pid, status = status.code(), "told the old process to come later");
+                self.journal.predecessor_told_to_come_later(pid, status);
                 inbound::answer(&mut stream, status).await;
             }
             Err(_) => {}

@@ -4,16 +4,16 @@ use std::collections::HashMap;
 
 use haproxy_peers::{HubState, LeftOut, LeftOutReason, PeerView};
 use stick_table::{Millis, Origin};
-use tracing::{Level, info, warn};
 
-use super::cluster::Cluster;
+use super::lines::Gap;
+use crate::peers::cluster::Cluster;
 
 /// What passes by itself is logged when it lasts longer than this, in ms.
 const PATIENCE_MS: Millis = 6_000;
 
 /// What is left out, and what was logged of it.
 #[derive(Default)]
-pub(super) struct LeftOutLog {
+pub(in crate::peers) struct LeftOutLog {
     lines: Vec<Line>,
 }
 
@@ -25,7 +25,7 @@ struct Line {
 
 impl LeftOutLog {
     /// Logs what is new since the last call, and what has ended.
-    pub(super) fn update(&mut self, cluster: &Cluster, state: &HubState, now: Millis) {
+    pub(in crate::peers) fn update(&mut self, cluster: &Cluster, state: &HubState, now: Millis) {
         if self.lines.is_empty() && state.left_out.is_empty() {
             return;
         }
@@ -36,7 +36,7 @@ impl LeftOutLog {
         for line in &before {
             let is_named = |what: &LeftOut| what.node == line.what.node && what.table == line.what.table;
             if line.is_logged && !state.left_out.iter().any(is_named) {
-                log_end(cluster, &line.what, &peers);
+                cluster.journal.left_out_no_more(&gap(cluster, &line.what, &peers));
             }
         }
         for what in &state.left_out {
@@ -48,32 +48,17 @@ impl LeftOutLog {
             );
             let is_due = !passes || now >= since + PATIENCE_MS;
             let was_logged = known.is_some_and(|line| line.is_logged);
-            let is_logged = was_logged || (is_due && log_begin(cluster, what, &peers));
+            let is_logged = was_logged || (is_due && cluster.journal.left_out(&gap(cluster, what, &peers)));
             self.lines.push(Line { what: what.clone(), since, is_logged });
         }
     }
 }
 
-/// Whether the line could be written; else it is tried again.
-fn log_begin(cluster: &Cluster, what: &LeftOut, peers: &HashMap<Origin, &PeerView>) -> bool {
+/// What is left out, as a line names it.
+fn gap<'a>(cluster: &'a Cluster, what: &'a LeftOut, peers: &HashMap<Origin, &PeerView>) -> Gap<'a> {
     let (peer, address) = peer_of(cluster, what, peers);
-    let Some(left_out) = cluster.may_log(&peer, Level::WARN) else { return false };
-    let (section, reason) = (cluster.name(), what.reason.word());
     let table = what.table.as_deref().map(|table| cluster.tables().local_name(table));
-    let remedy = what.reason.remedy().map_or_else(String::new, |remedy| format!("; {remedy}"));
-    warn!(
-        section,
-        peer, address, table, reason, left_out, "the sums are not complete: {}{remedy}", what.reason
-    );
-    true
-}
-
-fn log_end(cluster: &Cluster, what: &LeftOut, peers: &HashMap<Origin, &PeerView>) {
-    let (peer, address) = peer_of(cluster, what, peers);
-    let Some(left_out) = cluster.may_log(&peer, Level::INFO) else { return };
-    let (section, reason) = (cluster.name(), what.reason.word());
-    let table = what.table.as_deref().map(|table| cluster.tables().local_name(table));
-    info!(section, peer, address, table, reason, left_out, "nothing of it is left out of the sums any more");
+    Gap { what, peer, address, table }
 }
 
 /// Name and address of the node that tells what is left out; empty when it is this hub, or the node is forgotten.
