@@ -3,15 +3,16 @@
 //! What the protocol does not promise is left out by rule, not by tolerance. A process that is new in this round has learned
 //! from a neighbour, perhaps what that had missed, and HAProxy lets a lesson overwrite newer values; and what a process
 //! had not pushed when it was replaced, the next one does not push. So until the next request for a key, a member may
-//! differ from the key's owner when one of the two is a new process. Such entries are counted as `behind`. Keys that rest
-//! differ nowhere, and after a request for each key over established sessions nothing does.
+//! differ from the key's owner when one of the two is a new process. Such entries are counted by the reason ([`Behind`]). Keys
+//! that rest differ nowhere, and after a request for each key over established sessions nothing does.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use stickd_testkit::EntryDump;
 
-use crate::cluster::{MEMBERS, NAMES, Seen, is_haproxy};
+use crate::behind::{Behind, Knowledge, Reason};
+use crate::cluster::{MEMBERS, NAMES, Seen};
 use crate::kind::{Field, Kind};
 use crate::ledger::{Ledger, Place, Truth};
 
@@ -60,9 +61,11 @@ pub(crate) struct Comparison {
     pub(crate) entries: u64,
     /// The largest deviation of a lifetime that nothing excuses.
     pub(crate) worst: Duration,
-    /// Entries that differ until the next request as the protocol allows, at HAProxys and at stickds.
-    pub(crate) behind: [u64; 2],
+    /// Entries that differ until the next request as the protocol allows.
+    pub(crate) behind: Behind,
     pub(crate) faults: Vec<Fault>,
+    /// Entries at stickds that are behind what a member knows which the stickd can reach.
+    pub(crate) avoidable: Vec<Fault>,
 }
 
 impl Round {
@@ -101,9 +104,7 @@ pub(crate) fn compare(ledger: &Ledger, tables: &[Tables], round: &Round, look: L
     let mut comparison = Comparison::default();
     for (place, truth) in ledger.keys() {
         comparison.keys += 1;
-        for member in 0..tables.len() {
-            comparison.member(place, truth, tables, member, round, look);
-        }
+        comparison.key(place, truth, tables, round, look);
     }
     for (member, tables) in tables.iter().enumerate() {
         for (kind, seen) in tables {
@@ -122,63 +123,118 @@ impl Comparison {
         self.faults.push(Fault { member, place: place.clone(), what });
     }
 
-    fn member(
-        &mut self,
+    /// Compares what all members have of a key.
+    fn key(&mut self, place: &Place, truth: &Truth, tables: &[Tables], round: &Round, look: Look) {
+        let Some(touched) = truth.touched else { return };
+        if let Some(end) = truth.gone_by {
+            (0..tables.len()).for_each(|member| self.visitor(place, end, tables, member));
+            return;
+        }
+        let found: Vec<Found> = (0..tables.len())
+            .map(|member| Found::look(place, truth, touched, tables, member, round))
+            .collect();
+        let known: Vec<Knowledge> = found.iter().map(|found| found.knows).collect();
+        for (member, Found { is_there, deviation, wrong, .. }) in found.into_iter().enumerate() {
+            self.entries += u64::from(is_there);
+            match wrong {
+                Some(Wrong { what, is_excusable: true })
+                    if round.may_be_behind(place.0, truth, member, look) =>
+                {
+                    let reason = Reason::of(member, &known);
+                    self.behind.count(reason);
+                    if reason == Reason::SomebodyKnew {
+                        self.avoidable.push(Fault { member, place: place.clone(), what });
+                    }
+                }
+                Some(Wrong { what, .. }) => self.fault(member, place, what),
+                None => self.worst = self.worst.max(deviation),
+            }
+        }
+    }
+
+    /// Looks for an entry of a visitor of an earlier round.
+    fn visitor(&mut self, place: &Place, end: Instant, tables: &[Tables], member: usize) {
+        let (moment, entry) = look_up(tables, member, place.0, &place.1);
+        if let Some(entry) = entry
+            && moment + Duration::from_millis(entry.exp) > end + TOLERANCE
+        {
+            let what = format!("{} ms left of an entry that ends with its round", entry.exp);
+            self.fault(member, place, what);
+        }
+    }
+}
+
+/// What a member has of a key.
+struct Found {
+    is_there: bool,
+    /// Of the lifetime, where nothing excuses it.
+    deviation: Duration,
+    wrong: Option<Wrong>,
+    knows: Knowledge,
+}
+
+/// What is not as it was sent.
+struct Wrong {
+    what: String,
+    /// Whether a member that is behind may have this.
+    is_excusable: bool,
+}
+
+impl Found {
+    fn look(
         place: &Place,
         truth: &Truth,
+        touched: Instant,
         tables: &[Tables],
         member: usize,
         round: &Round,
-        look: Look,
-    ) {
-        let (kind, key) = place;
-        let Some(touched) = truth.touched else { return };
-        let (moment, entry) = look_up(tables, member, *kind, key);
-        if let Some(end) = truth.gone_by {
-            if let Some(entry) = entry
-                && moment + Duration::from_millis(entry.exp) > end + TOLERANCE
-            {
-                let what = format!("{} ms left of an entry that ends with its round", entry.exp);
-                self.fault(member, place, what);
-            }
-            return;
-        }
+    ) -> Self {
+        let (moment, entry) = look_up(tables, member, place.0, &place.1);
         let tolerance = TOLERANCE.as_millis() as i64;
-        let left = kind.expire().as_millis() as i64 - (moment - touched).as_millis() as i64;
-        let delay = round.delay(truth, touched, member);
-        let wrong = match entry {
-            None if left <= tolerance => return,
-            None => Some(format!("missing, {left} ms should be left")),
-            Some(entry) => {
-                self.entries += 1;
-                let deviation = entry.exp as i64 - left;
-                if deviation > tolerance + delay.as_millis() as i64 {
-                    let what = format!(
-                        "{} ms left, {left} ms should be, an update may have been {} ms late",
-                        entry.exp,
-                        delay.as_millis()
-                    );
-                    self.fault(member, place, what);
-                    return;
-                }
-                let wrong = if deviation < -tolerance {
-                    Some(format!("{} ms left, {left} ms should be", entry.exp))
-                } else {
-                    wrong_field(place, truth, tables, member, delay)
-                };
-                if delay.is_zero() && wrong.is_none() {
-                    self.worst = self.worst.max(Duration::from_millis(deviation.unsigned_abs()));
-                }
-                wrong
-            }
+        let left = place.0.expire().as_millis() as i64 - (moment - touched).as_millis() as i64;
+        let wrong = |what, is_excusable| Some(Wrong { what, is_excusable });
+        let Some(entry) = entry else {
+            let is_missing = left > tolerance;
+            return Self {
+                is_there: false,
+                deviation: Duration::ZERO,
+                wrong: is_missing
+                    .then(|| wrong(format!("missing, {left} ms should be left"), true))
+                    .flatten(),
+                knows: Knowledge::Nothing,
+            };
         };
-        match wrong {
-            Some(_) if round.may_be_behind(*kind, truth, member, look) => {
-                self.behind[usize::from(!is_haproxy(member))] += 1;
-            }
-            Some(what) => self.fault(member, place, what),
-            None => {}
+        let delay = round.delay(truth, touched, member);
+        let deviation = entry.exp as i64 - left;
+        let wrong = if deviation > tolerance + delay.as_millis() as i64 {
+            let late = delay.as_millis();
+            let what =
+                format!("{} ms left, {left} ms should be, an update may have been {late} ms late", entry.exp);
+            wrong(what, false)
+        } else if deviation < -tolerance {
+            wrong(format!("{} ms left, {left} ms should be", entry.exp), true)
+        } else {
+            wrong_field(place, truth, tables, member, delay).and_then(|what| wrong(what, true))
+        };
+        let is_measured = delay.is_zero() && wrong.is_none();
+        Self {
+            is_there: true,
+            deviation: Duration::from_millis(if is_measured { deviation.unsigned_abs() } else { 0 }),
+            knows: if wrong.is_none() { Knowledge::Right } else { knowledge(place.0, truth, entry) },
+            wrong,
         }
+    }
+}
+
+/// What an entry tells that is not right.
+fn knowledge(kind: Kind, truth: &Truth, entry: &EntryDump) -> Knowledge {
+    let counted = kind.fields().iter().find_map(|field| match field {
+        Field::Counted(name) => entry.fields.get(*name)?.parse().ok(),
+        _ => None,
+    });
+    match counted.unwrap_or(0) {
+        count if count > truth.count => Knowledge::Newer,
+        count => Knowledge::Older(count),
     }
 }
 
@@ -296,7 +352,7 @@ mod tests {
             comparison.faults.into_iter().map(|fault| format!("{}: {}", fault.member, fault.what)).collect()
         }
 
-        fn behind(&self, look: Look) -> [u64; 2] {
+        fn behind(&self, look: Look) -> Behind {
             compare(&self.ledger, &self.tables, &self.round, look).behind
         }
     }
@@ -348,11 +404,29 @@ mod tests {
         assert_eq!(world.faults(Look::First).len(), 1, "a member that was there all the time may not");
         world.round.replaced[1] = true;
         assert!(world.faults(Look::First).is_empty());
-        assert_eq!(world.behind(Look::First), [1, 1]);
+        let behind = Behind { haproxys: 1, somebody_knew: 1, ..Behind::default() };
+        assert_eq!(world.behind(Look::First), behind);
         assert_eq!(world.faults(Look::Last).len(), 2, "nobody may after a request for each key");
         let place = (Kind::Array, KEY.to_owned());
         world.ledger.get_mut(&place).unwrap().resting = true;
         assert_eq!(world.faults(Look::First).len(), 2, "nobody may of a key that rests");
+    }
+
+    #[test]
+    fn who_is_behind_is_counted_by_what_others_knew() {
+        let behind = |counts: [u64; MEMBERS]| {
+            let mut world = World::new();
+            world.tables = counts.iter().map(|count| world.member(899_900, *count, 7)).collect();
+            world.round.replaced = [true; MEMBERS];
+            world.round.killed[0] = true;
+            let comparison = compare(&world.ledger, &world.tables, &world.round, Look::First);
+            assert_eq!(comparison.avoidable.len() as u64, comparison.behind.somebody_knew);
+            comparison.behind
+        };
+        let none = Behind::default();
+        assert_eq!(behind([3, 3, 3, 3, 3]), none);
+        assert_eq!(behind([3, 3, 3, 2, 3]), Behind { somebody_knew: 1, ..none }, "the owner knows");
+        assert_eq!(behind([3, 2, 3, 4, 3]), Behind { haproxys: 1, ahead: 1, ..none });
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! production: reloads, `kill -9`, hand-overs, connections that close, stall or do not come to be. At every calm point
 //! all tables of all members are compared with each other and with what was sent. See docs/testing/soak.md.
 
+mod behind;
 mod calm;
 mod cluster;
 mod compare;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 
+pub use behind::Behind;
 pub use summary::Summary;
 
 /// What to run.

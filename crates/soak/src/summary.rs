@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::Behind;
+
 /// The result of a run in which nothing disagreed.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
@@ -27,8 +29,8 @@ pub struct Summary {
     pub entries: u64,
     /// Largest deviation of a lifetime that nothing excuses.
     pub worst_lifetime: Duration,
-    /// Entries at HAProxys and at stickds that were behind until the next request, as the protocol allows.
-    pub behind: [u64; 2],
+    /// Entries that differed until the next request, as the protocol allows.
+    pub behind: Behind,
     /// Requests, and keys, that were lost with a process that alone knew of them.
     pub lost: [u64; 2],
     /// What the stickds used.
@@ -50,8 +52,12 @@ impl fmt::Display for Summary {
         row("keys compared", self.keys.to_string())?;
         row("entries compared, all members", self.entries.to_string())?;
         row("lifetimes, worst deviation", format!("{} ms", self.worst_lifetime.as_millis()))?;
-        let [haproxy, stickd] = self.behind;
-        row("behind until the next request", format!("{haproxy} at HAProxys, {stickd} at stickds"))?;
+        let Behind { haproxys, ahead, nobody_knew, somebody_knew } = self.behind;
+        row("differing until the next request", String::new())?;
+        row("  at stickds, behind, avoidable", format!("{somebody_knew} (a reachable member knew better)"))?;
+        row("  at stickds, behind", format!("{nobody_knew} (no reachable member knew better)"))?;
+        row("  at stickds, ahead", format!("{ahead} (they know what a killed owner lost)"))?;
+        row("  at HAProxys", haproxys.to_string())?;
         let [requests, keys] = self.lost;
         row("lost by kill -9", format!("{requests} requests of {keys} keys"))?;
         for (place, usage) in self.usage.iter().enumerate() {
