@@ -132,9 +132,14 @@ impl TcpRelay {
     ///
     /// When a connection does not end.
     pub fn cut(&self) {
-        self.shared.state().cuts += 1;
+        let open = {
+            let mut state = self.shared.state();
+            state.cuts += 1;
+            // Those who connect again at once are not waited for.
+            state.recordings.len()
+        };
         wait::until(wait::SOON, "the relay to cut its connections", || {
-            self.shared.state().recordings.iter().all(|recording| recording.closed).then_some(())
+            self.shared.state().recordings[..open].iter().all(|recording| recording.closed).then_some(())
         });
     }
 
@@ -312,6 +317,8 @@ enum Permit {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
     use crate::ports;
 
@@ -377,6 +384,26 @@ mod tests {
         let mut stream = TcpStream::connect(relay.address()).unwrap();
         assert_eq!(ask(&mut stream, "two"), "TWO");
         assert_eq!(relay.connections(), 2);
+    }
+
+    #[test]
+    fn a_cut_does_not_wait_for_those_who_connect_again_at_once() {
+        let relay = TcpRelay::start(ports::free_address(), shouter());
+        let mut stream = TcpStream::connect(relay.address()).unwrap();
+        assert_eq!(ask(&mut stream, "one"), "ONE");
+        let (is_cut, began) = (AtomicBool::new(false), Instant::now());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut connections = Vec::new();
+                while !is_cut.load(Ordering::Relaxed) && began.elapsed() < 2 * wait::SOON {
+                    connections.push(TcpStream::connect(relay.address()).unwrap());
+                    thread::sleep(TICK);
+                }
+            });
+            relay.cut();
+            is_cut.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(stream.read(&mut [0; 10]).unwrap_or(0), 0, "the connection must be closed");
     }
 
     #[test]
