@@ -82,12 +82,51 @@ impl AddAssign for Behind {
 }
 
 impl fmt::Display for Behind {
+    /// Names what there is only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { haproxys, ahead, nobody_knew, somebody_knew } = self;
-        write!(
-            f,
-            "{somebody_knew} at stickds where a reachable member knew better, {nobody_knew} where none did, {ahead} ahead of \
-             the owner; {haproxys} at HAProxys"
-        )
+        let all = [
+            (self.somebody_knew, "at stickds where a reachable member knew better"),
+            (self.nobody_knew, "at stickds where nobody knew better"),
+            (self.ahead, "at stickds ahead of the owner"),
+            (self.haproxys, "at HAProxys"),
+        ];
+        let there: Vec<_> = all.iter().filter(|(count, _)| *count > 0).collect();
+        if there.is_empty() {
+            return f.write_str("none");
+        }
+        for (place, (count, what)) in there.into_iter().enumerate() {
+            write!(f, "{}{count} {what}", if place > 0 { ", " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_follow_what_others_know() {
+        use Knowledge::{Newer, Nothing, Older, Right};
+        for (member, known, reason) in [
+            (0, [Older(1), Right, Right, Right, Right], Reason::Haproxy),
+            (3, [Right, Right, Right, Older(1), Right], Reason::SomebodyKnew),
+            (3, [Older(2), Nothing, Nothing, Older(1), Nothing], Reason::SomebodyKnew),
+            (3, [Older(1), Nothing, Nothing, Older(1), Nothing], Reason::NobodyKnew),
+            (3, [Nothing; 5], Reason::NobodyKnew),
+            (4, [Right, Right, Right, Right, Newer], Reason::Ahead),
+            (4, [Older(1), Older(1), Older(1), Newer, Older(1)], Reason::NobodyKnew),
+        ] {
+            assert_eq!(Reason::of(member, &known), reason, "{member} of {known:?}");
+        }
+    }
+
+    #[test]
+    fn counts_are_told_by_reason() {
+        let mut behind = Behind::default();
+        assert_eq!(behind.to_string(), "none");
+        behind.count(Reason::SomebodyKnew);
+        behind += Behind { haproxys: 2, ..Behind::default() };
+        assert_eq!(behind.to_string(), "1 at stickds where a reachable member knew better, 2 at HAProxys");
     }
 }
