@@ -1,9 +1,10 @@
 //! Whatever a hub leaves out of the sums, and for whatever reason: the rules of docs/hub.md fall back to each node's own limit,
 //! the hub says which table of which node it is, and all is as before when the reason is gone.
 
-use stickd_testkit::{Config, Release, on_every_release, wait};
+use stickd_testkit::{Release, on_every_release, wait};
 
 use crate::cluster::{CONNECTED, Cluster};
+use crate::fallback;
 use crate::scripted::{self, Scripted, defined, update};
 
 on_every_release!(nodes_fall_back_to_their_own_limit_while_a_definition_differs);
@@ -19,21 +20,6 @@ const OTHER_TABLES: [(&str, &str); 5] = [
     ("type string len 32 size 1k expire 2h store http_req_cnt,http_req_rate(1m)", "expire 7200000 ms"),
 ];
 
-/// Ten requests over all nodes while the sums are whole, else five on each: the rules of docs/hub.md.
-fn with_fallback(config: Config) -> Config {
-    config
-        .peers_line("table hub type string len 32 size 16 expire 3s store gpt0")
-        .limit(
-            "count",
-            "{ str(complete),table_gpt0(p/hub) eq 1 } { req.hdr(x-key),table_http_req_cnt(p/t.agg) ge 10 }",
-        )
-        .limit(
-            "count",
-            "!{ str(complete),table_gpt0(p/hub) eq 1 } { req.hdr(x-key),table_http_req_cnt(p/t) ge 5 }",
-        )
-        .track("count", "req.hdr(x-key)", "p/t")
-}
-
 /// A cluster whose sums are whole, and keys that nobody has counted.
 struct Trial {
     cluster: Cluster,
@@ -42,8 +28,7 @@ struct Trial {
 
 impl Trial {
     fn start(release: &Release, section: &str) -> Self {
-        let section = format!("  status-table hub\n  node-timeout 2s\n{section}");
-        Self { cluster: Cluster::start(release, TABLE, &section, with_fallback), next: 0 }
+        Self { cluster: fallback::start(release, TABLE, section), next: 0 }
     }
 
     fn new_key(&mut self) -> String {
@@ -54,17 +39,7 @@ impl Trial {
     /// Waits until both nodes read this of the hub's state.
     #[track_caller]
     fn wait_state(&self, key: &str, wanted: impl Fn(u64) -> bool) {
-        for node in &self.cluster.nodes {
-            wait::until_or(
-                CONNECTED,
-                &format!("the hub's \"{key}\""),
-                || self.cluster.state(),
-                || {
-                    let value = node.cli().table("p/hub").entries.get(key)?.number("gpt0");
-                    wanted(value).then_some(())
-                },
-            );
-        }
+        self.cluster.wait_hub_says(&[0, 1], key, |value| value.is_some_and(&wanted));
     }
 
     /// Waits until a node that left counts no more.
@@ -84,14 +59,8 @@ impl Trial {
     fn assert_common_limit(&mut self, after: &str) {
         self.wait_state("complete", |complete| complete == 1);
         self.wait_state("refused", |refused| refused == 0);
-        let (key, cluster) = (self.new_key(), &self.cluster);
-        assert_eq!(cluster.request(0, "/count", &key, 7), [200; 7], "{after}: {}", cluster.state());
-        cluster.wait_sum(&key, "http_req_cnt", |sum| sum == 7);
-        assert_eq!(cluster.request(1, "/count", &key, 3), [200; 3], "{after}: {}", cluster.state());
-        cluster.wait_sum(&key, "http_req_cnt", |sum| sum == 10);
-        for node in [0, 1] {
-            assert_eq!(cluster.request(node, "/count", &key, 1), [429], "{after}: {}", cluster.state());
-        }
+        let key = self.new_key();
+        self.cluster.assert_common_limit(&key, after);
     }
 
     /// Asserts that each node holds its own limit, and that the hub says why: a line of `show aggregations` and one of the log
@@ -117,11 +86,8 @@ impl Trial {
         );
         let count = self.cluster.hub.cli().info("Stickd_sums_left_out").expect("a counter of show info");
         assert_ne!(count, "0");
-        let (key, cluster) = (self.new_key(), &self.cluster);
-        for node in [0, 1] {
-            let statuses = cluster.request(node, "/count", &key, 6);
-            assert_eq!(statuses, [200, 200, 200, 200, 200, 429], "{why:?}: {}", cluster.state());
-        }
+        let key = self.new_key();
+        self.cluster.assert_own_limits(&[0, 1], &key, &format!("{why:?}"));
     }
 }
 

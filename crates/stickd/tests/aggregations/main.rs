@@ -3,6 +3,7 @@
 mod cluster;
 mod conn_cur;
 mod examples;
+mod fallback;
 mod left_out;
 mod levels;
 mod limits;

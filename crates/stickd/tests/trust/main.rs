@@ -1,5 +1,8 @@
 //! Who may speak for a node: strangers with its name, processes that ask to take over, processes that teach.
 
+#[path = "../support/tls_pair.rs"]
+mod tls_pair;
+
 mod certificates;
 mod own_name;
 mod reloads;
