@@ -125,10 +125,17 @@ impl Teacher {
     /// Follows all tables. To be called before anything of the session is taken or sent, and not by who made it: that takes
     /// the locks of all shards of all tables, and whoever makes a session holds the section's.
     pub(crate) fn begin(&mut self) {
+        self.begin_some(usize::MAX);
+    }
+
+    /// The same for as many tables at most; whether there are more.
+    pub(crate) fn begin_some(&mut self, tables: usize) -> bool {
         if !self.has_begun {
-            self.has_begun = true;
-            self.add_tables(Table::mark);
+            let most = self.tables.len().saturating_add(tables);
+            self.add_tables(Table::mark, most);
+            self.has_begun = self.tables.len() < most;
         }
+        !self.has_begun
     }
 
     /// The peer showed that it reads every payload length right, so none needs to be lengthened.
@@ -136,9 +143,11 @@ impl Teacher {
         self.padding = Padding::None;
     }
 
-    /// Follows tables that were added since; `session_start` says where they stood when the session began.
-    fn add_tables(&mut self, session_start: fn(&Table) -> Position) {
-        while let Some(shared) = self.set.get(self.tables.len()) {
+    /// Follows tables that were added since, until there are `most`; `session_start` says where they stood when the session began.
+    fn add_tables(&mut self, session_start: fn(&Table) -> Position, most: usize) {
+        while self.tables.len() < most
+            && let Some(shared) = self.set.get(self.tables.len())
+        {
             let start = session_start(shared.table());
             let ids = self.set.update_ids();
             let passes_on = self.relays.is_some() || matches!(shared.part(), TablePart::PassedOn);
@@ -162,7 +171,7 @@ impl Teacher {
     /// Begins a lesson, from the start also when one is running (peers-protocol §13.2).
     pub(crate) fn start_lesson(&mut self) {
         self.begin();
-        self.add_tables(Table::start);
+        self.add_tables(Table::start, usize::MAX);
         self.lesson = Lesson::Running(LessonWalk::default());
         // A lesson announces each table, the first one too.
         self.defined = None;
@@ -230,7 +239,7 @@ impl Teacher {
         out: &mut Vec<u8>,
     ) -> bool {
         self.begin();
-        self.add_tables(Table::start);
+        self.add_tables(Table::start, usize::MAX);
         match self.lesson {
             // The sums come before the peer's own values.
             Lesson::Running(_) if self.holds_results => false,

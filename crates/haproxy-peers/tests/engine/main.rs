@@ -13,6 +13,7 @@ mod lessons;
 mod levels;
 mod live;
 mod malformed;
+mod many;
 mod members;
 mod newest;
 mod orders;

@@ -228,7 +228,7 @@ impl Cluster {
                 return note;
             }
             Action::RequestLesson { session } => {
-                let connection = self.connections.lock().get(&session).cloned()?;
+                let connection = self.connection(session)?;
                 connection.request_lesson();
                 return self.journal.note_request(&connection.name);
             }
@@ -377,6 +377,11 @@ impl Cluster {
     /// The connections at this moment.
     pub fn connections(&self) -> HashMap<SessionId, Arc<Connection>> {
         self.connections.lock().clone()
+    }
+
+    /// One of them.
+    pub(super) fn connection(&self, id: SessionId) -> Option<Arc<Connection>> {
+        self.connections.lock().get(&id).cloned()
     }
 
     /// The section's tables.

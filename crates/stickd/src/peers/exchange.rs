@@ -28,6 +28,8 @@ const LONG: Duration = Duration::from_millis(4);
 const MIN_PIECE: usize = 1024;
 /// After so many reads of less than a quarter of it, a buffer is made small again.
 const MANY_READS: u32 = 1_000;
+/// Tables that a new session begins to follow before others have their turn: each may have 64 shards with a lock.
+const TABLES_AT_ONCE: usize = 16;
 /// Bytes made to be written at once.
 const CHUNK: usize = 64 * 1024;
 /// Longest wait for the peer to take an error message before the connection is closed.
@@ -65,6 +67,9 @@ pub(super) async fn exchange(
     let mut alarm_at = deadline;
     let mut pauses = cluster.pauses();
     let mut alarm = pin!(sleep_until(clock.instant(alarm_at).into()));
+    while session.lock().begin(TABLES_AT_ONCE) {
+        yield_now().await;
+    }
     if let Err(error) = take(cluster, connection, session, received) {
         return last_words(cluster, session, &mut writer, error).await;
     }

@@ -1,6 +1,7 @@
 //! Log lines about what the sums of a hub leave out: one when it begins, with what the operator can do, and one when it ends.
 
-use std::collections::HashMap;
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 
 use haproxy_peers::{HubState, LeftOut, LeftOutReason, PeerView};
 use stick_table::{Millis, Origin};
@@ -29,43 +30,53 @@ impl LeftOutLog {
         if self.lines.is_empty() && state.left_out.is_empty() {
             return;
         }
-        let view = cluster.view();
-        let peers: HashMap<Origin, &PeerView> = view.peers.iter().map(|peer| (peer.origin, peer)).collect();
-        let is_same = |line: &Line, what: &LeftOut| line.what == *what;
+        let nodes = Nodes { cluster, peers: OnceCell::new() };
         let before = std::mem::take(&mut self.lines);
-        for line in &before {
-            let is_named = |what: &LeftOut| what.node == line.what.node && what.table == line.what.table;
-            if line.is_logged && !state.left_out.iter().any(is_named) {
-                cluster.journal.left_out_no_more(&gap(cluster, &line.what, &peers));
-            }
+        let present: HashSet<_> = state.left_out.iter().map(place).collect();
+        for line in before.iter().filter(|line| line.is_logged && !present.contains(&place(&line.what))) {
+            cluster.journal.left_out_no_more(&nodes.gap(&line.what));
         }
+        let mut known: HashMap<_, Vec<&Line>> = HashMap::new();
+        before.iter().for_each(|line| known.entry(place(&line.what)).or_default().push(line));
         for what in &state.left_out {
-            let known = before.iter().find(|line| is_same(line, what));
-            let since = known.map_or(now, |line| line.since);
+            let known =
+                known.get(&place(what)).and_then(|lines| lines.iter().find(|line| line.what == *what));
+            let (since, was_logged) = known.map_or((now, false), |line| (line.since, line.is_logged));
             let passes = matches!(
                 what.reason,
                 LeftOutReason::NotTold | LeftOutReason::Held | LeftOutReason::NodesUnknown
             );
             let is_due = !passes || now >= since + PATIENCE_MS;
-            let was_logged = known.is_some_and(|line| line.is_logged);
-            let is_logged = was_logged || (is_due && cluster.journal.left_out(&gap(cluster, what, &peers)));
+            let is_logged = was_logged || (is_due && cluster.journal.left_out(&nodes.gap(what)));
             self.lines.push(Line { what: what.clone(), since, is_logged });
         }
     }
 }
 
-/// What is left out, as a line names it.
-fn gap<'a>(cluster: &'a Cluster, what: &'a LeftOut, peers: &HashMap<Origin, &PeerView>) -> Gap<'a> {
-    let (peer, address) = peer_of(cluster, what, peers);
-    let table = what.table.as_deref().map(|table| cluster.tables().local_name(table));
-    Gap { what, peer, address, table }
+/// The node and the table of something that is left out.
+fn place(what: &LeftOut) -> (Option<Origin>, Option<&str>) {
+    (what.node, what.table.as_deref())
 }
 
-/// Name and address of the node that tells what is left out; empty when it is this hub, or the node is forgotten.
-fn peer_of(cluster: &Cluster, what: &LeftOut, peers: &HashMap<Origin, &PeerView>) -> (String, String) {
-    let Some(peer) = what.node.and_then(|node| peers.get(&node)) else { return Default::default() };
-    let connections = cluster.connections();
-    let connection = peer.session.and_then(|session| connections.get(&session));
-    let established = connection.and_then(|connection| connection.established());
-    (peer.name.clone(), established.map_or_else(String::new, |established| established.remote.clone()))
+/// Who tells what is left out. The members are copied when the first line is due: few calls write any.
+struct Nodes<'a> {
+    cluster: &'a Cluster,
+    peers: OnceCell<HashMap<Origin, PeerView>>,
+}
+
+impl Nodes<'_> {
+    /// What is left out, as a line names it: name and address of the node are empty when it is this hub, or the node is forgotten.
+    fn gap<'w>(&self, what: &'w LeftOut) -> Gap<'w> {
+        let table = what.table.as_deref().map(|table| self.cluster.tables().local_name(table));
+        let copy = || self.cluster.view().peers.into_iter().map(|peer| (peer.origin, peer)).collect();
+        let peer = what.node.and_then(|node| self.peers.get_or_init(copy).get(&node));
+        let connection = peer.and_then(|peer| self.cluster.connection(peer.session?));
+        let established = connection.as_ref().and_then(|connection| connection.established());
+        Gap {
+            what,
+            peer: peer.map_or_else(String::new, |peer| peer.name.clone()),
+            address: established.map_or_else(String::new, |established| established.remote.clone()),
+            table,
+        }
+    }
 }
