@@ -22,6 +22,8 @@ pub enum PeerLevel {
     Lower,
     /// An upper hub: sums what this one publishes, and its tables are passed on.
     Above,
+    /// A hub of the same nodes: the two tell each other which nodes they taught, and no values.
+    Beside,
     /// The process before or after this one.
     Itself,
 }
@@ -30,6 +32,11 @@ impl PeerLevel {
     /// Whether the peer's values are summed.
     pub const fn is_below(self) -> bool {
         matches!(self, Self::Below | Self::Lower)
+    }
+
+    /// Whether values pass between this side and the peer, either way.
+    pub const fn shares_values(self) -> bool {
+        !matches!(self, Self::Beside)
     }
 }
 

@@ -95,12 +95,12 @@ pub use tables::{
 };
 
 mod session;
-pub(crate) use session::Levels;
 pub use session::{
-    Counters, HEARTBEAT_MS, LevelsError, Limits, Received, Relays, Resume, Role, SILENCE_IN_LESSON_MS,
-    SILENCE_MS, SILENCE_WITHOUT_HEARTBEATS_MS, Sent, Session, SessionError, SessionEvent, SessionSetup,
-    SessionView, SharedTableView,
+    Counters, HEARTBEAT_MS, LevelsError, Limits, OwnValuesTaught, Received, Relays, Resume, Role,
+    SILENCE_IN_LESSON_MS, SILENCE_MS, SILENCE_WITHOUT_HEARTBEATS_MS, Sent, Session, SessionError,
+    SessionEvent, SessionSetup, SessionView, SharedTableView,
 };
+pub(crate) use session::{LessonsTaught, Levels};
 
 mod section;
 pub use section::{

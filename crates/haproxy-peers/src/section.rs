@@ -17,6 +17,8 @@ pub use resync::ResyncState;
 
 mod predecessor;
 
+mod side_by_side;
+
 mod stop;
 pub use stop::StopProgress;
 
@@ -34,7 +36,8 @@ use stick_table::Millis;
 use stick_table::defect::Defect;
 
 use self::lesson::LessonEnd;
-use self::peer::{Beside, BesideKind, LESSON_ATTEMPTS, Link, Peer, RECONNECT_MS};
+pub(crate) use self::peer::RECONNECT_MS;
+use self::peer::{Beside, BesideKind, LESSON_ATTEMPTS, Link, Peer};
 use self::resync::Resync;
 use self::stop::Stop;
 use crate::{
@@ -130,7 +133,8 @@ impl Section {
         // In the local phase nobody else is asked, so its end is what counts.
         let asks = asks.filter(|_| !matches!(self.resync.state, ResyncState::FromLocal { .. }));
         let forgets = self.peers.iter().filter_map(|peer| peer.forget_at).min();
-        let all = [asks, connects, probes, forgets, self.nodes_timeout(), self.resync.timeout()];
+        let settles = self.peers.iter().filter_map(Peer::settled_at).min();
+        let all = [asks, connects, probes, forgets, settles, self.nodes_timeout(), self.resync.timeout()];
         all.into_iter().flatten().min()
     }
 
@@ -151,6 +155,7 @@ impl Section {
                 self.probe(place);
             }
         }
+        self.settle_taught_elsewhere(now);
         self.tick_nodes(now);
         self.tick_resync(now);
     }
@@ -370,11 +375,13 @@ impl Section {
         now: Millis,
     ) -> Box<Session> {
         let is_hub = self.config.tables.is_hub();
-        if self.feeds_a_hub(place) && self.config.tables.left_outs().has(self.peers[place].origin) {
+        let lacks = is_hub && self.config.tables.left_outs().has(self.peers[place].origin);
+        if self.feeds_a_hub(place) && lacks {
             // What it told before was left out; this process may define it in a way that can be taken.
             self.ask_again(place, now);
         }
         let peer = &mut self.peers[place];
+        peer.note_session_of_node(lacks);
         peer.note_established(id, version, now);
         let awaits_values = is_hub && peer.level.is_below() && peer.lessons_wanted == LESSON_ATTEMPTS;
         peer.awaits_values = Arc::new(AtomicBool::new(awaits_values));
@@ -383,6 +390,7 @@ impl Section {
             _ => Arc::clone(&self.up_to_date),
         };
         let peer = &self.peers[place];
+        self.relays.note_name(peer.origin, &peer.name);
         let setup = SessionSetup {
             tables: Arc::clone(&self.config.tables),
             version,
@@ -401,7 +409,9 @@ impl Section {
             Role::Successor => self.successor_accepted(id),
             Role::Remote => self.tick_resync(now),
         }
-        Box::new(Session::new(setup, now))
+        let session = Box::new(Session::new(setup, now));
+        self.apply_taught_elsewhere(place, now);
+        session
     }
 
     /// Something happened in a session.
@@ -424,9 +434,12 @@ impl Section {
             }
             // Most likely another process than the one before: it may define its tables otherwise, and may have counted.
             SessionEvent::LessonRequested if self.feeds_a_hub(place) => {
+                self.node_asked(place, now);
                 self.ask_again(place, now);
                 self.tick_resync(now);
             }
+            SessionEvent::LessonTaught if self.feeds_a_hub(place) => self.node_taught(place, now),
+            SessionEvent::TaughtElsewhere(taught) => self.note_taught_elsewhere(taught, now),
             SessionEvent::LessonLacks { .. } => self.resync.lacks = true,
             SessionEvent::LessonTaught if self.peers[place].kind == PeerKind::Local => {
                 self.successor_taught(session);

@@ -12,6 +12,10 @@ pub use teacher::{Resume, Sent};
 mod view;
 pub use view::{SessionView, SharedTableView};
 
+mod beside;
+pub use beside::OwnValuesTaught;
+pub(crate) use beside::{LessonsTaught, TOLD_FOR_MS};
+
 mod levels;
 pub(crate) use levels::Levels;
 pub use levels::LevelsError;
@@ -84,6 +88,8 @@ pub struct Session {
     level: PeerLevel,
     /// What the peer was told of the hubs below this one: 0 for nothing yet.
     told_levels: u64,
+    /// Number of the last lesson that a hub beside this one was told of.
+    told_lessons: u64,
     origin: Origin,
     /// Whether the peer, a remote one, has said nothing yet.
     unheard: bool,
@@ -188,6 +194,9 @@ impl Session {
         if self.has_levels() && self.tables.levels().version(self.level) != self.told_levels {
             self.told_levels = self.tables.levels().encode(self.level, out);
         }
+        if self.is_beside() {
+            self.told_lessons = self.tables.lessons_taught().encode(self.told_lessons, now, out);
+        }
         if std::mem::take(&mut self.due.heartbeat) {
             Control::Heartbeat.encode(out);
             self.counters.heartbeats_sent += 1;
@@ -220,6 +229,11 @@ impl Session {
     /// Whether the peer is at a level of a hub: a process of the same node is at none.
     fn has_levels(&self) -> bool {
         self.role == Role::Remote && self.tables.is_hub()
+    }
+
+    /// Whether the peer is a hub of the same nodes.
+    fn is_beside(&self) -> bool {
+        self.level == PeerLevel::Beside && self.has_levels()
     }
 
     /// Whether updates came since the last call that other sessions of the section are to pass on: poll them for bytes.

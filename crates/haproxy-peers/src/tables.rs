@@ -9,7 +9,7 @@ use stick_aggregate::{Aggregate, Room};
 use stick_table::defect::Defect;
 use stick_table::{KeyType, Origins, Table, TableDefinition};
 
-use crate::{Definition, Hub, Levels, NamedPart, PeerLevel, TableShards};
+use crate::{Definition, Hub, LessonsTaught, Levels, NamedPart, PeerLevel, TableShards};
 
 mod dynamic;
 pub use dynamic::{CreateError, DynamicTables, DynamicUsage};
@@ -62,6 +62,8 @@ pub struct TableSet {
     room: Arc<Room>,
     /// The hubs below this one, if it is one.
     levels: Levels,
+    /// What hubs beside this one are told.
+    lessons_taught: LessonsTaught,
     /// What a hub's sums leave out.
     left_outs: LeftOuts,
     /// Counts what may make a definition welcome that was refused before.
@@ -96,6 +98,7 @@ impl TableSet {
             hub: None,
             room: Arc::new(Room::new(dynamic.map_or(0, |dynamic| dynamic.max_bytes))),
             levels: Levels::new(seed),
+            lessons_taught: LessonsTaught::default(),
             left_outs: LeftOuts::default(),
             version: AtomicU64::new(1),
             origins: Origins::shared(),
@@ -234,7 +237,9 @@ impl TableSet {
                     Some(result)
                 }
                 (NamedPart::Result(_), _) => return Err(CreateError::Result),
-                (NamedPart::Other, level) if level.is_below() => return Err(CreateError::NoMapping),
+                (NamedPart::Other, level) if level.is_below() || !level.shares_values() => {
+                    return Err(CreateError::NoMapping);
+                }
                 (NamedPart::Other, _) => {
                     local.size = self.passed_on_size(&local);
                     None

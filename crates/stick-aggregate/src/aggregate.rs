@@ -201,6 +201,15 @@ impl Aggregate {
         self.shared.nodes.taught(node.number());
     }
 
+    /// Another hub taught the node's process, that of the present session, what the node had told before, in a lesson that began
+    /// at `since` and that the process has confirmed. What former processes told of a key counts no more where the process has
+    /// told as much since then, or tells as much from now on. What it tells less crossed that lesson and counts on top, until
+    /// [`taught`](Self::taught): to be called some seconds later, when all that was told before has arrived. Takes the same short time
+    /// whatever the number of keys.
+    pub fn taught_elsewhere(&self, node: Origin, since: Millis) {
+        self.shared.nodes.taught_elsewhere(node.number(), since as u32);
+    }
+
     /// Ends the contributions of a node that is gone. Takes the same short time whatever their number: each key is published
     /// without them as soon as [`refresh`](Self::refresh) comes to it, or anything else does. A key of which nothing is left
     /// is published once more, with zeros that end after 6 s (where the output does not expire they stay), as that is the

@@ -29,6 +29,8 @@ struct Part {
     former: bool,
     stale: bool,
     offered: bool,
+    /// Of the session that told it.
+    known: bool,
 }
 
 fn read(counter: FrequencyCounter, now: Millis) -> u32 {
@@ -225,7 +227,15 @@ impl Model {
         }
         let find =
             |parts: &[Part], former| parts.iter().position(|part| part.node == node && part.former == former);
-        let fresh = |values, end| Part { node, values, end, former: false, stale: false, offered: false };
+        let fresh = |values, end| Part {
+            node,
+            values,
+            end,
+            former: false,
+            stale: false,
+            offered: false,
+            known: false,
+        };
         let Some(present) = find(&parts, false) else {
             let Some(end) = end.filter(|&end| end > now) else {
                 assert_eq!(absorbed.skipped, 1);
@@ -250,6 +260,7 @@ impl Model {
         let all = former
             .as_ref()
             .map_or_else(|| old.values.clone(), |former| self.combined(&old.values, &former.values));
+        let is_known = old.known && !old.stale;
         let mut kept = former.clone();
         let mut ignored = false;
         let old_server = old.values.server;
@@ -257,6 +268,12 @@ impl Model {
             ignored = !self.knows(&values, &all);
             if !ignored {
                 kept = None;
+            }
+        } else if is_known {
+            match &former {
+                Some(former) => kept = kept.filter(|_| !self.knows(&values, &former.values)),
+                None if self.knows(&values, &old.values) => {}
+                None => kept = Some(Part { former: true, known: false, ..old.clone() }),
             }
         } else if !old.stale {
             kept = kept.filter(|former| {
@@ -266,9 +283,18 @@ impl Model {
             kept = None;
         } else if former.is_none() || !self.knows(&values, &old.values) {
             let end = former.as_ref().map_or(old.end, |former| old.end.max(former.end));
-            kept = Some(Part { values: all, end, former: true, stale: false, offered: false, ..old.clone() });
+            kept = Some(Part {
+                values: all,
+                end,
+                former: true,
+                stale: false,
+                offered: false,
+                known: false,
+                ..old.clone()
+            });
         }
-        let begins_anew = kept.is_some() && old.stale && !self.knows(&values, &old.values);
+        let is_first = is_known && former.is_none();
+        let begins_anew = kept.is_some() && (old.stale || is_first) && !self.knows(&values, &old.values);
         if kept.is_none() || begins_anew {
             parts.retain(|part| !(part.node == node && part.former));
         }
@@ -310,7 +336,7 @@ impl Model {
                 if begins_anew { kept.as_ref().map_or(old.end, |former| former.end) } else { old.end }
             });
             old.end = end;
-            parts[place] = fresh(values, end);
+            parts[place] = Part { known: is_known && kept.is_some(), ..fresh(values, end) };
             if told == Told::Live {
                 let part = parts.remove(place);
                 parts.push(part);
@@ -381,6 +407,11 @@ impl Model {
             Operation::Taught { node } => {
                 self.aggregate.taught(Origin::peer(*node));
                 self.fold_offered(*node);
+            }
+            Operation::TaughtElsewhere { node, ago } => {
+                let since = now - ago;
+                self.aggregate.taught_elsewhere(Origin::peer(*node), since);
+                self.learn_elsewhere(*node, since);
             }
             Operation::Forget { node } => {
                 self.aggregate.forget(Origin::peer(*node));
@@ -455,7 +486,7 @@ impl Model {
         let now = self.now;
         for (number, parts) in &self.twin {
             let own: Vec<&Part> = parts.iter().filter(|part| part.node == node && part.end > now).collect();
-            if !own.iter().any(|part| part.former || part.stale || part.offered) {
+            if !own.iter().any(|part| part.former || part.stale || part.offered || part.known) {
                 continue;
             }
             let newest = own.iter().find(|part| !part.former).or_else(|| own.first()).unwrap();
@@ -474,16 +505,52 @@ impl Model {
             }
         }
         self.of_node(node, |part| {
-            if !part.former && part.end > now && (part.stale || part.offered) {
-                (part.stale, part.offered) = (false, true);
+            if !part.former && part.end > now && (part.stale || part.offered || part.known) {
+                (part.stale, part.offered, part.known) = (false, true, false);
             }
         });
         // What is beside a former part is offered with it.
         for parts in self.twin.values_mut() {
             if parts.iter().any(|part| part.node == node && part.former && part.end > now) {
                 let own = parts.iter_mut().filter(|part| part.node == node && !part.former && part.end > now);
-                own.for_each(|part| (part.stale, part.offered) = (false, true));
+                own.for_each(|part| (part.stale, part.offered, part.known) = (false, true, false));
             }
+        }
+    }
+
+    fn learn_elsewhere(&mut self, node: u16, since: Millis) {
+        let twin = self.twin.clone();
+        for (number, mut parts) in twin {
+            parts.retain(|part| part.end > self.now);
+            let find = |former| parts.iter().position(|part| part.node == node && part.former == former);
+            let (present, former) = (find(false), find(true));
+            let Some(one) = present.or(former) else {
+                self.twin.insert(number, parts);
+                continue;
+            };
+            if parts[one].offered && !parts[one].stale {
+                self.twin.insert(number, parts);
+                continue;
+            }
+            if let (Some(present), Some(former)) = (present, former) {
+                let (new, old) = (parts[present].clone(), parts[former].clone());
+                let is_since = new.end - Millis::from(EXPIRE) >= since;
+                if new.stale {
+                    parts[present].values = self.combined(&new.values, &old.values);
+                    parts[present].end = new.end.max(old.end);
+                }
+                let is_learned = !new.stale && is_since && self.knows(&new.values, &old.values);
+                let part = &mut parts[present];
+                (part.stale, part.offered, part.known) = (false, false, !is_learned);
+                if new.stale || is_learned {
+                    parts.remove(former);
+                }
+            } else if parts[one].stale || parts[one].former {
+                let part = &mut parts[one];
+                (part.former, part.stale, part.offered, part.known) = (false, false, false, true);
+            }
+            self.twin.remove(&number);
+            self.put_back(number, parts);
         }
     }
 
@@ -492,10 +559,11 @@ impl Model {
         let now = self.now;
         for (number, mut parts) in twin {
             parts.retain(|part| part.end > now);
-            let present = parts.iter().position(|part| part.node == node && part.offered && !part.former);
+            let is_taught = |part: &Part| part.offered || part.known && !part.stale;
+            let present = parts.iter().position(|part| part.node == node && is_taught(part) && !part.former);
             let former = parts.iter().position(|part| part.node == node && part.former);
             if let Some(present) = present {
-                parts[present].offered = false;
+                (parts[present].offered, parts[present].known) = (false, false);
                 if let Some(former) = former {
                     parts[present].values = self.combined(&parts[present].values, &parts[former].values);
                     parts[present].end = parts[present].end.max(parts[former].end);

@@ -69,7 +69,7 @@ impl Nodes {
         let (present, moved_stale) = match known.fate(head.generation()) {
             Fate::Present => (head.generation(), false),
             Fate::Gone => return None,
-            Fate::Moved { to, is_stale, .. } => (to, is_stale),
+            Fate::Moved { to, is_stale } => (to, is_stale),
         };
         let generation = known.get(present)?;
         Some(TellerOf { node: generation.node, is_stale: moved_stale || head.is_stale(generation.session) })
@@ -95,6 +95,11 @@ impl Nodes {
         }
     }
 
+    /// Another hub began to teach the node's process at tick `since`, and the process has what that hub knew.
+    pub(crate) fn taught_elsewhere(&self, node: u16, since: u32) {
+        self.replace(&mut self.known.write(), node, End { elsewhere: Some(since), ..End::default() });
+    }
+
     /// Gives a node another generation, of which its parts are from now on.
     fn replace(&self, known: &mut Known, node: u16, end: End) {
         let Some(&old) = known.of_node.get(&node) else { return };
@@ -104,7 +109,7 @@ impl Nodes {
             return;
         };
         if let Some([Some(from), Some(to)]) = known.pair(old, new) {
-            to.continue_from(from, end.is_stale, end.is_taught);
+            to.continue_from(from, end);
             from.end = Some(End { to: Some(new), ..end });
         }
         self.has_ended.store(true, Ordering::Relaxed);
@@ -141,30 +146,37 @@ impl Nodes {
         Ended::new(ended)
     }
 
-    /// Gives the parts of a key whose generation has ended their present one. Returns what else is to be done for the key.
+    /// Gives the parts of a key whose generation has ended the next one. Returns what else is to be done for the key before they
+    /// follow once more.
     pub(crate) fn follow<'a>(&self, heads: impl Iterator<Item = &'a mut u32>) -> Followed {
         let known = self.known.read();
         let mut followed = Followed::default();
         for word in heads {
             let head = Head::of(std::slice::from_ref(word));
-            match known.fate(head.generation()) {
-                Fate::Present => {}
-                Fate::Gone => followed.gone.push(head.generation()),
-                Fate::Moved { to, is_stale, is_taught } => {
-                    let mut moved = head.of_generation(to);
-                    if is_taught && head.is(Head::OFFERED) {
-                        moved = moved.without(Head::OFFERED);
-                        if !head.is(Head::FORMER) {
-                            followed.taught.push(to);
-                        }
-                    }
-                    if is_stale {
-                        moved = moved.with(Head::STALE);
-                    }
-                    known.count(head, moved);
-                    *word = moved.word();
+            let Some(old) = known.get(head.generation()) else { continue };
+            let Some(end) = old.end else { continue };
+            let Some(to) = end.to else {
+                followed.gone.push(head.generation());
+                continue;
+            };
+            let mut moved = head.of_generation(to);
+            if end.is_taught && (head.is(Head::OFFERED) || head.is_known(old.session)) {
+                moved = moved.without(Head::OFFERED | Head::KNOWN);
+                if !head.is(Head::FORMER) {
+                    followed.taught.push(to);
                 }
             }
+            if end.is_stale {
+                moved = moved.with(Head::STALE);
+            }
+            let elsewhere =
+                end.elsewhere.map(|since| Elsewhere { generation: to, session: old.session, since });
+            if let Some(elsewhere) = elsewhere.filter(|it| !followed.elsewhere.contains(it)) {
+                followed.elsewhere.push(elsewhere);
+            }
+            known.count(head, moved);
+            *word = moved.word();
+            followed.has_moved = true;
         }
         followed
     }
@@ -235,10 +247,25 @@ pub(crate) struct TellerOf {
 /// What is to be done for a key whose parts have [followed](Nodes::follow) their generations.
 #[derive(Debug, Default)]
 pub(crate) struct Followed {
+    /// Whether parts have another generation now, which may have ended as well.
+    pub(crate) has_moved: bool,
     /// The generations of parts that count no more.
     pub(crate) gone: Vec<u16>,
     /// The generations of present parts that were taught: a former part of theirs is added to them.
     pub(crate) taught: Vec<u16>,
+    /// Nodes whose process has been taught by another hub.
+    pub(crate) elsewhere: Vec<Elsewhere>,
+}
+
+/// A node's process has been taught by another hub what that one knew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Elsewhere {
+    /// The node's generation since.
+    pub(crate) generation: u16,
+    /// The session of that process.
+    pub(crate) session: u8,
+    /// Tick at which the lesson began.
+    pub(crate) since: u32,
 }
 
 impl Known {
@@ -283,16 +310,15 @@ impl Known {
 
     /// What became of a generation's parts.
     fn fate(&self, number: u16) -> Fate {
-        let (mut to, mut is_stale, mut is_taught) = (number, false, false);
+        let (mut to, mut is_stale) = (number, false);
         while let Some(end) = self.get(to).and_then(|generation| generation.end) {
             is_stale |= end.is_stale;
-            is_taught |= end.is_taught;
             match end.to {
                 Some(next) => to = next,
                 None => return Fate::Gone,
             }
         }
-        if to == number { Fate::Present } else { Fate::Moved { to, is_stale, is_taught } }
+        if to == number { Fate::Present } else { Fate::Moved { to, is_stale } }
     }
 
     fn take(&self, head: Head) {

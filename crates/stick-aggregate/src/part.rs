@@ -18,6 +18,9 @@ impl Head {
     pub(crate) const OFFERED: u32 = 1 << 29;
     /// A session before the present one told it, whatever the session's number says.
     pub(crate) const STALE: u32 = 1 << 30;
+    /// Another hub taught the present process what former ones told: with a former part, whatever is no less than that holds it;
+    /// alone, the part is what they told. Of the session that told it only.
+    pub(crate) const KNOWN: u32 = 1 << 31;
 
     pub(crate) const fn new(generation: u16, session: u8, set: u8) -> Self {
         Self(generation as u32 | (session as u32) << 16 | ((set & 15) as u32) << 24)
@@ -78,6 +81,12 @@ impl Head {
         Self(self.0 & !(0xff << 16) | (session as u32) << 16).without(Self::STALE)
     }
 
+    /// Whether it has what another hub taught the process of this session.
+    #[inline]
+    pub(crate) const fn is_known(self, session: u8) -> bool {
+        self.is(Self::KNOWN) && !self.is_stale(session)
+    }
+
     /// Whether a session before `session` told it.
     #[inline]
     pub(crate) const fn is_stale(self, session: u8) -> bool {
@@ -99,7 +108,7 @@ mod tests {
     fn a_head_keeps_its_parts_apart() {
         let head = Head::new(65_535, 200, 15);
         assert_eq!((head.generation(), head.session(), head.set()), (65_535, 200, 15));
-        for flag in [Head::FORMER, Head::OFFERED, Head::STALE] {
+        for flag in [Head::FORMER, Head::OFFERED, Head::STALE, Head::KNOWN] {
             assert!(!head.is(flag) && head.with(flag).is(flag));
             assert_eq!(head.with(flag).without(flag), head);
         }

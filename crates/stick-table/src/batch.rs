@@ -346,7 +346,7 @@ mod tests {
         let mut batch = Batch::new(table);
         let gpc0 = table.layout().offset(DataType::Gpc0, 0).unwrap();
         batch.set_columns(std::iter::once(gpc0..gpc0 + 1));
-        batch.set_ages(Some(Ages { spread: 0, under_way: 0, session: 0 }));
+        batch.set_ages(Some(Ages { spread: 0, under_way: 0, waited: 10_000, session: 0 }));
         batch.push(&[0, 0, 0, 1], Lifetime::Exactly(left))[gpc0] = value;
         table.apply(&mut batch, Origin::peer(peer), Precedence::FillGaps, 0)
     }

@@ -275,6 +275,7 @@ fn level_word(peer: &haproxy_peers::PeerView) -> &'static str {
         PeerLevel::Below | PeerLevel::Itself => "balancer",
         PeerLevel::Lower => "down",
         PeerLevel::Above => "up",
+        PeerLevel::Beside => "beside",
     }
 }
 

@@ -73,6 +73,7 @@ impl Section {
             self.peers[place].lessons_wanted = self.peers[place].lessons_wanted.max(1);
             return;
         }
+        self.peers[place].lessons.has_told = true;
         self.config.tables.told_all(self.peers[place].origin);
         if self.config.tables.left_outs().lesson_ended(self.peers[place].origin) {
             // Something is taken only since the lesson began.

@@ -92,7 +92,9 @@ impl Section {
     /// Notes that a peer has no session any more.
     pub(super) fn node_left(&mut self, place: usize, now: Millis) {
         // A process of this node tells nothing of its own.
-        if let Some(hub) = self.config.tables.hub().filter(|_| self.peers[place].kind != PeerKind::Local) {
+        let peer = &self.peers[place];
+        let tells = peer.kind != PeerKind::Local && peer.level.shares_values();
+        if let Some(hub) = self.config.tables.hub().filter(|_| tells) {
             let timeout = if Defect::ForgetsAtOnce.is_on() { 0 } else { hub.node_timeout };
             self.peers[place].counts_until = Some(now + timeout).filter(|_| !Defect::NeverForgets.is_on());
             self.config.tables.levels().forget(self.peers[place].origin);
@@ -105,6 +107,7 @@ impl Section {
             if peer.counts_until.is_some_and(|at| now >= at) {
                 peer.counts_until = None;
                 self.config.tables.forget(peer.origin);
+                peer.lessons.has_told = false;
                 // What it told and this side acknowledged it would not tell again.
                 if !Defect::ForgottenForGood.is_on() {
                     (peer.lessons_wanted, peer.lesson_at) = (LESSON_ATTEMPTS, now);

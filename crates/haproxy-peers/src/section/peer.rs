@@ -6,11 +6,12 @@ use std::sync::atomic::AtomicBool;
 use stick_table::defect::Defect;
 use stick_table::{Millis, Origin, OriginLease};
 
+use super::side_by_side::Lessons;
 use super::{ConfiguredPeer, PeerId, SessionId};
 use crate::{LastStatus, PeerLevel, ProtocolVersion, Resume, Status};
 
 /// Time between attempts to connect, in ms (peers-protocol §3).
-pub(super) const RECONNECT_MS: u64 = 5_000;
+pub(crate) const RECONNECT_MS: u64 = 5_000;
 /// Longest pause between attempts after the peer refused, in ms.
 const MAX_BACK_OFF_MS: u64 = 60_000;
 /// How long a refusal of 2.1 is believed, in ms; then 2.1 is tried again.
@@ -111,6 +112,8 @@ pub(super) struct Peer {
     /// Lessons still to be asked of this peer, and when the next one at the earliest.
     pub(super) lessons_wanted: u32,
     pub(super) lesson_at: Millis,
+    /// Those that it got as a node, of this hub and of hubs beside it.
+    pub(super) lessons: Lessons,
     pub(super) counters: PeerCounters,
     pub(super) last_reason: Option<String>,
 }
@@ -119,7 +122,15 @@ impl Peer {
     pub(super) fn configured(id: PeerId, peer: ConfiguredPeer, lease: OriginLease, now: Millis) -> Self {
         let ConfiguredPeer { name, shard, level, is_called } = peer;
         let connect_at = is_called.then_some(now);
-        Self { shard, level, is_called, connect_at, ..Self::new(id, name, PeerKind::Static, lease, now) }
+        let lessons_wanted = if level.shares_values() { LESSON_ATTEMPTS } else { 0 };
+        Self {
+            shard,
+            level,
+            is_called,
+            connect_at,
+            lessons_wanted,
+            ..Self::new(id, name, PeerKind::Static, lease, now)
+        }
     }
 
     /// The process before or after this one.
@@ -164,6 +175,7 @@ impl Peer {
             awaits_values: Arc::default(),
             lessons_wanted: LESSON_ATTEMPTS,
             lesson_at: now,
+            lessons: Lessons::default(),
             counters: PeerCounters::default(),
             last_reason: None,
         }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::OwnValuesTaught;
+
 /// Something that happened in a session, for the section and for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionEvent {
@@ -22,6 +24,8 @@ pub enum SessionEvent {
     LessonAbandoned,
     /// The peer confirmed the lesson it got.
     LessonTaught,
+    /// A hub of the same nodes taught one of them.
+    TaughtElsewhere(OwnValuesTaught),
     /// The peer did not confirm the lesson it got; it hears of changes again all the same.
     LessonUnconfirmed,
     /// A table was made from the peer's definition.
@@ -81,6 +85,9 @@ impl fmt::Display for SessionEvent {
             }
             Self::LessonAbandoned => f.write_str("the peer does not teach: given up waiting for its lesson"),
             Self::LessonTaught => f.write_str("the peer confirmed its lesson"),
+            Self::TaughtElsewhere(taught) => {
+                write!(f, "node {} has its former values from this hub", crate::shown(taught.node.as_bytes()))
+            }
             Self::LessonUnconfirmed => f.write_str(
                 "the peer did not confirm its lesson within 60 s: live updates go on, and it may have missed entries",
             ),

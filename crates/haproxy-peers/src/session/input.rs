@@ -3,7 +3,7 @@
 use stick_table::{DataType, Millis};
 
 use super::learner::Learning;
-use super::{Role, Session, SessionError, SessionEvent, levels};
+use super::{OwnValuesTaught, Role, Session, SessionError, SessionEvent, beside, levels};
 use crate::{Ack, Control, DecodeError, ErrorMessage, Frame, UpdateForm, class, decode_frame, kind};
 
 /// Bytes first tried to complete a message with.
@@ -111,6 +111,11 @@ impl Session {
             }
             class::CONTROL if frame.kind == levels::KIND && self.has_levels() => {
                 self.tables.levels().note(self.origin, self.level, &mut frame.reader())??;
+            }
+            class::CONTROL if frame.kind == beside::KIND && self.is_beside() => {
+                if let Some(taught) = OwnValuesTaught::decode(&mut frame.reader(), now)? {
+                    self.note(SessionEvent::TaughtElsewhere(taught));
+                }
             }
             class::CONTROL => self.handle_control(now, Control::from_kind(frame.kind)),
             class::ERROR => {

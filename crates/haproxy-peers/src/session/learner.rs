@@ -14,6 +14,7 @@ use super::Limits;
 use super::event::SessionEvent;
 use super::plan::Plan;
 use super::refused::Refused;
+use super::relays::{Relays, decode_writer};
 use crate::{
     Ack, Agreement, DecodeError, DefineHead, DefineOutcome, Definition, Difference, Frame, LeftOutReason,
     NamedPart, PeerLevel, Reader, ReceiveDictionary, SharedTable, Switch, TablePart, TableSet, UpdateForm,
@@ -58,6 +59,8 @@ pub struct Received {
 
 pub(crate) struct Learner {
     tables: Arc<TableSet>,
+    /// Set where changes of other peers are passed on.
+    relays: Option<Relays>,
     origin: Origin,
     level: PeerLevel,
     /// Whether lessons carry remaining lifetimes.
@@ -87,10 +90,12 @@ impl Learner {
         (origin, level): (Origin, PeerLevel),
         timed: bool,
         limits: Limits,
+        relays: Option<Relays>,
         now: Millis,
     ) -> Self {
         Self {
             tables,
+            relays,
             origin,
             level,
             timed,
@@ -325,12 +330,12 @@ impl Learner {
     ) -> usize {
         let known = self.bindings.iter().position(|binding| binding.shared.id() == shared.id());
         let taken = shared.takes_from(self.level);
-        let mut binding = Binding::new(shared, definition, payload, agreement, taken);
+        let mut binding = Binding::new(shared, definition, payload, agreement, (self.origin, taken));
         match known {
             Some(place) => {
                 let old = &mut self.bindings[place];
                 if !old.batch.is_empty() {
-                    self.received.refused_updates += old.apply(self.origin, self.times, now).refused;
+                    self.received.refused_updates += old.apply(self.times, now).refused;
                 }
                 (binding.last_id, binding.due_ack, binding.sent_ack) =
                     (old.last_id, old.due_ack, old.sent_ack);
@@ -413,22 +418,35 @@ impl Learner {
         };
         let full = binding.is_full() || binding.precedence != precedence;
         if full && !binding.batch.is_empty() {
-            self.received.refused_updates += binding.apply(self.origin, self.times, now).refused;
+            self.received.refused_updates += binding.apply(self.times, now).refused;
         }
         binding.precedence = precedence;
         let key = decode_key(binding.shared.definition().key_type, &mut reader)?;
         if !binding.taken {
             // Its strings count all the same: later updates refer to them.
             self.received.ignored_updates += 1;
-            push(&binding.plan, &mut binding.batch, key, lifetime, reader, &mut self.dictionary, now)?;
+            push(&binding.plan, &mut binding.batch, key, lifetime, &mut reader, &mut self.dictionary, now)?;
             binding.batch.pop();
             return Ok(());
         }
         self.received.updates += 1;
-        if let Some((plan, batch)) = &mut binding.copy {
-            push(plan, batch, key, lifetime, reader.clone(), &mut self.dictionary, now)?;
+        let relays = self.relays.as_ref().filter(|relays| relays.contains(self.origin));
+        if let Some(relays) = relays {
+            // Who made it stands behind the values.
+            let mut ahead = reader.clone();
+            push(&binding.plan, &mut binding.batch, key, lifetime, &mut ahead, &mut self.dictionary, now)?;
+            binding.batch.pop();
+            let made_by = |writer| relays.told_by(self.origin, writer, self.tables.origins());
+            let writer = decode_writer(ahead.rest()).map_or(self.origin, made_by);
+            if binding.writer != writer && !binding.batch.is_empty() {
+                self.received.refused_updates += binding.apply(self.times, now).refused;
+            }
+            binding.writer = writer;
         }
-        push(&binding.plan, &mut binding.batch, key, lifetime, reader, &mut self.dictionary, now)
+        if let Some((plan, batch)) = &mut binding.copy {
+            push(plan, batch, key, lifetime, &mut reader.clone(), &mut self.dictionary, now)?;
+        }
+        push(&binding.plan, &mut binding.batch, key, lifetime, &mut reader, &mut self.dictionary, now)
     }
 
     /// Applies everything gathered.
@@ -436,7 +454,7 @@ impl Learner {
         let mut idle = 0;
         for (place, binding) in self.bindings.iter_mut().enumerate() {
             if !binding.batch.is_empty() {
-                self.received.refused_updates += binding.apply(self.origin, self.times, now).refused;
+                self.received.refused_updates += binding.apply(self.times, now).refused;
             }
             if self.current != Some(place) {
                 idle += binding.memory();
@@ -499,11 +517,11 @@ fn push(
     batch: &mut Batch,
     key: &[u8],
     lifetime: Lifetime,
-    mut reader: Reader<'_>,
+    reader: &mut Reader<'_>,
     dictionary: &mut ReceiveDictionary,
     now: Millis,
 ) -> Result<(), DecodeError> {
-    match plan.decode(&mut reader, batch.push(key, lifetime), dictionary, now as u32) {
+    match plan.decode(reader, batch.push(key, lifetime), dictionary, now as u32) {
         Ok(None) => Ok(()),
         Ok(Some(string)) => {
             batch.set_string(&string);

@@ -4,7 +4,7 @@
 //! goes round and grows without end. So:
 //!
 //! - Each process of a hub has a number of its own, drawn at random. The first thing it says in a session, before any update,
-//!   is whether it takes the other one for a lower or an upper hub, followed by its own number and those of all hubs below it:
+//!   is whether it takes the other one for a lower hub, an upper one, or one [beside](super::beside) it, followed by its own number and those of all hubs below it:
 //!   all whose values are in its sums. It says so again when they change.
 //! - A hub passes on what hubs say that its configuration calls lower ones, not what others make up.
 //! - A hub refuses a peer below it whose sums have its own number in them, and forgets at once what that peer told. It also
@@ -32,6 +32,34 @@ pub(crate) const KIND: u8 = 0xf2;
 /// Most hubs below one, itself included.
 const MAX_HUBS: usize = 256;
 
+/// What a hub takes another one for, by its byte on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stand {
+    /// One that it sums, or a load balancer.
+    Lower = 0,
+    Upper = 1,
+    /// One of the same nodes.
+    Beside = 2,
+}
+
+impl Stand {
+    const fn of(level: PeerLevel) -> Self {
+        match level {
+            PeerLevel::Above => Self::Upper,
+            PeerLevel::Beside => Self::Beside,
+            PeerLevel::Below | PeerLevel::Lower | PeerLevel::Itself => Self::Lower,
+        }
+    }
+
+    const fn of_byte(byte: u8) -> Self {
+        match byte {
+            0 => Self::Lower,
+            2 => Self::Beside,
+            _ => Self::Upper,
+        }
+    }
+}
+
 /// Why a hub refuses a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[expect(missing_docs, reason = "the messages say it")]
@@ -46,6 +74,8 @@ pub enum LevelsError {
     BothBelow,
     #[error("both hubs call each other \"up\"; one of the two must call the other \"down\"")]
     BothAbove,
+    #[error("only one of the two hubs calls the other one \"beside\"; hubs of the same nodes both do")]
+    BesideOne,
     #[error("more than {MAX_HUBS} hubs would be in the sums of this one")]
     TooMany,
 }
@@ -113,7 +143,7 @@ impl Levels {
         let hubs: Vec<u64> = std::iter::once(known.own).chain(below).collect();
         let mut frame = FrameWriter::begin(out, class::CONTROL, KIND);
         let payload = frame.payload();
-        payload.push(u8::from(level == PeerLevel::Above));
+        payload.push(Stand::of(level) as u8);
         varint::encode(hubs.len() as u64, payload);
         for hub in hubs {
             payload.extend_from_slice(&hub.to_be_bytes());
@@ -135,7 +165,7 @@ impl Levels {
         level: PeerLevel,
         reader: &mut Reader<'_>,
     ) -> Result<Result<(), LevelsError>, DecodeError> {
-        let takes_us_for_upper = reader.bytes(1, "level")? != [0];
+        let takes_us_for = Stand::of_byte(reader.bytes(1, "level")?[0]);
         let count = reader.varint_u32("number of hubs")?;
         let mut hubs = BTreeSet::new();
         for _ in 0..count {
@@ -143,9 +173,10 @@ impl Levels {
             hubs.insert(u64::from(high) << 32 | u64::from(low));
         }
         // A hub of an earlier release says nothing of it.
-        let has_gaps =
-            takes_us_for_upper && !reader.is_empty() && reader.bytes(1, "whether sums are whole")? == [0];
-        let judged = self.judge(peer, level, takes_us_for_upper, hubs);
+        let has_gaps = takes_us_for == Stand::Upper
+            && !reader.is_empty()
+            && reader.bytes(1, "whether sums are whole")? == [0];
+        let judged = self.judge(peer, level, takes_us_for, hubs);
         if judged.is_ok() && level == PeerLevel::Lower {
             let mut known = self.0.lock();
             if has_gaps {
@@ -161,15 +192,17 @@ impl Levels {
         &self,
         peer: Origin,
         level: PeerLevel,
-        takes_us_for_upper: bool,
+        takes_us_for: Stand,
         hubs: BTreeSet<u64>,
     ) -> Result<(), LevelsError> {
         let mut known = self.0.lock();
-        match level {
-            PeerLevel::Below | PeerLevel::Lower if !takes_us_for_upper => return Err(LevelsError::BothBelow),
-            PeerLevel::Above if takes_us_for_upper => return Err(LevelsError::BothAbove),
-            PeerLevel::Above | PeerLevel::Itself => return Ok(()),
-            PeerLevel::Below | PeerLevel::Lower => {}
+        match (level, takes_us_for) {
+            (PeerLevel::Itself, _) | (PeerLevel::Beside, Stand::Beside) => return Ok(()),
+            (PeerLevel::Beside, _) | (_, Stand::Beside) => return Err(LevelsError::BesideOne),
+            (PeerLevel::Below | PeerLevel::Lower, Stand::Lower) => return Err(LevelsError::BothBelow),
+            (PeerLevel::Above, Stand::Upper) => return Err(LevelsError::BothAbove),
+            (PeerLevel::Above, Stand::Lower) => return Ok(()),
+            (PeerLevel::Below | PeerLevel::Lower, Stand::Upper) => {}
         }
         if hubs.contains(&known.own) {
             return Err(LevelsError::Cycle);
@@ -243,6 +276,17 @@ mod tests {
         let [one, two] = [1, 2].map(Levels::new);
         assert_eq!(say(&one, PeerLevel::Below, &two, PeerLevel::Below), Err(LevelsError::BothBelow));
         assert_eq!(say(&one, PeerLevel::Above, &two, PeerLevel::Above), Err(LevelsError::BothAbove));
+    }
+
+    #[test]
+    fn hubs_side_by_side_both_say_so() {
+        let [one, two] = [1, 2].map(Levels::new);
+        assert_eq!(say(&one, PeerLevel::Beside, &two, PeerLevel::Beside), Ok(()));
+        for other in [PeerLevel::Below, PeerLevel::Lower, PeerLevel::Above] {
+            assert_eq!(say(&one, PeerLevel::Beside, &two, other), Err(LevelsError::BesideOne));
+            assert_eq!(say(&one, other, &two, PeerLevel::Beside), Err(LevelsError::BesideOne));
+        }
+        assert_eq!(two.version(PeerLevel::Above), 2, "nobody is below because of that");
     }
 
     #[test]

@@ -12,11 +12,15 @@
 //! - Who is silent at the beginning of a session may yet turn out to be a relay, so where there are relays nothing is
 //!   pushed before its first message, for [`ANNOUNCEMENT_MS`] at most. A relay that is slower may get what another relay
 //!   told; it knows from whom, and that ends the same way.
+//! - An update to a relay says who made it: behind the values, where receivers pass over what they do not know (peers-protocol §8.3),
+//!   a byte 0x72 and a hash of that peer's name. Two relays of one node do not bring its own update back to it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use stick_table::Origin;
+use parking_lot::RwLock;
+use stick_table::{Origin, OriginLease, Origins};
 
 /// Longest wait for the first message of a peer that may be a relay, in ms.
 pub(crate) const ANNOUNCEMENT_MS: u64 = 1_000;
@@ -36,13 +40,47 @@ pub struct Relays {
 struct Marks {
     words: Box<[AtomicU64]>,
     count: AtomicU32,
+    writers: RwLock<Writers>,
+}
+
+/// Who made what relays tell.
+#[derive(Debug, Default)]
+struct Writers {
+    /// The hashes of the names of peers, by their numbers.
+    names: HashMap<u16, u64>,
+    /// The numbers of changes that a peer made and a relay told, by the relay's number and the hash of the peer's name.
+    leases: HashMap<(u16, u64), OriginLease>,
+    /// The same by those numbers.
+    told: HashMap<u16, (u16, u64)>,
+}
+
+/// Begins what an update says of who made it: what else may follow the values are zeros.
+const WRITER: u8 = 0x72;
+
+/// The hash of a name that relays tell each other: FNV-1a of 64 bits.
+fn name_hash(name: &str) -> u64 {
+    let add = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    name.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, add)
+}
+
+/// Appends who made an update to its payload.
+pub(crate) fn encode_writer(writer: u64, payload: &mut Vec<u8>) {
+    payload.push(WRITER);
+    payload.extend_from_slice(&writer.to_be_bytes());
+}
+
+/// Who made an update, by what follows its values.
+pub(crate) fn decode_writer(rest: &[u8]) -> Option<u64> {
+    let (&mark, rest) = rest.split_first()?;
+    rest.first_chunk().filter(|_| mark == WRITER).map(|bytes| u64::from_be_bytes(*bytes))
 }
 
 impl Relays {
     /// Nobody is known to relay. `on` says whether this side does.
     pub fn new(on: bool) -> Self {
         let words = (0..(1 << 16) / u64::BITS).map(|_| AtomicU64::new(0)).collect();
-        Self { on, marks: Arc::new(Marks { words, count: AtomicU32::new(0) }) }
+        let (count, writers) = (AtomicU32::new(0), RwLock::default());
+        Self { on, marks: Arc::new(Marks { words, count, writers }) }
     }
 
     /// Whether this side passes live updates on.
@@ -68,6 +106,58 @@ impl Relays {
         self.marks.count.load(Ordering::Relaxed) > 0
     }
 
+    /// Notes the name of a peer.
+    pub(crate) fn note_name(&self, peer: Origin, name: &str) {
+        if self.on {
+            self.marks.writers.write().names.insert(peer.number(), name_hash(name));
+        }
+    }
+
+    /// The hash of a peer's name, to be told to relays; `None` for this side.
+    pub(crate) fn name_of(&self, peer: Origin) -> Option<u64> {
+        self.marks.writers.read().names.get(&peer.number()).copied()
+    }
+
+    /// The number for what a relay tells of a peer's changes: that of the relay, unless the peer is one of this side's as
+    /// well.
+    pub(crate) fn told_by(&self, relay: Origin, writer: u64, origins: &Arc<Origins>) -> Origin {
+        let place = (relay.number(), writer);
+        if let Some(lease) = self.marks.writers.read().leases.get(&place) {
+            return lease.origin();
+        }
+        let mut writers = self.marks.writers.write();
+        if !writers.names.values().any(|name| *name == writer) {
+            return relay;
+        }
+        let Some(lease) = origins.take() else { return relay };
+        let origin = lease.origin();
+        writers.leases.insert(place, lease);
+        writers.told.insert(origin.number(), place);
+        // What it tells goes to plain peers only.
+        self.note(origin, true);
+        origin
+    }
+
+    /// Whether a change with this origin was told by a relay.
+    pub(crate) fn is_told_by(&self, origin: Origin, relay: Origin) -> bool {
+        let told = |(by, _): &(u16, u64)| *by == relay.number();
+        origin == relay
+            || self.contains(origin) && self.marks.writers.read().told.get(&origin.number()).is_some_and(told)
+    }
+
+    /// Whether a peer made a change with this origin, whoever told it.
+    pub(crate) fn is_made_by(&self, origin: Origin, peer: Origin) -> bool {
+        if origin == peer {
+            return true;
+        }
+        if !self.contains(origin) {
+            return false;
+        }
+        let writers = self.marks.writers.read();
+        let made = writers.told.get(&origin.number()).map(|(_, writer)| writer);
+        made.is_some() && made == writers.names.get(&peer.number())
+    }
+
     /// Notes what the first message of a peer's session was.
     pub(crate) fn note(&self, peer: Origin, relays: bool) {
         let (word, bit) = self.place(peer);
@@ -91,6 +181,31 @@ impl Default for Relays {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_relay_tells_of_a_peer_is_that_peer_s_and_the_relay_s() {
+        let (relays, origins) = (Relays::new(true), Origins::shared());
+        let leases: Vec<_> = (0..3).filter_map(|_| origins.take()).collect();
+        let [relay, peer, other] = [0, 1, 2].map(|place: usize| leases[place].origin());
+        relays.note(relay, true);
+        relays.note_name(peer, "lb1");
+        relays.note_name(other, "lb2");
+        let mut payload = vec![1];
+        encode_writer(relays.name_of(peer).unwrap(), &mut payload);
+        assert_eq!(payload.len(), 10);
+        let writer = decode_writer(&payload[1..]).unwrap();
+        let told = relays.told_by(relay, writer, &origins);
+        assert_eq!(relays.told_by(relay, writer, &origins), told);
+        assert!(![relay, peer, other].contains(&told));
+        assert!(relays.contains(told) && relays.is_told_by(told, relay) && !relays.is_told_by(told, other));
+        assert!(relays.is_made_by(told, peer) && !relays.is_made_by(told, other));
+        assert!(relays.is_made_by(peer, peer) && !relays.is_made_by(relay, peer));
+        // Of somebody whom this side does not know.
+        assert_eq!(relays.told_by(relay, 7, &origins), relay);
+        for rest in [&[][..], &[0; 12], &[0x72, 1, 2]] {
+            assert_eq!(decode_writer(rest), None);
+        }
+    }
 
     #[test]
     fn marks_are_shared_by_clones_and_taken_back() {

@@ -6,6 +6,7 @@ use stick_aggregate::OwnValue;
 use stick_table::defect::Defect;
 use stick_table::{DataType, EntryRef, FrequencyCounter, KeyType, Layout, Storage, TableDefinition};
 
+use super::relays::encode_writer;
 use crate::{
     Padding, SAFE_MESSAGE, SendDictionary, UpdateHeader, WireFrequency, class, encode_frequency, encode_key,
     encode_signed, encode_unsigned, encode_unsigned64, varint, varint::Window,
@@ -99,6 +100,8 @@ pub(crate) struct RowContext<'a> {
     /// The table's clock in ms, wrapped.
     pub(crate) now: u32,
     pub(crate) scratch: &'a mut Scratch,
+    /// Who made the change, where a relay is told that.
+    pub(crate) writer: Option<u64>,
 }
 
 /// Where messages are put together: a fixed buffer, so that writing a byte is no more than that.
@@ -147,6 +150,7 @@ impl RowEncoder {
     ) {
         if let Some(elements) = &self.elements
             && !context.is_v2_0
+            && context.writer.is_none()
         {
             if context.scratch.len + size_of::<Window>() > SCRATCH {
                 context.scratch.flush(out);
@@ -237,6 +241,9 @@ impl RowEncoder {
                     None => payload.push(0),
                 }),
             }
+        }
+        if let Some(writer) = context.writer {
+            encode_writer(writer, payload);
         }
         frame.finish(context.padding);
     }

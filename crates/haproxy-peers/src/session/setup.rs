@@ -77,11 +77,12 @@ impl Session {
         let SessionSetup { resume, relays, awaits_values, .. } = setup;
         let timed = version.has_timed_updates();
         tables.session_began(origin, level);
-        let mut learner = Learner::new(Arc::clone(&tables), (origin, level), timed, limits, now);
         let is_remote = role == Role::Remote;
         // Between processes of one node everything is told by the lesson.
         let relays_here = relays.is_on() && is_remote;
         let passed_on = relays_here.then(|| relays.clone());
+        let from_relays = passed_on.clone();
+        let mut learner = Learner::new(Arc::clone(&tables), (origin, level), timed, limits, from_relays, now);
         let max_updates = limits.max_updates_at_once.max(1);
         let mut teacher =
             Teacher::new(Arc::clone(&tables), resume, (origin, shard, level), timed, max_updates, passed_on);
@@ -103,6 +104,7 @@ impl Session {
             tables,
             level,
             told_levels: 0,
+            told_lessons: 0,
             origin,
             unheard: is_remote,
             told_updates: 0,

@@ -294,13 +294,13 @@ impl Teacher {
         now: Millis,
         out: &mut Vec<u8>,
     ) -> bool {
-        let Self { tables, dictionary, scratch, origin, shard, timed, padding, sent, .. } = self;
+        let Self { tables, dictionary, scratch, origin, shard, timed, padding, sent, relays, .. } = self;
         let (origin, shard) = (*origin, *shard);
         let table = &mut tables[walk.table];
         let (padding, is_v2_0) = (*padding, !*timed);
         // Without an expiry here there is no lifetime to tell: the receiver's own applies.
         let tells = *timed && !Defect::LessonWithoutLifetimes.is_on();
-        let mut context = RowContext { dictionary, padding, is_v2_0, now: now as u32, scratch };
+        let mut context = RowContext { dictionary, padding, is_v2_0, now: now as u32, scratch, writer: None };
         let SendTable { last_id, id_stride, encoder, session_start, .. } = table;
         let mut next_header = |remaining: Option<u32>| {
             *last_id = last_id.wrapping_add(*id_stride);
@@ -321,7 +321,9 @@ impl Teacher {
         } else {
             shared.table().walk(&mut walk.rows, ENTRIES_PER_HOLD, now, |entry| {
                 // What the peer told in this session it has, and by now perhaps with newer values.
-                let told = entry.origin() == origin && entry.changed_since(session_start);
+                let is_its = entry.origin() == origin
+                    || relays.as_ref().is_some_and(|it| it.is_told_by(entry.origin(), origin));
+                let told = is_its && entry.changed_since(session_start);
                 let left_out = Defect::LessonWithoutLearned.is_on() && !entry.origin().is_local();
                 if !told && !left_out && !is_foreign(shared, shard, entry) {
                     encoder.encode(entry, next_header(entry.remaining()), &mut context, out);
@@ -383,13 +385,14 @@ impl Teacher {
         let SendTable { shared, encoder, cursor, last_id, id_stride, .. } = &mut tables[place];
         let Some(cursor) = cursor else { return (0, 0) };
         let (padding, is_v2_0) = (*padding, !*timed);
-        let mut context = RowContext { dictionary, padding, is_v2_0, now: now as u32, scratch };
+        let mut context = RowContext { dictionary, padding, is_v2_0, now: now as u32, scratch, writer: None };
         let expire = shared.definition().expire;
         let to_relay = relays.as_ref().filter(|relays| relays.contains(*origin));
         let mut sent = 0;
         let visited = shared.table().read(cursor, hold, now, |entry| {
             // A change of the peer itself, of interest to others.
-            if entry.origin() == *origin || is_foreign(shared, *shard, entry) {
+            let is_its = || relays.as_ref().is_some_and(|it| it.is_made_by(entry.origin(), *origin));
+            if entry.origin() == *origin || is_foreign(shared, *shard, entry) || is_its() {
                 return;
             }
             let not_passed_on =
@@ -405,6 +408,7 @@ impl Teacher {
             let remaining = entry.remaining().filter(|_| tells);
             let lifetime_ms = remaining.filter(|ms| ms.saturating_add(FRESH_MS) < expire.unwrap_or(0));
             let header = UpdateHeader { id: Some(*last_id), lifetime_ms };
+            context.writer = to_relay.and_then(|relays| relays.name_of(entry.origin()));
             encoder.encode(entry, header, &mut context, out);
             sent += 1;
         });

@@ -73,6 +73,7 @@ impl SharedTable {
     /// Whether what a peer tells of the table is taken.
     pub(crate) fn takes_from(&self, level: PeerLevel) -> bool {
         match self.part {
+            _ if !level.shares_values() => false,
             TablePart::Shared => true,
             TablePart::Source(_) => level.is_below(),
             TablePart::Result => level == PeerLevel::Itself || Defect::ResultsAreInput.is_on(),
@@ -99,6 +100,7 @@ impl SharedTable {
     /// Whether a peer is told of the table's changes.
     pub(crate) fn is_told_to(&self, level: PeerLevel) -> bool {
         match self.part {
+            _ if !level.shares_values() => false,
             TablePart::Shared | TablePart::Result => true,
             TablePart::Source(_) => level.is_below(),
             TablePart::Orders { .. } => level == PeerLevel::Below,

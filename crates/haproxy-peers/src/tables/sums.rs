@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use stick_aggregate::{Aggregate, Room};
-use stick_table::{Origin, TableDefinition};
+use stick_table::{Millis, Origin, TableDefinition};
 
 use super::{LeftOut, LeftOutReason, LeftOuts, TablePart, TableSet};
-use crate::{Hub, Levels, NamedPart, PeerLevel};
+use crate::{Hub, LessonsTaught, Levels, NamedPart, OwnValuesTaught, PeerLevel};
 
 /// Most entries of a table that is passed on, unless `size` says less: its bytes are reckoned as if it were full.
 const PASSED_ON_SIZE: u32 = 1 << 20;
@@ -52,6 +52,17 @@ impl TableSet {
     /// What is known of hubs below this one; nothing is asked of it unless the section is a hub.
     pub(crate) fn levels(&self) -> &Levels {
         &self.levels
+    }
+
+    /// The lessons that hubs beside this one are told of.
+    pub(crate) fn lessons_taught(&self) -> &LessonsTaught {
+        &self.lessons_taught
+    }
+
+    /// Lets hubs beside this one know that a node has confirmed a lesson: poll their sessions for bytes.
+    pub(crate) fn announce_lesson(&self, taught: OwnValuesTaught, now: Millis) {
+        self.lessons_taught.add(taught, now);
+        self.news.store(true, Ordering::Relaxed);
     }
 
     /// Whether the section is a hub.
@@ -121,6 +132,11 @@ impl TableSet {
     /// A peer has what it was taught.
     pub(crate) fn taught(&self, peer: Origin) {
         self.each_aggregate(|aggregate| aggregate.taught(peer));
+    }
+
+    /// A hub beside this one taught a peer, in a lesson that began at `since`.
+    pub(crate) fn taught_elsewhere(&self, peer: Origin, since: Millis) {
+        self.each_aggregate(|aggregate| aggregate.taught_elsewhere(peer, since));
     }
 
     /// A peer is gone: what it told counts no more.

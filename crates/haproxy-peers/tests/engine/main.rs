@@ -4,6 +4,7 @@
 mod support;
 
 mod acks;
+mod beside;
 mod connecting;
 mod copies;
 mod hostile;

@@ -108,6 +108,11 @@ impl Setup {
         self.peer_of_level(name, PeerLevel::Lower)
     }
 
+    /// A hub of the same nodes.
+    pub(crate) fn hub_beside(self, name: &str) -> Self {
+        self.peer_of_level(name, PeerLevel::Beside)
+    }
+
     fn peer_of_level(mut self, name: &str, level: PeerLevel) -> Self {
         self.peers.push(ConfiguredPeer { level, ..(name.to_owned(), 0).into() });
         self

@@ -42,6 +42,10 @@ pub(super) enum Operation {
     Taught {
         node: u16,
     },
+    TaughtElsewhere {
+        node: u16,
+        ago: u64,
+    },
     Forget {
         node: u16,
     },
@@ -96,6 +100,7 @@ pub(super) fn operation() -> impl Strategy<Value = Operation> {
         1 => (node(), 250u32..260).prop_map(|(node, times)| Operation::RestartOften { node, times }),
         1 => (node(), 1usize..30).prop_map(|(node, limit)| Operation::Teach { node, limit }),
         1 => node().prop_map(|node| Operation::Taught { node }),
+        1 => (node(), 0u64..2_000).prop_map(|(node, ago)| Operation::TaughtElsewhere { node, ago }),
         1 => node().prop_map(|node| Operation::Forget { node }),
         2 => Just(Operation::Heal),
         1 => (0..KEYS).prop_map(|number| Operation::Clear { number }),

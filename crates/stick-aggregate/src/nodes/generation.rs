@@ -18,6 +18,8 @@ pub(super) struct End {
     pub(super) is_stale: bool,
     /// Whether the node's process has those that it was offered.
     pub(super) is_taught: bool,
+    /// When another hub began to teach the node's process, see [`Elsewhere`](super::Elsewhere).
+    pub(super) elsewhere: Option<u32>,
 }
 
 /// What became of the parts of a generation.
@@ -28,7 +30,7 @@ pub(crate) enum Fate {
     /// They count no more.
     Gone,
     /// They are of another generation of the node, see [`End`].
-    Moved { to: u16, is_stale: bool, is_taught: bool },
+    Moved { to: u16, is_stale: bool },
 }
 
 pub(super) struct Generation {
@@ -60,10 +62,11 @@ impl Generation {
     }
 
     /// Takes over from a generation whose parts become its own.
-    pub(super) fn continue_from(&mut self, old: &Self, is_stale: bool, is_taught: bool) {
-        self.session = if is_stale { 0 } else { old.session };
+    pub(super) fn continue_from(&mut self, old: &Self, end: End) {
+        self.session = if end.is_stale { 0 } else { old.session };
         self.sets.clone_from(&old.sets);
-        self.offered = AtomicBool::new(old.was_offered() && !is_taught);
+        let is_offered = old.was_offered() && !end.is_taught || end.elsewhere.is_some();
+        self.offered = AtomicBool::new(is_offered);
     }
 
     pub(super) fn enter(&self) {

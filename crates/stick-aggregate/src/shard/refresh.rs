@@ -236,7 +236,7 @@ impl Shard {
                     let head = Head::of(part);
                     if head.generation() == generation {
                         if !head.is(Head::FORMER) || !has_present {
-                            let head = head.without(Head::FORMER).in_session(session);
+                            let head = head.without(Head::FORMER | Head::KNOWN).in_session(session);
                             part[0] = head.with(Head::OFFERED).word();
                         }
                         own.extend_from_slice(part);
@@ -266,7 +266,7 @@ impl Shard {
         self.store.parts(slot).chunks_exact(width).any(|part| {
             let head = Head::of(part);
             head.generation() == generation
-                && (head.is(Head::FORMER) || head.is(Head::OFFERED) || head.is_stale(session))
+                && (head.is(Head::FORMER | Head::OFFERED | Head::KNOWN) || head.is_stale(session))
         })
     }
 }

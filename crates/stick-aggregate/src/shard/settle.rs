@@ -3,6 +3,8 @@
 use stick_table::Millis;
 
 use super::{Shard, Shared};
+use crate::lives;
+use crate::nodes::Elsewhere;
 use crate::part::{Head, PART_HEAD, left};
 
 /// What became of a key's parts.
@@ -68,30 +70,91 @@ impl Shard {
         self.remove_parts(shared, slot, is_over)
     }
 
-    /// Lets the parts of a key follow their generations.
+    /// Lets the parts of a key follow their generations; returns how many were removed, and whether the key is there still.
     #[cold]
     fn follow(&mut self, shared: &Shared, slot: u32, now: Millis) -> (usize, bool) {
         let width = PART_HEAD + shared.columns.data_words;
-        let heads = self.store.parts_mut(slot).chunks_exact_mut(width).map(|part| &mut part[0]);
-        let followed = shared.nodes.follow(heads);
-        for generation in followed.taught {
-            let (mut present, mut former) = (None, None);
-            for (number, part) in self.store.parts(slot).chunks_exact(width).enumerate() {
-                let head = Head::of(part);
-                if head.generation() == generation {
-                    *(if head.is(Head::FORMER) { &mut former } else { &mut present }) = Some(number);
+        let mut removed = 0;
+        loop {
+            let heads = self.store.parts_mut(slot).chunks_exact_mut(width).map(|part| &mut part[0]);
+            let followed = shared.nodes.follow(heads);
+            for generation in followed.taught {
+                if let (Some(present), Some(former)) = self.parts_of(shared, slot, generation) {
+                    self.fold(shared, slot, present, former, now as u32);
+                    // The sum is the same, but for rounding.
+                    self.store.set_due(slot, now as u32);
                 }
             }
-            if let (Some(present), Some(former)) = (present, former) {
-                self.fold(shared, slot, present, former, now as u32);
-                // The sum is the same, but for rounding.
-                self.store.set_due(slot, now as u32);
+            for elsewhere in followed.elsewhere {
+                removed += usize::from(self.learned_elsewhere(shared, slot, elsewhere, now as u32));
+            }
+            if !followed.gone.is_empty() {
+                let is_gone = |part: &[u32]| followed.gone.contains(&Head::of(part).generation());
+                let (gone, remains) = self.remove_parts_or_key(shared, slot, is_gone, now);
+                removed += gone;
+                if !remains {
+                    return (removed, false);
+                }
+            }
+            if !followed.has_moved {
+                return (removed, true);
             }
         }
-        if followed.gone.is_empty() {
-            return (0, true);
+    }
+
+    /// The numbers of the parts of a node's generation: of its present process, and of a former one.
+    pub(super) fn parts_of(
+        &self,
+        shared: &Shared,
+        slot: u32,
+        generation: u16,
+    ) -> (Option<usize>, Option<usize>) {
+        let width = PART_HEAD + shared.columns.data_words;
+        let (mut present, mut former) = (None, None);
+        for (number, part) in self.store.parts(slot).chunks_exact(width).enumerate() {
+            let head = Head::of(part);
+            if head.generation() == generation {
+                *(if head.is(Head::FORMER) { &mut former } else { &mut present }) = Some(number);
+            }
         }
-        let is_gone = |part: &[u32]| followed.gone.contains(&Head::of(part).generation());
-        self.remove_parts_or_key(shared, slot, is_gone, now)
+        (present, former)
+    }
+
+    /// Notes that a node's process has been taught by another hub what former ones told of a key; returns whether that counts no
+    /// more: where the present process told as much since that lesson began, it has learned it.
+    fn learned_elsewhere(&mut self, shared: &Shared, slot: u32, elsewhere: Elsewhere, now: u32) -> bool {
+        let Elsewhere { generation, session, since } = elsewhere;
+        let (present, former) = self.parts_of(shared, slot, generation);
+        let Some(mut place) = present.or(former) else { return false };
+        let head = Head::of(self.store.part_mut(slot, place));
+        if head.is(Head::OFFERED) && !head.is_stale(session) {
+            // This hub is teaching it as well.
+            return false;
+        }
+        match (present, former) {
+            (Some(present), Some(former)) if head.is_stale(session) => {
+                place = self.fold(shared, slot, present, former, now);
+            }
+            (Some(present), Some(former)) => {
+                let part = |number| {
+                    let width = PART_HEAD + shared.columns.data_words;
+                    &self.store.parts(slot)[number * width..(number + 1) * width]
+                };
+                let (new, old) = (part(present), part(former));
+                let told_at = new[1].wrapping_sub(shared.expire().unwrap_or(0));
+                let is_since = told_at.wrapping_sub(since).cast_signed() >= 0;
+                if is_since && lives::knows(&shared.columns, &new[PART_HEAD..], &old[PART_HEAD..], now) {
+                    self.remove_part(shared, slot, former);
+                    return true;
+                }
+            }
+            (Some(_), None) if !head.is_stale(session) => return false,
+            _ => {}
+        }
+        let part = self.store.part_mut(slot, place);
+        let head = Head::of(part).without(Head::FORMER | Head::OFFERED);
+        part[0] = head.in_session(session).with(Head::KNOWN).word();
+        self.store.set_due(slot, now);
+        false
     }
 }

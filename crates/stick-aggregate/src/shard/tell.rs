@@ -188,15 +188,7 @@ impl Shard {
 
     /// The numbers of the parts of the teller's node: of its present process, and of a former one.
     fn of_node(&mut self, shared: &Shared, slot: u32, teller: &Teller<'_>) -> Option<(usize, Option<usize>)> {
-        let width = self.width(shared);
-        let (mut present, mut former) = (None, None);
-        for (number, part) in self.store.parts(slot).chunks_exact(width).enumerate() {
-            let head = Head::of(part);
-            if head.generation() == teller.generation() {
-                *(if head.is(Head::FORMER) { &mut former } else { &mut present }) = Some(number);
-            }
-        }
-        match (present, former) {
+        match self.parts_of(shared, slot, teller.generation()) {
             (Some(present), former) => Some((present, former)),
             (None, Some(former)) => {
                 // What the newer process told has ended.
@@ -294,7 +286,8 @@ impl Shard {
         new.clear();
         new.resize(columns.data_words, 0);
         let mut plain = true;
-        if former.is_some() || head.is_stale(teller.session()) || head.is(Head::OFFERED) {
+        let is_known = head.is_known(teller.session());
+        if former.is_some() || head.is_stale(teller.session()) || head.is(Head::OFFERED) || is_known {
             plain = false;
             for range in teller.ranges {
                 new[range.clone()].copy_from_slice(&change.words()[range.clone()]);
@@ -317,6 +310,11 @@ impl Shard {
             if head.is(Head::OFFERED) {
                 is_ignored = !knows(all);
                 drops_former = !is_ignored;
+            } else if is_known {
+                match former {
+                    Some(former) => drops_former = knows(&parts[part(former)]),
+                    None => begins_anew = !knows(old),
+                }
             } else if let Some(former) = former {
                 let former = &parts[part(former)];
                 drops_former =
@@ -341,7 +339,7 @@ impl Shard {
                 return Outcome::RefusedPart(slot);
             }
             let part = self.store.part_mut(slot, present);
-            part[0] = Head::of(part).with(Head::FORMER).word();
+            part[0] = Head::of(part).without(Head::KNOWN).with(Head::FORMER).word();
             self.store.add_part(slot, present + 1);
             former = Some(present);
             present += 1;
@@ -353,6 +351,10 @@ impl Shard {
             present -= usize::from(number < present);
         }
         self.write(shared, teller, change, slot, present);
+        if is_known && former.is_some() {
+            let part = self.store.part_mut(slot, present);
+            part[0] = Head::of(part).with(Head::KNOWN).word();
+        }
         self.touch(shared, change.lifetime(), slot, present, now);
         if begins_anew && change.lifetime() == Lifetime::Keep {
             // What is repeated has the lifetime it had.

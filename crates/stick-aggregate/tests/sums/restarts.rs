@@ -231,3 +231,64 @@ fn rates_of_both_processes_are_summed_when_nobody_tells_any_more() {
         }
     }
 }
+
+#[test]
+fn what_another_hub_taught_is_not_counted_beside_what_the_former_process_told() {
+    // A leap that is not one from less than half of what was told before.
+    let mut hub = Hub::new(&["gpc0"]);
+    hub.tell_number(1, 38);
+    hub.restart(1);
+    hub.tell_number(1, 30);
+    let began = hub.now;
+    hub.pass(10);
+    hub.tell_number(1, 72);
+    assert_eq!(hub.number(), Some(110), "nobody can tell yet");
+    hub.aggregate.taught_elsewhere(NODE, began);
+    hub.aggregate.refresh(hub.now, 100);
+    assert_eq!(hub.number(), Some(72));
+    hub.tell_number(1, 73);
+    assert_eq!(hub.number(), Some(73));
+}
+
+#[test]
+fn what_crosses_the_other_hub_s_word_counts_on_top_until_the_process_tells_as_much() {
+    let mut hub = Hub::new(&["gpc0"]);
+    hub.tell_number(1, 38);
+    hub.restart(1);
+    hub.tell_number(1, 2);
+    hub.pass(10);
+    hub.aggregate.taught_elsewhere(NODE, hub.now);
+    hub.tell_number(1, 3);
+    assert_eq!(hub.number(), Some(41), "of before the lesson");
+    hub.tell_number(1, 39);
+    assert_eq!(hub.number(), Some(39), "what crossed the lesson was lost at the node");
+    hub.restart(1);
+    hub.tell_number(1, 1);
+    hub.aggregate.taught_elsewhere(NODE, hub.now);
+    hub.aggregate.taught(NODE);
+    assert_eq!(hub.number(), Some(40));
+    hub.tell_number(1, 31);
+    assert_eq!(hub.number(), Some(31), "the other hub knew less: the node has what it tells");
+}
+
+#[test]
+fn what_another_hub_taught_a_process_that_told_nothing_yet_counts_once() {
+    let hub = Hub::new(&["gpc0"]);
+    for number in [2, 39] {
+        hub.tell_number(1, 38);
+        hub.restart(1);
+        hub.aggregate.taught_elsewhere(NODE, hub.now);
+        hub.tell_number(1, number);
+        assert_eq!(hub.number(), Some(if number == 2 { 40 } else { 39 }));
+        hub.tell_number(1, 40);
+        assert_eq!(hub.number(), Some(40));
+        hub.tell_number(1, 38);
+        assert_eq!(hub.number(), Some(38), "what it tells is all from now on");
+    }
+    // The next process is in doubt again.
+    hub.aggregate.taught_elsewhere(NODE, hub.now);
+    hub.restart(1);
+    hub.aggregate.taught(NODE);
+    hub.tell_number(1, 1);
+    assert_eq!(hub.number(), Some(39));
+}

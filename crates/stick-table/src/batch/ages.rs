@@ -5,9 +5,6 @@ use std::cmp::Ordering;
 /// Touches of two processes that are less than this apart may have happened in any order, in ms: a live update of an entry
 /// that was touched within the last second tells no lifetime, so the receiver takes it as touched when it came.
 const UNSURE_MS: u32 = 1_500;
-/// What was told live is set back only by what was touched this much later, in ms: a message may have been on its way for
-/// longer than anybody can know, and a clock may have jumped, by 8 s and more. Who touched it later pushes that most often.
-const UNSURE_OF_LIVE_MS: u32 = 10_000;
 
 /// How an entry was told that is compared with a lesson's change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +23,9 @@ pub struct Ages {
     pub spread: u32,
     /// Most time that a change was on its way, in ms: that much less may be left of it.
     pub under_way: u32,
+    /// How long a pushed change may have waited for a session, in ms: it told the whole life all the same. A lesson sets back what
+    /// was pushed only where it was touched this much later.
+    pub waited: u32,
     /// Time since the session with the sender began, in ms. What the sender says later in one session is newer.
     pub session: u32,
 }
@@ -48,7 +48,7 @@ impl Ages {
         }
         let unsure = match by {
             HeldBy::Lesson => unsure,
-            HeldBy::Push => self.spread.saturating_add(UNSURE_OF_LIVE_MS),
+            HeldBy::Push => unsure.max(self.spread.saturating_add(self.waited)),
         };
         let least = left.saturating_sub(self.under_way);
         (least > held.saturating_add(unsure)).then_some(Ordering::Greater)
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn what_has_less_of_its_life_left_is_older() {
-        let ages = Ages { spread: 0, under_way: 300, session: 0 };
+        let ages = Ages { spread: 0, under_way: 300, waited: 10_000, session: 0 };
         assert_eq!(ages.compare(38_499, 40_000, HeldBy::Lesson), Some(Ordering::Less));
         for left in [38_500, 40_000, 41_800] {
             assert_eq!(ages.compare(left, 40_000, HeldBy::Lesson), None, "{left}");
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn what_was_touched_within_the_session_is_known_by_its_lifetime() {
-        let ages = Ages { spread: 0, under_way: 0, session: 2_000 };
+        let ages = Ages { spread: 0, under_way: 0, waited: 10_000, session: 2_000 };
         assert!(ages.is_of_session(60_000, 60_000) && ages.is_of_session(58_000, 60_000));
         assert!(!ages.is_of_session(57_999, 60_000));
         assert!(ages.is_of_session(90_000, 60_000), "the clock of the table wraps");
@@ -83,16 +83,24 @@ mod tests {
     /// Touched at the same time, an entry lives for 60 s here and for 50 s there.
     #[test]
     fn lives_of_another_length_make_it_less_sure() {
-        let ages = Ages { spread: 10_000, under_way: 0, session: 0 };
+        let ages = Ages { spread: 10_000, under_way: 0, waited: 10_000, session: 0 };
         assert_eq!(ages.compare(30_000, 41_500, HeldBy::Lesson), None);
         assert_eq!(ages.compare(30_000, 41_501, HeldBy::Lesson), Some(Ordering::Less));
         assert_eq!(ages.compare(41_501, 30_000, HeldBy::Lesson), Some(Ordering::Greater));
         assert_eq!(
-            Ages { spread: u32::MAX, under_way: 0, session: 0 }.compare(u32::MAX, 0, HeldBy::Lesson),
+            Ages { spread: u32::MAX, under_way: 0, waited: 10_000, session: 0 }.compare(
+                u32::MAX,
+                0,
+                HeldBy::Lesson
+            ),
             None
         );
         assert_eq!(
-            Ages { spread: 0, under_way: u32::MAX, session: 0 }.compare(u32::MAX, 0, HeldBy::Lesson),
+            Ages { spread: 0, under_way: u32::MAX, waited: 0, session: 0 }.compare(
+                u32::MAX,
+                0,
+                HeldBy::Lesson
+            ),
             None
         );
     }

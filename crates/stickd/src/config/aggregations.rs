@@ -34,7 +34,7 @@ pub(super) const KEYWORDS: [&str; 18] = [
 ];
 
 /// What may stand behind a peer's address.
-const LEVELS: [&str; 3] = ["local", "up", "down"];
+const LEVELS: [&str; 4] = ["local", "up", "down", "beside"];
 
 /// A section as it is written.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ pub(super) struct AggregationsDraft {
 /// The words behind a peer's address.
 #[derive(Debug, Default)]
 pub(super) struct LevelDraft {
-    /// `local`, `up` or `down`; a load balancer without.
+    /// `local`, `up`, `down` or `beside`; a load balancer without.
     pub(super) word: Option<Word>,
     group: Option<u32>,
 }
@@ -71,6 +71,7 @@ impl LevelDraft {
         match self.word.as_ref().map(|word| word.text.as_str()) {
             Some("up") => PeerLevel::Up { group: self.group },
             Some("down") => PeerLevel::Down,
+            Some("beside") => PeerLevel::Beside,
             _ => PeerLevel::Balancer,
         }
     }
@@ -240,7 +241,7 @@ impl LevelDraft {
             } else if closest(text, LEVELS).is_some() || !is_parameter(text) {
                 let error = Diagnostic::error(word.span, format!("unknown word \"{text}\""));
                 let help = "behind the address stands nothing for a load balancer, `local` for this node, `down`, \
-                            `up` or `up group 1` for other aggregators; TLS words come last";
+                            `up`, `up group 1` or `beside` for other aggregators; TLS words come last";
                 let error = error.label("not known behind a peer");
                 report.push(match closest(text, LEVELS) {
                     Some(meant) => error.help(format!("did you mean \"{meant}\"?")).help(help),

@@ -153,7 +153,7 @@ fn twice_named(draft: &AggregationsDraft, report: &mut Report) {
             .related(first.name.span, "first declaration");
         let differ = !level.is("local") && !first_level.is("local") && level.level() != first_level.level();
         report.push(if differ {
-            error.help("a peer has one place: above this node (`up`), below it (`down`), or a load balancer")
+            error.help("a peer has one place: above this node (`up`), below it (`down`), beside it (`beside`), or a load balancer")
         } else {
             error
         });

@@ -175,6 +175,7 @@ fn peer_word(hub: bool, level: PeerLevel) -> &'static str {
         PeerLevel::Balancer => "load balancer",
         PeerLevel::Down => "lower-level aggregator",
         PeerLevel::Up { .. } => "upper-level aggregator",
+        PeerLevel::Beside => "aggregator of the same nodes",
     }
 }
 

@@ -102,6 +102,8 @@ pub enum PeerLevel {
         /// Peers of one group are copies of one another. 1 to [`MAX_GROUP`](Self::MAX_GROUP).
         group: Option<u32>,
     },
+    /// `beside`: an aggregator of the same nodes. The two tell each other which nodes they taught, and no values.
+    Beside,
 }
 
 impl PeerLevel {

@@ -280,6 +280,10 @@ impl Cluster {
         self.journal.event(&connection.name, event);
         self.totals.note_event(event);
         self.with_section(|section, now| section.handle_event(now, connection.id, event));
+        if *event == SessionEvent::LessonTaught {
+            // Hubs beside this one are told at once.
+            self.relay(self.tables.take_news());
+        }
     }
 
     /// Closes the listeners, and waits until they are closed: a successor's are at the same addresses.
@@ -396,6 +400,7 @@ fn configured(remote: &RemotePeer) -> ConfiguredPeer {
         config::PeerLevel::Balancer => PeerLevel::Below,
         config::PeerLevel::Down => PeerLevel::Lower,
         config::PeerLevel::Up { .. } => PeerLevel::Above,
+        config::PeerLevel::Beside => PeerLevel::Beside,
     };
     ConfiguredPeer { name: remote.name.clone(), shard: remote.shard, level, is_called }
 }

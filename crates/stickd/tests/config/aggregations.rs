@@ -105,13 +105,14 @@ fn the_example_of_all_keywords_loads() {
     assert_eq!(config.global.source, Some("10.0.0.21:0".parse().unwrap()));
     let peers = peers(&section);
     let levels: Vec<_> = peers.iter().map(|(name, _, level)| (*name, *level)).collect();
-    use PeerLevel::{Balancer, Down};
+    use PeerLevel::{Balancer, Beside, Down};
     assert_eq!(
         levels,
         [
             ("lb1", Balancer),
             ("lb2", Balancer),
             ("lb3", Balancer),
+            ("hub2", Beside),
             ("site2", Down),
             ("top1", UP),
             ("top2", UP)

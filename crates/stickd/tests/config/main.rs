@@ -311,6 +311,7 @@ fn line() -> impl Strategy<Value = String> {
         "local",
         "up",
         "down",
+        "beside",
         "group",
         "1",
         "rule",

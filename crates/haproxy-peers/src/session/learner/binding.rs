@@ -8,9 +8,15 @@ use stick_table::defect::Defect;
 use stick_table::{Ages, Applied, Batch, Millis, Origin, Precedence};
 
 use super::MAX_KEPT_DEFINITION;
+use crate::section::RECONNECT_MS;
+use crate::session::SILENCE_MS;
 use crate::session::plan::Plan;
 use crate::session::repetition::Repetition;
 use crate::{Agreement, Definition, SharedTable};
+
+/// How long a pushed update may have waited for a session, in ms: a dead one is noticed after the silence, and the next attempt
+/// follows one pause later.
+const WAITED_MS: u32 = (SILENCE_MS + RECONNECT_MS) as u32;
 
 /// What the lifetimes of a lesson are compared by, as points on the table's clock in ms.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +53,8 @@ pub(crate) struct Binding {
     pub(super) precedence: Precedence,
     /// The `write-to` table.
     pub(super) copy: Option<(Plan, Batch)>,
+    /// Who made the changes of the batch: the sender, unless that is a relay.
+    pub(super) writer: Origin,
     /// Whether what comes is taken: of a hub's own results it is not.
     pub(super) taken: bool,
 }
@@ -57,7 +65,7 @@ impl Binding {
         definition: &Definition,
         payload: &[u8],
         agreement: Agreement,
-        taken: bool,
+        (writer, taken): (Origin, bool),
     ) -> Self {
         let kept = if payload.len() <= MAX_KEPT_DEFINITION { payload } else { &[] };
         let table = shared.table();
@@ -90,6 +98,7 @@ impl Binding {
             batch,
             precedence: Precedence::Newest,
             copy,
+            writer,
             taken,
             shared,
         }
@@ -113,11 +122,13 @@ impl Binding {
     }
 
     /// Applies what was gathered.
-    pub(super) fn apply(&mut self, origin: Origin, times: Times, now: Millis) -> Applied {
+    pub(super) fn apply(&mut self, times: Times, now: Millis) -> Applied {
+        let origin = self.writer;
         let since = |then: Millis| u32::try_from(now.saturating_sub(then)).unwrap_or(u32::MAX);
         let ages = || Ages {
             spread: self.shared.lives().spread(),
             under_way: since(times.asked),
+            waited: WAITED_MS,
             session: since(times.began),
         };
         self.batch.set_ages(self.tells_expire.then(ages));
