@@ -90,6 +90,8 @@ pub struct Faults {
     pub stranger: u32,
     /// Weight: a clock jumps.
     pub jump: u32,
+    /// Weight: a node's processes do nothing for a while, as time passes.
+    pub suspend: u32,
     /// Weight: a process hands over to one that speaks the other version.
     pub version: u32,
     /// Weight: a node that counts for hubs goes away until after the next comparison.
@@ -145,6 +147,7 @@ impl Faults {
         reloads: 0,
         stranger: 0,
         jump: 0,
+        suspend: 0,
         version: 0,
         leave: 0,
         exodus: 0,

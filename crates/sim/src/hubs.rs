@@ -84,7 +84,9 @@ impl HubsPlan {
     pub(crate) fn peers(&self, node: usize, nodes: usize) -> Vec<(usize, PeerLevel)> {
         let above = self.above(node).map(|hub| (hub, PeerLevel::Above));
         let level = if self.is_upper(node) { PeerLevel::Lower } else { PeerLevel::Below };
-        above.chain(self.below(node, nodes).map(|node| (node, level))).collect()
+        let is_beside = |other: &usize| self.layout == Layout::Two && self.is_hub(node) && *other != node;
+        let beside = (0..self.count()).filter(is_beside).map(|hub| (hub, PeerLevel::Beside));
+        above.chain(self.below(node, nodes).map(|node| (node, level))).chain(beside).collect()
     }
 
     /// The end of a table's name.
@@ -156,6 +158,7 @@ mod tests {
         assert_eq!(levels.below(2, 6).collect::<Vec<_>>(), [3, 5]);
         let above = (0, PeerLevel::Above);
         assert_eq!(levels.peers(1, 6), [above, (4, PeerLevel::Below)]);
+        assert_eq!(plan(Layout::Two).peers(1, 3), [(2, PeerLevel::Below), (0, PeerLevel::Beside)]);
     }
 
     #[test]

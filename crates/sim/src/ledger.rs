@@ -240,13 +240,25 @@ impl Ledger {
         let repeats = alive.filter(|before| {
             !word.timed && before.by == from && (before.value == word.value || is_source && is_taught)
         });
-        let former = is_source && alive.is_some_and(|before| before.former || before.by != from);
+        let same = alive.filter(|before| is_source && before.by == from);
+        // In one life a value only rises: this one crossed the lesson by which its hearer taught the node more. Whoever teaches
+        // ignores what knows less.
+        let ignored = same.filter(|before| word.life <= before.life && word.value < before.value).copied();
+        // It is less than what crossed that lesson. In another session it looks like from a process that begins anew.
+        let fell = same.is_some_and(|before| word.life > before.life && word.value < before.value);
+        let former = fell || is_source && alive.is_some_and(|before| before.former || before.by != from);
         let most = alive.filter(|_| former).map_or(word.value, |before| {
             let more = if before.by == from { word.value.saturating_sub(before.value) } else { word.value };
             before.most.saturating_add(more)
         });
         let took = now - word.made;
-        let told = Told {
+        let told = ignored.map(|before| Told {
+            heard: now,
+            upper: before.upper.max(clock + upper),
+            lower: before.lower.min(clock + lower),
+            ..before
+        });
+        let told = told.unwrap_or(Told {
             value: word.value,
             life: word.life,
             by: from,
@@ -263,7 +275,7 @@ impl Ledger {
                 late: word.lag.late + took,
                 early: word.lag.early + if word.old { AGE_2_0_MS } else { 0 },
             },
-        };
+        });
         ledger.told.insert((to, sender, word.part, word.key), told);
         if is_source {
             let most = ledger.most.entry((to, word.part, word.key)).or_default();

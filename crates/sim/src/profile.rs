@@ -83,7 +83,7 @@ const ROUGH_SUMS: Faults = Faults {
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self { name: "calm", about: "nothing goes wrong", faults: Faults::NONE },
         Self { name: "mixed", about: "a little of everything", faults: MIXED },
         Self {
@@ -127,6 +127,25 @@ impl Profile {
                 half_close: 1,
                 partition: 6,
                 stall: 2,
+                ..ROUGH
+            },
+        },
+        Self {
+            name: "heirs",
+            about: "processes hand over before they were taught, while nobody else knows what they know",
+            faults: Faults { nodes: (2, 2), one_writer: 1_000, reloads: 10, leave: 6, kill: 1, ..ROUGH },
+        },
+        Self {
+            name: "suspends",
+            about: "processes do nothing for a while, as when a machine is suspended",
+            faults: Faults {
+                suspend: 12,
+                haproxies: 200,
+                old_nodes: 50,
+                kill: 2,
+                hand_over: 2,
+                cut: 3,
+                half_close: 1,
                 ..ROUGH
             },
         },

@@ -110,6 +110,8 @@ pub(crate) struct Stage {
     pub(crate) ledger: Ledger,
     /// Of each node, whether its tables are defined otherwise than at the start: with keys of another type.
     pub(crate) otherwise: Vec<bool>,
+    /// Until when each node's processes do nothing, in the world's time.
+    pub(crate) suspended: Vec<Millis>,
     /// Nodes that are away until after the next comparison.
     pub(crate) away: Vec<usize>,
     /// When the last calm began; `None` in times of trouble.
@@ -146,6 +148,11 @@ impl Stage {
     /// A process's clock.
     pub(crate) fn clock(&self, slot: SlotId) -> Millis {
         self.clocks[self.slots[slot].node].at(self.now)
+    }
+
+    /// When a process can do something that it would do at `at`, in the world's time.
+    pub(crate) fn awake(&self, slot: SlotId, at: Millis) -> Millis {
+        at.max(self.suspended[self.slots[slot].node])
     }
 
     /// A table's place in its section.

@@ -162,6 +162,11 @@ impl Truth {
         [self.floor(key), self.misled.get(&(slot, key)).copied()].into_iter().flatten().min()
     }
 
+    /// Whether a process took an older write for the newest one.
+    pub(crate) fn is_misled(&self, slot: SlotId, key: Key) -> bool {
+        self.misled.contains_key(&(slot, key))
+    }
+
     /// A process takes an update from another one, and holds it now. Whether that is the last write nobody tells (the last
     /// message wins, peers-protocol §8.3), so it may be an older one:
     ///

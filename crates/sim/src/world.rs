@@ -64,6 +64,8 @@ pub struct World {
     old: Vec<bool>,
     partitions: Vec<(Pair, Millis)>,
     starts: Vec<Start>,
+    /// Processes that are to hand over.
+    reloads: Vec<Start>,
     floods: Vec<Flood>,
     dirty: BTreeSet<SlotId>,
     next_connection: u64,
@@ -109,6 +111,7 @@ impl World {
             stage: Stage {
                 now: 0,
                 otherwise: vec![false; plan.nodes.len()],
+                suspended: vec![0; plan.nodes.len()],
                 clocks: plan.nodes.iter().map(|node| Clock::new(node.clock, node.drift_ppm)).collect(),
                 plan,
                 slots: Vec::new(),
@@ -123,6 +126,7 @@ impl World {
             violations: Vec::new(),
             partitions: Vec::new(),
             starts: Vec::new(),
+            reloads: Vec::new(),
             floods: Vec::new(),
             dirty: BTreeSet::new(),
             next_connection: 1,
@@ -181,11 +185,20 @@ impl World {
 
     fn next_time(&self) -> Option<Millis> {
         let stage = &self.stage;
-        let pipes = stage.connections.iter().flat_map(|connection| &connection.pipes);
+        // Who does nothing does not read either.
+        let pipes = stage.connections.iter().flat_map(|connection| {
+            let next = |side: usize| {
+                let reader = connection.ends[1 - side];
+                let at = connection.pipes[side].next()?;
+                Some(if reader.open { stage.awake(reader.slot, at) } else { at })
+            };
+            [next(0), next(1)]
+        });
+        let wakes = stage.suspended.iter().copied().filter(|at| *at > stage.now);
         let slots = (0..stage.slots.len()).filter_map(|slot| self.timeout(slot));
-        let starts = self.starts.iter().map(|start| start.at);
+        let starts = self.starts.iter().chain(&self.reloads).map(|start| start.at);
         let floods = self.floods.iter().map(|flood| flood.at);
-        pipes.filter_map(crate::pipe::Pipe::next).chain(slots).chain(starts).chain(floods).min()
+        pipes.flatten().chain(slots).chain(starts).chain(floods).chain(wakes).min()
     }
 
     /// When a process is to look at its clock: not twice in a millisecond.
@@ -193,12 +206,16 @@ impl World {
         let it = &self.stage.slots[slot];
         let shown = it.timeout?;
         let at = self.stage.clocks[it.node].world_time(shown);
-        Some(at.max(it.fired.map_or(0, |fired| fired + 1)))
+        Some(self.stage.awake(slot, at.max(it.fired.map_or(0, |fired| fired + 1))))
     }
 
     /// Does what is due.
     fn fire(&mut self) {
+        let woken = |slot: &SlotId| self.stage.awake(*slot, 0) == self.stage.now;
+        let woken: Vec<_> = (0..self.stage.slots.len()).filter(woken).collect();
+        self.dirty.extend(woken);
         self.start_due();
+        self.reload_due();
         self.flood_due();
         self.deliver_due();
         for slot in 0..self.stage.slots.len() {

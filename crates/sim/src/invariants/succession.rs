@@ -14,8 +14,8 @@ const NEARLY_OVER_MS: Millis = 3_000;
 
 #[derive(Default)]
 pub(super) struct Succession {
-    /// When the entries of stopping processes end, by the clock of their node; `None` for never.
-    held: BTreeMap<SlotId, BTreeMap<Key, Option<Millis>>>,
+    /// The values of stopping processes, and when their entries end, by the clock of their node; `None` for never.
+    held: BTreeMap<SlotId, BTreeMap<Key, (u32, Option<Millis>)>>,
 }
 
 impl Invariant for Succession {
@@ -49,7 +49,8 @@ impl Succession {
         let keys = tables.flat_map(|table| (0..stage.plan.tables[table].keys).map(move |key| (table, key)));
         let ends = keys.filter_map(|key| {
             let reading = stage.read(slot, key)?;
-            Some((key, reading.remaining_ms.map(|left| stage.clock(slot) + Millis::from(left))))
+            let end = reading.remaining_ms.map(|left| stage.clock(slot) + Millis::from(left));
+            Some((key, (reading.gpc0, end)))
         });
         self.held.insert(slot, ends.collect());
     }
@@ -68,12 +69,14 @@ impl Succession {
                 continue;
             }
             let now = stage.clock(last);
-            for (key, end) in held {
+            for (key, (value, end)) in held {
                 let lives = end.is_none_or(|end| end > now + NEARLY_OVER_MS);
-                if lives && stage.read(last, key).is_none() {
+                let holds = stage.read(last, key).map(|reading| reading.gpc0);
+                // Each write has a larger value.
+                if lives && holds.is_none_or(|holds| holds < value && !stage.truth.is_misled(last, key)) {
                     let (old, new) = (stage.name(slot), stage.name(last));
                     say(format!(
-                        "{old} held key {key:?} when it was told to stop, and {new} does not hold it"
+                        "{old} held {value} of key {key:?} when it was told to stop, and {new} holds {holds:?}"
                     ));
                 }
             }

@@ -70,6 +70,11 @@ fn of_leaf(
     judge(stage, (leaf, part, key), &right, told, say);
 }
 
+/// Whether a hub has refused something.
+fn was_full(stage: &Stage, hubs: &HubsPlan) -> bool {
+    (0..hubs.count()).filter_map(|hub| stage.serving(hub, 0)).any(|hub| stage.has_refused(hub))
+}
+
 fn judge<'a>(
     stage: &Stage,
     (slot, part, key): (SlotId, Part, Key),
@@ -79,7 +84,9 @@ fn judge<'a>(
 ) {
     let held = stage.read_part(slot, part, key).map(|reading| reading.gpc0);
     let is_left = |told: &Told| Some(told.value) == held && Ledger::may_live(told, stage.clock(slot));
-    if right.contains(&held.map_or(0, u64::from)) || right.contains(&0) && told.any(is_left) {
+    // While a contribution was refused what is published only rises, and so does its life.
+    let was_full = || stage.plan.hubs.is_some_and(|hubs| was_full(stage, &hubs));
+    if right.contains(&held.map_or(0, u64::from)) || right.contains(&0) && (told.any(is_left) || was_full()) {
         return;
     }
     say(format!("{} has {held:?} as {part:?} of key {key:?}, where {right:?} is right", stage.name(slot)));

@@ -22,6 +22,9 @@ impl World {
 
     /// Takes what a process wants and has to send.
     fn serve(&mut self, slot: SlotId) {
+        if self.stage.awake(slot, 0) > self.stage.now {
+            return;
+        }
         self.carry_out(slot);
         for at in 0..self.stage.connections.len() {
             for side in 0..2 {
@@ -196,8 +199,11 @@ impl World {
         for at in 0..self.stage.connections.len() {
             for side in 0..2 {
                 let now = self.stage.now;
-                let Some(arrival) = self.stage.connections[at].pipes[side].read(now) else { continue };
                 let reader = self.stage.connections[at].ends[1 - side];
+                if reader.open && self.stage.awake(reader.slot, 0) > now {
+                    continue;
+                }
+                let Some(arrival) = self.stage.connections[at].pipes[side].read(now) else { continue };
                 self.dirty.insert(self.stage.connections[at].ends[side].slot);
                 if !reader.open {
                     continue;

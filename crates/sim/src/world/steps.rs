@@ -15,7 +15,7 @@ use crate::truth::{Key, PERIOD_MS, SlotId};
 use crate::{Haproxy, HaproxyConfig, HaproxyTable, Process, Release, Write};
 
 /// Processes that hand over in a row.
-const RELOADS: usize = 3;
+const RELOADS: u64 = 3;
 /// A value that nobody writes.
 const NOBODYS: u32 = 4_000_000_000;
 
@@ -27,6 +27,9 @@ impl World {
     pub(super) fn step(&mut self, step: &Step) {
         let now = self.stage.now;
         self.stage.trace.note(now, 0, || format!("==> {:?}", step.what));
+        if step.what.is_done_by().is_some_and(|node| self.stage.suspended[node] > now) {
+            return;
+        }
         match step.what {
             What::Write { table, key, requests } => self.write((table, key), requests),
             What::Count { node, table, key, events } => self.count(node, (table, key), events),
@@ -53,7 +56,7 @@ impl World {
                 }
             }
             What::HandOver { node } => self.hand_over(node),
-            What::Reloads { node } => self.reload_in_a_row(node),
+            What::Reloads { node, every_ms } => self.reload_in_a_row(node, every_ms),
             What::Stranger { node, table, key } => {
                 let section = self.stage.plan.tables[table].section;
                 if let Some(slot) = self.stage.serving(node, section) {
@@ -71,6 +74,7 @@ impl World {
                     self.hand_over(node);
                 }
             }
+            What::Suspend { node, ms } => self.stage.suspended[node] = now + ms,
             What::Jump { node, ms } => self.stage.clocks[node].jump(ms),
             What::Move { table, key, node } => self.move_key((table, key), node),
             What::Calm => self.calm(),
@@ -92,6 +96,9 @@ impl World {
         let (table, number) = key;
         let plan = &self.stage.plan.tables[table];
         let node = self.owners[table][number as usize];
+        if self.stage.suspended[node] > self.stage.now {
+            return;
+        }
         let Some(slot) = self.stage.serving(node, plan.section) else { return };
         let (clock, place) = (self.stage.clock(slot), self.stage.place(table));
         let expire = plan.expire[node];
@@ -204,10 +211,20 @@ impl World {
     }
 
     /// A HAProxy does not wait for its own lesson: of its kind one process hands over.
-    fn reload_in_a_row(&mut self, node: usize) {
+    fn reload_in_a_row(&mut self, node: usize, every_ms: u64) {
         self.hand_over(node);
-        if self.stage.plan.nodes[node].haproxy.is_none() && self.serves(node) {
-            for _ in 1..RELOADS {
+        if self.stage.plan.nodes[node].haproxy.is_none() {
+            let next = |number| Start { at: self.stage.now + number * every_ms, node };
+            self.reloads.extend((1..RELOADS).map(next));
+            self.reload_due();
+        }
+    }
+
+    pub(super) fn reload_due(&mut self) {
+        let now = self.stage.now;
+        while let Some(at) = self.reloads.iter().position(|reload| reload.at <= now) {
+            let Start { node, .. } = self.reloads.remove(at);
+            if self.serves(node) && self.stage.suspended[node] <= now {
                 self.replace(node);
             }
         }
@@ -401,7 +418,12 @@ impl World {
         let now = self.stage.now;
         self.floods.clear();
         self.partitions.clear();
+        let stage = &self.stage;
+        let woken = (0..stage.slots.len()).filter(|&slot| stage.awake(slot, now) > now);
+        self.dirty.extend(woken);
+        self.stage.suspended.iter_mut().for_each(|until| *until = now.min(*until));
         self.starts.iter_mut().for_each(|start| start.at = now);
+        self.reloads.clear();
         for connection in &mut self.stage.connections {
             connection.pipes.iter_mut().for_each(crate::pipe::Pipe::resume);
         }
