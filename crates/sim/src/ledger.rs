@@ -58,6 +58,8 @@ pub(crate) struct Told {
     pub(crate) lower: Millis,
     /// Whether a process of the node before this one told the key as well, which its hearer may count beside this.
     pub(crate) former: bool,
+    /// Whether it is what its hearer taught the node.
+    taught: bool,
     /// The most that a hub may count of all the node's processes.
     pub(crate) most: u32,
     /// Whether a hub counts this value, and not another one that it cannot know to be wrong.
@@ -243,7 +245,8 @@ impl Ledger {
         let same = alive.filter(|before| is_source && before.by == from);
         // In one life a value only rises: this one crossed the lesson by which its hearer taught the node more. Whoever teaches
         // ignores what knows less.
-        let ignored = same.filter(|before| word.life <= before.life && word.value < before.value).copied();
+        let knows_less = |before: &&Told| word.life <= before.life && word.value < before.value;
+        let ignored = same.filter(|before| before.taught && knows_less(before)).copied();
         // It is less than what crossed that lesson. In another session it looks like from a process that begins anew.
         let fell = same.is_some_and(|before| word.life > before.life && word.value < before.value);
         let former = fell || is_source && alive.is_some_and(|before| before.former || before.by != from);
@@ -258,7 +261,7 @@ impl Ledger {
             lower: before.lower.min(clock + lower),
             ..before
         });
-        let told = told.unwrap_or(Told {
+        let told = told.unwrap_or_else(|| Told {
             value: word.value,
             life: word.life,
             by: from,
@@ -267,6 +270,7 @@ impl Ledger {
             upper: alive.filter(|_| former).map_or(clock + upper, |before| before.upper.max(clock + upper)),
             lower: repeats.map_or(clock + lower, |before| before.lower.min(clock + lower)),
             former,
+            taught: false,
             most,
             sure: !former,
             doubtful: false,
@@ -299,12 +303,13 @@ impl Ledger {
         let life = self.life(slot, word.key);
         self.each_told_own(node, word.key, |hub, told| {
             if hub == by {
-                told.life = life;
+                (told.life, told.taught) = (life, true);
                 (told.value, told.by, told.former, told.sure, told.most) = (value, slot, false, true, value);
                 return;
             }
             // Another hub that counted two processes of the node knows by the next value that one has learned from the other;
             // unless that is less than it counts, which it takes for one that begins anew.
+            told.taught = false;
             told.former = match before {
                 Some(before) if before == value => told.former,
                 before => before.is_some_and(|before| before > value),

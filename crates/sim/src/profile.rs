@@ -83,7 +83,7 @@ const ROUGH_SUMS: Faults = Faults {
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 26] = [
         Self { name: "calm", about: "nothing goes wrong", faults: Faults::NONE },
         Self { name: "mixed", about: "a little of everything", faults: MIXED },
         Self {
@@ -129,11 +129,6 @@ impl Profile {
                 stall: 2,
                 ..ROUGH
             },
-        },
-        Self {
-            name: "heirs",
-            about: "processes hand over before they were taught, while nobody else knows what they know",
-            faults: Faults { nodes: (2, 2), one_writer: 1_000, reloads: 10, leave: 6, kill: 1, ..ROUGH },
         },
         Self {
             name: "suspends",

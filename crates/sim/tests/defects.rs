@@ -37,7 +37,7 @@ const CASES: [(Defect, &str, &str, u64); 33] = [
     (Defect::FullHubEvicts, "own-sums", "full-hubs", 400),
     (Defect::AbsenceIsComplete, "complete", "hub-definitions", 400),
     (Defect::StrangerIsPredecessor, "convergence", "reloads", 200),
-    (Defect::HandsOverUntaught, "succession", "heirs", 100),
+    (Defect::HandsOverUntaught, "succession", "reloads", 100),
 ];
 
 /// The first seed at which an invariant finds a defect.

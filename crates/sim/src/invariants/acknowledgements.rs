@@ -2,6 +2,7 @@
 //!
 //! An acknowledgement of the last update sent settles all that was sent before in the session. A settled value is not
 //! pushed again by the same process to the same node, until that node asks for a lesson: its next process may know nothing.
+//! Nor until somebody tells that process the same again, while another peer has yet to get it.
 //! What a HAProxy sends is not judged.
 //! Where a change log has overflowed, a reader may have to scan the table, and a scan that breaks off begins anew.
 //! And after a calm each node was told the last write of each key by somebody.
@@ -93,6 +94,11 @@ impl Acknowledgements {
                 }
             }
             Said::Update(update) => {
+                // On a change that another peer has yet to get it counts as one more.
+                if let Some(table) = table_of_name(&update.table) {
+                    let same = ((table, update.key), update.value);
+                    self.settled.retain(|((slot, _), key, value)| (*slot, (*key, *value)) != (to, same));
+                }
                 self.told.insert((to, update.value));
             }
             _ => {}
