@@ -14,9 +14,39 @@ pub(crate) struct DataName {
     pub(crate) element: Option<u32>,
 }
 
+/// Why a name names nothing in a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NameError {
+    /// There is no such data type.
+    Unknown,
+    /// The table does not store it.
+    NotStored,
+}
+
 impl DataName {
-    /// Reads what follows `data.`; only arrays take an index, 0 when it is left out.
-    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+    /// Finds what follows `data.` in a table, with its column.
+    ///
+    /// HAProxy's names come first: a data type, of an array with an index, which is 0 when it is left out. Then what `show table`
+    /// prints is understood as well: `gpt1` and `gpc0_rate` for elements of arrays, `http_req_rate(10000)` with the period.
+    pub(crate) fn find(text: &[u8], definition: &TableDefinition) -> Result<(Self, Column), NameError> {
+        let stored = |name: Self| definition.column(name.data_type).map(|column| (name, *column));
+        let plain = Self::parse(text);
+        if let Some(found) = plain.and_then(stored) {
+            return Ok(found);
+        }
+        let printed = Self::printed(text);
+        let fits = |(_, column): &(Self, Column)| {
+            printed.is_some_and(|(_, period)| period.is_none_or(|ms| ms == column.period()))
+        };
+        match printed.and_then(|(name, _)| stored(name)).filter(fits) {
+            Some(found) => Ok(found),
+            None if plain.is_some() || printed.is_some() => Err(NameError::NotStored),
+            None => Err(NameError::Unknown),
+        }
+    }
+
+    /// Reads a name of HAProxy's.
+    fn parse(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
         let Some((name, index)) = text.split_once('[') else {
             return Some(Self { data_type: DataType::from_name(text)?, element: Some(0) });
@@ -24,6 +54,26 @@ impl DataName {
         let data_type = DataType::from_name(name).filter(|data_type| data_type.is_array())?;
         let index: i64 = index.strip_suffix(']')?.parse().ok()?;
         Some(Self { data_type, element: u32::try_from(index).ok() })
+    }
+
+    /// Reads a name as `show table` prints it, with the period if there is one.
+    fn printed(text: &[u8]) -> Option<(Self, Option<u32>)> {
+        let text = std::str::from_utf8(text).ok()?;
+        let (name, period) = match text.strip_suffix(')').and_then(|text| text.split_once('(')) {
+            Some((name, period)) => (name, Some(period.parse().ok()?)),
+            None => (text, None),
+        };
+        let of_array = || {
+            let first = name.find(|letter: char| letter.is_ascii_digit())?;
+            let digits = name[first..].bytes().take_while(u8::is_ascii_digit).count();
+            let (prefix, rest) = name.split_at(first);
+            let (index, suffix) = rest.split_at(digits);
+            let data_type = DataType::from_name(&format!("{prefix}{suffix}"))?;
+            data_type.is_array().then_some(Self { data_type, element: Some(index.parse().ok()?) })
+        };
+        let plain = || Some(Self { data_type: DataType::from_name(name)?, element: Some(0) });
+        let found = of_array().or_else(plain)?;
+        (period.is_none() || found.data_type.has_period()).then_some((found, period))
     }
 
     /// The element if `column` has it.
@@ -112,9 +162,11 @@ impl Filter {
     }
 
     fn parse(definition: &TableDefinition, number: usize, words: &[Vec<u8>]) -> Result<Self, FilterError> {
-        let name = words[0].strip_prefix(b"data.").and_then(DataName::parse);
-        let name = name.ok_or(FilterError::UnknownType(number))?;
-        let column = *definition.column(name.data_type).ok_or(FilterError::NotStored(number))?;
+        let name = words[0].strip_prefix(b"data.").ok_or(FilterError::UnknownType(number))?;
+        let (name, column) = DataName::find(name, definition).map_err(|error| match error {
+            NameError::Unknown => FilterError::UnknownType(number),
+            NameError::NotStored => FilterError::NotStored(number),
+        })?;
         let operator = words.get(1).and_then(|word| Operator::parse(word));
         let operator = operator.ok_or(FilterError::Operator(number))?;
         let value = words.get(2).and_then(|word| parse_value(word)).ok_or(FilterError::Value(number))?;
@@ -185,6 +237,10 @@ mod tests {
             ("data.server_id lt 0", true),
             ("data.gpc[2] eq 9", true),
             ("data.gpc[+2] ge 9", true),
+            ("data.gpc2 eq 9", true),
+            ("data.gpc0 eq 0", true),
+            ("data.gpc3 ne 9", false),
+            ("data.http_req_rate(10000) eq 10", true),
             ("data.gpc eq 0", true),
             ("data.gpc[0] ne 0", false),
             ("data.gpc[3] ne 9", false),
@@ -217,7 +273,12 @@ mod tests {
             ("data.gpc[1 eq 1", "Filter entry #1: Unknown data type"),
             ("data.server_id[0] eq 1", "Filter entry #1: Unknown data type"),
             ("data.gpc eq 1 foo", "Filter entry #2: Unknown data type"),
-            ("data.gpc0 eq 1", "Filter entry #1: Data type not stored in this table"),
+            ("data.gpt0 eq 1", "Filter entry #1: Data type not stored in this table"),
+            ("data.gpc0_rate eq 1", "Filter entry #1: Data type not stored in this table"),
+            ("data.gpt7 eq 1", "Filter entry #1: Data type not stored in this table"),
+            ("data.http_req_rate(20000) eq 1", "Filter entry #1: Data type not stored in this table"),
+            ("data.gpc2(10000) eq 1", "Filter entry #1: Unknown data type"),
+            ("data.server_id7 eq 1", "Filter entry #1: Unknown data type"),
             (
                 "data.gpc",
                 "Filter entry #1: Require and operator among \"eq\", \"ne\", \"le\", \"ge\", \"lt\", \"gt\"",
@@ -256,9 +317,41 @@ mod tests {
         }
     }
 
+    /// Whatever is printed of an entry is a filter that finds it.
+    #[test]
+    fn printed_names_are_filters() {
+        let mut definition = TableDefinition::new("t", KeyType::Integer, 10);
+        for column in
+            ["gpt(3)", "gpc(2)", "gpc_rate(2,10s)", "conn_rate(3s)", "conn_cur", "bytes_in_rate(1m)"]
+        {
+            definition.add_column(column.parse().unwrap()).unwrap();
+        }
+        let table = Table::new(definition.clone(), 0);
+        let set = |entry: &mut stick_table::EntryMut<'_>| {
+            entry.set(DataType::Gpt, 1, &Value::Unsigned(7));
+            entry.set(DataType::GpcRate, 1, &Value::Frequency(FrequencyCounter::set(5, 1000)));
+        };
+        table.update(&[0; 4], Origin::LOCAL, Lifetime::Restart, 1000, set).unwrap();
+        let mut printed = String::new();
+        table.get(&[0; 4], 1000, |entry| {
+            super::super::show_table::put_values(&mut printed, &definition, 1000, |data_type, element| {
+                entry.value(data_type, element)
+            });
+        });
+        let values: Vec<_> = printed.split_whitespace().collect();
+        assert!(values.contains(&"gpt1=7") && values.contains(&"gpc1_rate(10000)=5"), "{printed}");
+        for value in values {
+            let (name, number) = value.split_once('=').unwrap();
+            let filters =
+                Filter::parse_all(&definition, 3, &split(&format!("data.{name} eq {number}"))).unwrap();
+            let holds = table.get(&[0; 4], 1000, |entry| filters[0].holds(&entry, &definition, 1000));
+            assert_eq!(holds, Some(true), "{value}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn no_text_panics(text in r"(data\.(gpc|server_id|gpt0|)(\[-?[0-9a-z]*\]?)? ?(eq|ne|x)? ?[-+0-9]{0,22} ?){0,6}") {
+        fn no_text_panics(text in r"(data\.(gpc|gpc1|gpc0_rate|server_id|gpt0|)(\[-?[0-9a-z]*\]?)? ?(eq|ne|x)? ?[-+0-9]{0,22} ?){0,6}") {
             let _ = Filter::parse_all(table().definition(), 3, &split(&text));
         }
     }

@@ -11,7 +11,7 @@ use crate::config::Level;
 
 use super::Context;
 use super::cluster_wide;
-use super::filter::{DataName, parse_value};
+use super::filter::{DataName, NameError, parse_value};
 use super::level::DENIED;
 use super::reply::Reply;
 use super::table_command::{Action, Target, TargetError};
@@ -111,9 +111,11 @@ fn set_values(
 ) -> Result<(), SetError> {
     for pair in words.chunks(2) {
         let name = pair[0].strip_prefix(b"data.").ok_or(SetError::NotData)?;
-        let name = DataName::parse(name).ok_or(SetError::UnknownType)?;
-        let column = definition.column(name.data_type).ok_or(SetError::NotStored)?;
-        let element = name.element_of(column).ok_or(SetError::Index)?;
+        let (name, column) = DataName::find(name, definition).map_err(|error| match error {
+            NameError::Unknown => SetError::UnknownType,
+            NameError::NotStored => SetError::NotStored,
+        })?;
+        let element = name.element_of(&column).ok_or(SetError::Index)?;
         let number = pair.get(1).and_then(|word| parse_value(word)).ok_or(SetError::Value)?;
         if let Some(value) = value_of(name.data_type.storage(), number, now) {
             set(name.data_type, element, value);
