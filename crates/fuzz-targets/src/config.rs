@@ -54,8 +54,10 @@ fn read(text: &str, look: bool) -> Result<String, Vec<String>> {
 }
 
 fn check_diagnostics(diagnostics: &Diagnostics, text: &str) {
-    let plain = diagnostics.render(false);
-    let coloured = diagnostics.render(true);
+    let plain = diagnostics.render_all(false);
+    let coloured = diagnostics.render_all(true);
+    let screenful = diagnostics.render(false);
+    assert!(screenful.len() <= plain.len() + 100 && screenful.is_empty() == plain.is_empty());
     assert_eq!(plain.is_empty(), diagnostics.is_empty());
     assert!(coloured.len() >= plain.len());
     for item in diagnostics.iter() {
@@ -71,6 +73,10 @@ fn check_diagnostics(diagnostics: &Diagnostics, text: &str) {
 fn check_config(config: &Config) {
     let mut sections = BTreeSet::new();
     let mut tables = BTreeSet::new();
+    for shared in &config.global.shared {
+        let is_hub = |name: &String| config.sections.iter().any(|one| one.name == *name && one.hub.is_some());
+        assert!(!shared.sections.is_empty() && shared.sections.iter().all(is_hub));
+    }
     for section in &config.sections {
         assert!(sections.insert(&section.name), "two sections {}", section.name);
         let mut peers = BTreeSet::from([&section.local.name]);
@@ -103,11 +109,11 @@ fn check_config(config: &Config) {
     assert_eq!(tables.len(), count + config.local_tables.len(), "two tables of one name");
 }
 
-/// Only load balancers of an aggregations section may have no address, and only such a section has other levels.
+/// Only plain peers may have no address, and only an aggregations section has other levels.
 fn check_peer(peer: &RemotePeer, section: &PeersSection) {
     let plain = peer.level == PeerLevel::Balancer;
     assert!(plain || section.hub.is_some(), "{} is {:?}", peer.name, peer.level);
-    assert!(peer.address.is_some() || (plain && section.hub.is_some() && peer.tls.is_none()));
+    assert!(peer.address.is_some() || (plain && peer.tls.is_none()));
     if let PeerLevel::Up { group: Some(group) } = peer.level {
         assert!((1..=PeerLevel::MAX_GROUP).contains(&group));
     }

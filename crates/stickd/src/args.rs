@@ -20,7 +20,18 @@ pub enum Command {
     /// Run in the foreground, with the built-in configuration when no file is given.
     Run(Run),
     /// Check configuration files and say what they mean, or what is wrong with them.
-    Check(Configuration),
+    Check(Check),
+}
+
+/// Arguments of `stickd check`.
+#[derive(Args, Debug)]
+pub struct Check {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub configuration: Configuration,
+    /// Show everything that is wrong, instead of a screenful and a count.
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// Where the configuration comes from.
@@ -126,7 +137,7 @@ mod tests {
             assert_eq!(next.take_over_from, [77]);
             assert_eq!(next.pid_file, first.pid_file);
             let Command::Check(check) = again(first.check_arguments()) else { panic!("another command") };
-            for configuration in [next.configuration, check] {
+            for configuration in [next.configuration, check.configuration] {
                 assert_eq!(configuration.files, first.configuration.files);
                 assert_eq!(configuration.local_peer, first.configuration.local_peer);
             }

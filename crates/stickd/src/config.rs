@@ -19,7 +19,7 @@ mod check;
 pub mod cidr;
 mod cluster;
 pub mod diagnostic;
-mod foreign;
+mod directives;
 mod global;
 pub mod hub;
 pub mod lexer;
@@ -31,25 +31,28 @@ mod parser;
 mod peers;
 mod proxy;
 mod references;
+mod shared;
 mod socket;
 pub mod source;
 mod stick_rule;
+pub mod syntax;
 mod table;
 mod template;
 mod transport;
+mod variables;
 
 use arguments::Report;
 
 pub use address::{Address, WildcardFamilies};
 pub(crate) use check::CONN_CUR;
-pub use check::{check, summary};
+pub use check::summary;
 pub use cidr::Cidr;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use hub::{Hub, Mapping, PeerLevel, Source};
 pub use model::{
     Bind, BindTls, CaFile, DynamicPeers, DynamicTables, Global, Handshakes, Level, LocalPeer, LogFormat,
-    LogLevel, LogOutput, LogTarget, MaxConnections, Owner, PeersSection, RemotePeer, ServerTls, StatsSocket,
-    TableEntry, TlsVersion, TlsVersions, Verify,
+    LogLevel, LogOutput, LogTarget, MaxConnections, Owner, PeersSection, RemotePeer, ServerTls,
+    SharedListener, StatsSocket, TableEntry, TlsVersion, TlsVersions, Verify,
 };
 pub use source::{Sources, Span};
 pub use template::{MemberNames, Membership, ServerTemplate};
@@ -65,6 +68,8 @@ pub struct Config {
     pub sections: Vec<PeersSection>,
     /// Tables of proxies without a `peers` argument: kept and shown, shared with nobody.
     pub local_tables: Vec<TableEntry>,
+    /// Files that the configuration names, such as certificates, with the places of their names.
+    pub files: Vec<(PathBuf, Span)>,
     /// What loads, but may not mean what its author expects; holds no error.
     pub warnings: Diagnostics,
     /// The texts, to say where something was declared.
@@ -118,6 +123,12 @@ impl Config {
         let mut sources = Sources::default();
         sources.add(name, text, false);
         parser::parse(sources, Report::default(), options)
+    }
+
+    /// Every listener that serves a section: its own, and those of `global`.
+    pub fn listeners_of<'c>(&'c self, section: &'c PeersSection) -> impl Iterator<Item = &'c Bind> {
+        let shared = self.global.shared.iter().filter(|shared| shared.sections.contains(&section.name));
+        section.local.listeners.iter().chain(shared.map(|shared| &shared.bind))
     }
 
     /// The configuration that serves when no file is given, see [`builtin::TEXT`].

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::clock::{self, Clock};
-use crate::config::{self, Config, PeersSection, TableEntry};
+use crate::config::{Bind, Config, PeersSection, TableEntry};
 use crate::handover::{Door, Doorkeeper, Identity, Predecessors, Successor};
 use crate::net::Listener;
 use crate::peers::{Cluster, ClusterSetup, Places};
@@ -138,11 +138,11 @@ impl Daemon {
             }
             _ => error.into(),
         })?;
-        let mut listeners = daemon.bind(&predecessors).await?;
+        let Bound { mut own, mut shared } = daemon.bind(&predecessors).await?;
         let cannot_write =
             || format!("cannot write {}", start.pid_file.unwrap_or_else(|| Path::new("")).display());
         let mut pid_file = start.pid_file.map(PidFile::prepare).transpose().with_context(cannot_write)?;
-        for (listener, _) in listeners.iter_mut().flatten() {
+        for (listener, _) in own.iter_mut().chain(&mut shared).flatten() {
             listener.publish().context("cannot put a Unix socket of a section at its path")?;
         }
         server.publish()?;
@@ -153,8 +153,15 @@ impl Daemon {
         let mut successors = daemon.answer_door(door, &start.predecessors, reload.successor());
         start.predecessors.take_over(daemon.clusters.clone(), &daemon.supervisor).await;
         daemon.log_start();
-        for (cluster, listeners) in daemon.clusters.iter().zip(listeners) {
+        for (cluster, listeners) in daemon.clusters.iter().zip(own) {
             cluster.start(listeners);
+        }
+        for (config, listeners) in daemon.config.global.shared.iter().zip(shared) {
+            let served = daemon
+                .clusters
+                .iter()
+                .filter(|cluster| config.sections.iter().any(|name| name == cluster.name()));
+            Cluster::serve(served.cloned().collect(), listeners);
         }
         let (stop, mut stopped) = watch::channel(false);
         let status = Arc::new(Status::new(Arc::clone(&daemon)));
@@ -271,44 +278,75 @@ impl Daemon {
                 info!(section, %address, tls, "listening for peers");
             }
         }
+        for shared in &self.config.global.shared {
+            let (sections, address) = (shared.sections.join(","), &shared.bind.address);
+            info!(sections, %address, tls = shared.bind.tls.is_some(), "listening for peers");
+        }
         for socket in &self.config.global.stats_sockets {
             info!(address = %socket.address, "listening for runtime commands");
         }
     }
 
-    /// Binds the listeners of every cluster.
+    /// Binds the listeners of every cluster, and those of several.
     ///
     /// A peer's connection may reach a listener from the moment it is bound, so what else can fail comes first.
-    async fn bind(&self, predecessors: &[i32]) -> anyhow::Result<Vec<Vec<(Listener, Option<Acceptor>)>>> {
-        let mut acceptors = Vec::new();
+    async fn bind(&self, predecessors: &[i32]) -> anyhow::Result<Bound> {
+        let of_section =
+            |cluster: &Cluster| format!("section {} {}", cluster.config().keyword(), cluster.name());
+        let mut own = Vec::new();
         for cluster in &self.clusters {
-            for bind in &cluster.config().local.listeners {
-                let acceptor = bind.tls.as_ref().map(Acceptor::load).transpose();
-                acceptors.push(acceptor.with_context(|| self.cannot_listen(cluster, bind))?);
-            }
+            let user = of_section(cluster);
+            own.push(self.load(cluster.config().local.listeners.iter(), &user)?);
         }
-        let mut acceptors = acceptors.into_iter();
-        let mut all = Vec::new();
-        for cluster in &self.clusters {
-            let mut listeners = Vec::new();
-            for bind in &cluster.config().local.listeners {
-                let bound =
-                    Listener::bind(&bind.address, bind.families, predecessors).await.map_err(|error| {
-                        let hint = take_over_hint(&error, predecessors);
-                        anyhow::Error::from(error).context(self.cannot_listen(cluster, bind) + hint)
-                    })?;
-                let acceptor = acceptors.next().flatten();
-                listeners.extend(bound.into_iter().map(|listener| (listener, acceptor.clone())));
-            }
-            all.push(listeners);
+        let mut shared = Vec::new();
+        for config in &self.config.global.shared {
+            let user = format!("sections {}", config.sections.join(", "));
+            shared.push(self.load(std::iter::once(&config.bind), &user)?);
         }
-        Ok(all)
+        Ok(Bound {
+            own: self.listen(own, predecessors).await?,
+            shared: self.listen(shared, predecessors).await?,
+        })
     }
 
-    fn cannot_listen(&self, cluster: &Cluster, bind: &config::Bind) -> String {
-        let place = self.config.sources.place(bind.span);
-        let keyword = cluster.config().keyword();
-        format!("{place}: cannot listen on {} for section {keyword} {}", bind.address, cluster.name())
+    /// Loads what TLS of listeners needs.
+    fn load<'b>(
+        &self,
+        binds: impl Iterator<Item = &'b Bind>,
+        user: &str,
+    ) -> anyhow::Result<Vec<Unbound<'b>>> {
+        let unbound = binds.map(|bind| {
+            let cannot_listen = format!(
+                "{}: cannot listen on {} for {user}",
+                self.config.sources.place(bind.span),
+                bind.address
+            );
+            let acceptor = bind.tls.as_ref().map(Acceptor::load).transpose();
+            let acceptor = acceptor.with_context(|| cannot_listen.clone())?;
+            Ok(Unbound { bind, acceptor, cannot_listen })
+        });
+        unbound.collect()
+    }
+
+    async fn listen(
+        &self,
+        all: Vec<Vec<Unbound<'_>>>,
+        predecessors: &[i32],
+    ) -> anyhow::Result<Vec<Listeners>> {
+        let mut bound = Vec::new();
+        for unbound in all {
+            let mut listeners = Vec::new();
+            for Unbound { bind, acceptor, cannot_listen } in unbound {
+                let sockets = Listener::bind(&bind.address, bind.families, predecessors).await;
+                let sockets = sockets.map_err(|error| {
+                    let hint = take_over_hint(&error, predecessors);
+                    anyhow::Error::from(error).context(cannot_listen + hint)
+                })?;
+                listeners.extend(sockets.into_iter().map(|listener| (listener, acceptor.clone())));
+            }
+            bound.push(listeners);
+        }
+        Ok(bound)
     }
 
     /// Teaches the next process, section by section at the same time, until it has everything or there is nobody, or it
@@ -374,6 +412,25 @@ impl Daemon {
         }
         tables
     }
+}
+
+/// Listening sockets, each with its TLS.
+type Listeners = Vec<(Listener, Option<Acceptor>)>;
+
+/// All listening sockets.
+struct Bound {
+    /// Those of each cluster.
+    own: Vec<Listeners>,
+    /// Those of each [`SharedListener`](crate::config::SharedListener).
+    shared: Vec<Listeners>,
+}
+
+/// A listener that is about to be bound.
+struct Unbound<'b> {
+    bind: &'b Bind,
+    acceptor: Option<Acceptor>,
+    /// What an error begins with.
+    cannot_listen: String,
 }
 
 /// What to do when an address is in use.

@@ -16,6 +16,7 @@ pub mod log;
 pub mod net;
 pub mod peers;
 mod pid_file;
+pub mod prepare;
 pub mod reload;
 pub mod runtime;
 mod signals;

@@ -4,11 +4,12 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use stickd::args::{Arguments, Command, Run};
-use stickd::config::{self, Config, Options};
+use stickd::args::{Arguments, Check, Command, Run};
+use stickd::config::{Config, Options};
 use stickd::daemon::{Daemon, Start};
 use stickd::handover::{Identity, Predecessors};
 use stickd::log::Log;
+use stickd::prepare;
 use stickd::reload::CommandLine;
 use stickd::supervise::Supervisor;
 
@@ -19,13 +20,14 @@ fn main() -> ExitCode {
     let colors = std::io::stderr().is_terminal();
     match Arguments::from_command_line().command {
         Command::Check(arguments) => {
-            let options = Options { local_peer: arguments.local_peer, ..Options::default() };
-            let (text, good) = config::check(&arguments.files, &options, colors);
-            if good {
-                print!("{text}");
+            let Check { configuration, all } = arguments;
+            let options = Options { local_peer: configuration.local_peer, ..Options::default() };
+            let verdict = prepare::check(&configuration.files, &options, colors, all);
+            if verdict.is_good {
+                print!("{}", verdict.text);
                 ExitCode::SUCCESS
             } else {
-                eprint!("{text}");
+                eprint!("{}", verdict.text);
                 ExitCode::FAILURE
             }
         }
@@ -35,7 +37,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Run, colors: bool) -> ExitCode {
     let options = Options { local_peer: arguments.configuration.local_peer.clone(), ..Options::default() };
-    let config = match Config::load(&arguments.configuration.files, &options) {
+    let config = match prepare::load(&arguments.configuration.files, &options) {
         Ok(config) => config,
         Err(diagnostics) => {
             eprint!("{}", diagnostics.render(colors));

@@ -36,6 +36,7 @@ pub use context::Context;
 pub use hub_view::{HubPeerView, HubView, LeftOutView};
 pub use info::{Info, Limits, Usage};
 pub use listener::BindError;
+pub(crate) use listener::owners;
 pub use peers_view::{
     AppState, DictionaryView, HandshakeStatus, LearnState, Membership, PeerView, SectionView, SessionView,
     SharedTableView, TableRef, TableState, Timer, Transport,

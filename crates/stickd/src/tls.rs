@@ -29,9 +29,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tracing::debug;
 
-use crate::config::{BindTls, ServerTls, TlsVersion, TlsVersions, Verify};
+use crate::config::{BindTls, CaFile, ServerTls, TlsVersion, TlsVersions, Verify};
 
 mod authorities;
+mod by_name;
 mod certificate;
 mod error;
 mod names;
@@ -44,6 +45,7 @@ pub use names::NameProof;
 pub use tokio_rustls::TlsStream;
 
 use authorities::Authorities;
+use by_name::ByName;
 use verify::{AnyServer, Clients, Server};
 
 /// The listening side: takes TLS connections with the parameters of one `bind` line.
@@ -63,15 +65,18 @@ impl Acceptor {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&versions(tls.versions))?;
         let builder = match tls.verify {
-            Verify::None => builder.with_no_client_auth(),
+            Verify::None => {
+                unused(tls.ca_file.as_ref())?;
+                builder.with_no_client_auth()
+            }
             Verify::Optional | Verify::Required => {
                 let authorities = Authorities::load(tls.ca_file.as_ref())?;
                 let required = tls.verify == Verify::Required;
                 builder.with_client_cert_verifier(Arc::new(Clients::new(authorities, required, &provider)?))
             }
         };
-        let own = certificate::load(&tls.crt, &provider)?;
-        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
+        let own = certificate::load_all(&tls.crt, &provider)?;
+        let mut config = builder.with_cert_resolver(Arc::new(ByName::new(own)));
         config.alpn_protocols = protocols(&tls.alpn);
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -142,7 +147,10 @@ impl Connector {
             .with_protocol_versions(&versions(tls.versions))?
             .dangerous();
         let builder = match tls.verify {
-            Verify::None => builder.with_custom_certificate_verifier(Arc::new(AnyServer::new(&provider))),
+            Verify::None => {
+                unused(tls.ca_file.as_ref())?;
+                builder.with_custom_certificate_verifier(Arc::new(AnyServer::new(&provider)))
+            }
             // A listener always shows a certificate, so that `optional` asks for the same as `required`.
             Verify::Optional | Verify::Required => {
                 let authorities = Authorities::load(tls.ca_file.as_ref())?;
@@ -196,6 +204,11 @@ impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connector").finish_non_exhaustive()
     }
+}
+
+/// Reads authorities that nothing is verified with: a file that cannot be used is refused all the same, as by HAProxy.
+fn unused(authorities: Option<&CaFile>) -> Result<(), TlsError> {
+    authorities.map(|file| Authorities::load(Some(file))).transpose().map(drop)
 }
 
 /// The cryptography, without making it the whole process's choice.

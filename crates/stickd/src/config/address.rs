@@ -68,6 +68,8 @@ pub enum AddressError {
     Bracket,
     #[error("addresses that start with {0}@ are not supported")]
     Prefix(String),
+    #[error("HAProxy takes {0}@, stickd opens its sockets itself: at an IP address or a path")]
+    HaproxysPrefix(String),
     #[error("the path is empty")]
     EmptyPath,
     #[error("the path has {0} bytes; a Unix socket has at most {MAX_UNIX_PATH}")]
@@ -85,6 +87,7 @@ impl Address {
             Some(("ipv4" | "tcp4" | "ipv4+tcp", rest)) => Self::network(rest, Some(Family::V4)),
             Some(("ipv6" | "tcp6" | "ipv6+tcp", rest)) => Self::network(rest, Some(Family::V6)),
             Some(("tcp" | "ip" | "ip+tcp", rest)) => Self::network(rest, None),
+            Some((prefix, _)) if is_haproxys(prefix) => Err(AddressError::HaproxysPrefix(prefix.to_owned())),
             Some((prefix, _)) => Err(AddressError::Prefix(prefix.to_owned())),
             None if word.starts_with('/') => Self::unix(word),
             None => Self::network(word, None),
@@ -130,6 +133,12 @@ impl Address {
             },
         }
     }
+}
+
+/// Whether HAProxy has addresses of this kind.
+fn is_haproxys(prefix: &str) -> bool {
+    let families = ["fd", "abns", "abnsz", "sockpair", "rhttp", "rev", "uxdg", "udp", "quic", "mptcp"];
+    prefix.split('+').any(|part| families.contains(&part.trim_end_matches(['4', '6'])))
 }
 
 /// Whether a listener at `listening` takes every connection to `ip`.
@@ -248,8 +257,11 @@ mod tests {
             ("a..b:1", AddressError::Host("a..b".to_owned())),
             ("ipv4@::1:1", AddressError::NotV4("::1".to_owned())),
             ("ipv6@10.0.0.1:1", AddressError::NotV6("10.0.0.1".to_owned())),
-            ("fd@3", AddressError::Prefix("fd".to_owned())),
-            ("abns@name", AddressError::Prefix("abns".to_owned())),
+            ("fd@3", AddressError::HaproxysPrefix("fd".to_owned())),
+            ("abns@name", AddressError::HaproxysPrefix("abns".to_owned())),
+            ("quic4@:1", AddressError::HaproxysPrefix("quic4".to_owned())),
+            ("unix+dgram@x", AddressError::Prefix("unix+dgram".to_owned())),
+            ("tpc@:1", AddressError::Prefix("tpc".to_owned())),
             ("unix@", AddressError::EmptyPath),
         ] {
             assert_eq!(Address::parse(word), Err(error), "{word}");

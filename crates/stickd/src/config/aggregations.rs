@@ -8,17 +8,17 @@ use super::arguments::{Arguments, Report, Word, check_name, listed, number, sugg
 use super::diagnostic::{Diagnostic, closest};
 use super::hub::{Hub, PeerLevel};
 use super::mappings::MappingDraft;
-use super::peers::{Member, PeersDraft, log_has_no_effect};
+use super::peers::{self, Member, PeersDraft};
+use super::syntax::words::{self, Place};
 use super::transport::{Parameters, Role, is_parameter};
 
 /// What an `aggregations` section may say.
-pub(super) const KEYWORDS: [&str; 18] = [
+pub(super) const KEYWORDS: [&str; 17] = [
     "peer",
     "server-template",
     "from",
     "disabled",
     "enabled",
-    "log",
     "default-bind",
     "default-server",
     "dynamic-peers",
@@ -124,7 +124,6 @@ impl AggregationsDraft {
                     refuse_shard(&self.peers.default_server, report);
                 }
             }
-            "log" => log_has_no_effect(keyword, "an aggregations section", report),
             "tables" => self.peers.limits_of_tables(arguments, report),
             "rule" => self.rule(arguments, report),
             "node-timeout" => {
@@ -142,6 +141,7 @@ impl AggregationsDraft {
                     self.status_table = Some(word.clone());
                 }
             }
+            _ if words::report_line(Place::Aggregations, &arguments, false, report) => {}
             _ => unknown(keyword, report),
         }
     }
@@ -150,8 +150,12 @@ impl AggregationsDraft {
     fn peer(&mut self, mut arguments: Arguments<'_>, report: &mut Report) {
         let keyword = arguments.keyword();
         let example = "peer lb1 10.0.0.1:10000";
-        let Some(name) = arguments.value(keyword, "a name and an address", example, report) else { return };
-        check_name(name, "a peer", report);
+        let Some(name) = arguments.value(keyword, "a name and an address", example, report) else {
+            return self.peers.lacks_a_line();
+        };
+        if !check_name(name, "a peer", report) {
+            return self.peers.lacks_a_line();
+        }
         let is_level = |word: &Word| word.text == "group" || LEVELS.contains(&word.text.as_str());
         let address = match arguments.peek() {
             Some(word) if !is_level(word) && !is_parameter(&word.text) => arguments.next().cloned(),
@@ -331,15 +335,11 @@ fn unknown(keyword: &Word, report: &mut Report) {
             error("is not supported in an aggregations section").label("of peers sections"),
             "every node gets every result; values of nodes go to nobody. Remove the line",
         ),
-        "history" => (
-            error("is not supported").label("stickd keeps no history of values"),
-            "read the results from time to time with `show table` on the runtime socket. Remove the line",
-        ),
         "stats" | "source" | "cpu-map" | "hash-table" | "trash-batch" | "localpeer" => (
             error("stands in global").label("not in an aggregations section"),
             "move the line to the `global` section",
         ),
-        _ => return report.unknown(keyword, "keyword", "in an aggregations section", &KEYWORDS),
+        _ => return peers::unknown(keyword, "an aggregations section", &KEYWORDS, report),
     };
     report.push(error.help(help));
 }

@@ -209,7 +209,9 @@ fn local(draft: &AggregationsDraft, context: &Context<'_>, report: &mut Report) 
     let Some((member, level)) = locals.next() else {
         let peers = &draft.peers;
         if !peers.disabled {
-            missing_local(draft, context, report);
+            if !peers.lacks_a_line {
+                missing_local(draft, context, report);
+            }
             return None;
         }
         let name = context.local_peer.to_owned();
@@ -225,9 +227,14 @@ fn local(draft: &AggregationsDraft, context: &Context<'_>, report: &mut Report) 
                 .help("`local` is this node; the others are without, or `up` or `down`"),
         );
     }
+    let (name, span) = (member.name.text.clone(), member.name.span);
+    if member.address.is_none() && context.has_shared {
+        // A listener of `global` serves it.
+        return Some(LocalPeer { name, listeners: Vec::new(), tls: None, span });
+    }
     let bind = peer_line_bind(member, context, report)?;
     let tls = own_server_tls(member, &bind, context, report);
-    Some(LocalPeer { name: member.name.text.clone(), listeners: vec![bind], tls, span: member.name.span })
+    Some(LocalPeer { name, listeners: vec![bind], tls, span })
 }
 
 fn missing_local(draft: &AggregationsDraft, context: &Context<'_>, report: &mut Report) {

@@ -1,9 +1,17 @@
 //! The words of one line, taken one after the other, with the faults every keyword shares.
 
+use std::path::{Path, PathBuf};
+
 use stick_table::units::{self, UnitError};
 
 use super::diagnostic::{Diagnostic, Severity, closest};
 use super::source::Span;
+
+/// Most diagnostics that are kept: a file may have millions of lines with faults, and nobody reads that many.
+const MOST_KEPT: usize = 20_000;
+
+/// Errors after which no more suggestions are made.
+const MOST_SUGGESTED: usize = 1_000;
 
 /// A word of a configuration and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,25 +34,48 @@ impl Word {
 /// What was found so far.
 #[derive(Debug, Default)]
 pub(super) struct Report {
+    /// At most [`MOST_KEPT`].
     pub(super) items: Vec<Diagnostic>,
     errors: usize,
+    /// Errors and warnings that found no place among the others.
+    pub(super) left_out: [usize; 2],
+    /// Files that the configuration names, and where.
+    pub(super) files: Vec<(PathBuf, Span)>,
 }
 
 impl Report {
     pub(super) fn push(&mut self, diagnostic: Diagnostic) {
-        self.errors += usize::from(diagnostic.severity() == Severity::Error);
-        self.items.push(diagnostic);
+        let is_error = diagnostic.severity() == Severity::Error;
+        // The first error has a place in any case: the configuration must be refused.
+        let has_place = self.items.len() < MOST_KEPT || (is_error && self.errors == 0);
+        self.errors += usize::from(is_error);
+        if has_place {
+            self.items.push(diagnostic);
+        } else {
+            self.left_out[usize::from(!is_error)] += 1;
+        }
+    }
+
+    /// Notes a file that the configuration names.
+    pub(super) fn names_file(&mut self, path: &Path, span: Span) {
+        self.files.push((path.to_owned(), span));
     }
 
     pub(super) fn errors(&self) -> usize {
         self.errors
     }
 
+    /// Whether it is worth to look for what an unknown word may mean: nobody reads so many suggestions, and each takes long.
+    pub(super) fn suggests(&self) -> bool {
+        self.errors < MOST_SUGGESTED
+    }
+
     /// An unknown word: suggests the known one that may be meant, and lists what is allowed.
     pub(super) fn unknown(&mut self, word: &Word, what: &str, place: &str, known: &[&str]) {
         let error = Diagnostic::error(word.span, format!("unknown {what} \"{}\"", word.text))
             .label(format!("not known {place}"));
-        self.push(suggest(error, &word.text, known));
+        let error = if self.suggests() { suggest(error, &word.text, known) } else { error };
+        self.push(error);
     }
 }
 
@@ -145,8 +176,9 @@ pub(super) fn number(word: &Word, min: u32, max: u32, what: &str, report: &mut R
     let digits = !word.text.is_empty() && word.text.bytes().all(|byte| byte.is_ascii_digit());
     let value = word.text.parse().ok().filter(|value| digits && (min..=max).contains(value));
     if value.is_none() {
+        let title = if digits { "is out of range" } else { &format!("is not {what}") };
         report.push(
-            Diagnostic::error(word.span, format!("\"{}\" is not {what}", word.text))
+            Diagnostic::error(word.span, format!("\"{}\" {title}", word.text))
                 .label(format!("a number from {min} to {max} is expected")),
         );
     }

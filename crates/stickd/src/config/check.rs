@@ -1,27 +1,18 @@
-//! `stickd check`: what a configuration means, in words, or what is wrong with it.
+//! What a configuration means, in words.
 
 use std::fmt::Write;
-use std::path::PathBuf;
 
 use stick_aggregate::Rules;
 use stick_table::{Column, DataType, KeyType, TableDefinition};
 
+use super::Config;
 use super::address::{Address, WildcardFamilies};
 use super::hub::{Hub, Mapping, PeerLevel, Source};
 use super::model::{DynamicTables, PeersSection, StatsSocket};
 use super::template::{MemberNames, Membership};
-use super::{Config, Options};
 
 /// What has to be known of sums of `conn_cur`.
 pub(crate) const CONN_CUR: &str = "the sum of conn_cur reads 0 in HAProxy 2.5 to 3.1; from 3.2 on write recv-only on the line of the result there";
-
-/// Reads the configuration of `paths` as [`Config::load`] does and describes it. The flag says whether it is good.
-pub fn check(paths: &[PathBuf], options: &Options, colors: bool) -> (String, bool) {
-    match Config::load(paths, options) {
-        Ok(config) => (format!("{}{}", config.warnings.render(colors), summary(&config)), true),
-        Err(diagnostics) => (diagnostics.render(colors), false),
-    }
-}
 
 /// What a configuration means: its sections, peers and tables with the names they have on the wire.
 pub fn summary(config: &Config) -> String {
@@ -39,6 +30,16 @@ pub fn summary(config: &Config) -> String {
     if let Some(source) = config.global.source {
         let port = if source.port() == 0 { String::new() } else { format!(", port {}", source.port()) };
         line(&mut text, 0, &format!("connects to peers from {}{port}", source.ip()));
+    }
+    for shared in &config.global.shared {
+        let tls = if shared.bind.tls.is_some() { " with TLS" } else { "" };
+        let families = families(&shared.bind.address, shared.bind.families);
+        let names = shared.sections.join(", ");
+        line(
+            &mut text,
+            0,
+            &format!("listens on {}{families}{tls} for the sections {names}", shared.bind.address),
+        );
     }
     for section in &config.sections {
         peers(&mut text, section);
@@ -294,11 +295,9 @@ mod tests {
 
     #[test]
     fn the_built_in_configuration_is_described() {
-        let options = Options { local_peer: Some("me".to_owned()), ..Options::default() };
-        let (text, good) = check(&[], &options, false);
-        assert!(good);
+        let options = super::super::Options { local_peer: Some("me".to_owned()), ..Default::default() };
         assert_eq!(
-            text,
+            summary(&Config::builtin(&options).unwrap()),
             "\
 The configuration is good.
 

@@ -2,10 +2,11 @@
 //!
 //! - The local peer is the line with this node's name. A section without such a line is refused, unless it has
 //!   `dynamic-peers` or `server-template` and a `bind` line: then the node takes part under its name without being listed.
-//! - The listener is the address of the local `peer` line, or the `bind` line; there is exactly one.
-//! - A disabled section needs neither.
+//! - The listener is the address of the local `peer` or `server` line, else the `bind` line. Without any the node only calls others.
+//! - Another node whose line has no address is waited for.
+//! - A disabled section needs nothing of that.
 
-use super::address::Address;
+use super::address::{Address, WildcardFamilies};
 use super::arguments::{Report, Word};
 use super::diagnostic::Diagnostic;
 use super::global::Bases;
@@ -22,6 +23,8 @@ pub(super) struct Context<'c> {
     /// Where the name comes from, for messages.
     pub(super) local_peer_origin: &'static str,
     pub(super) bases: &'c Bases,
+    /// Whether `global` has listeners for several sections.
+    pub(super) has_shared: bool,
 }
 
 /// Builds the section. `None` after a fault; all are reported.
@@ -122,7 +125,9 @@ fn local(
         let may_join = draft.dynamic_peers.is_some() || !draft.templates.templates.is_empty();
         let may_be_absent = draft.disabled || (may_join && draft.listener.is_some());
         if !may_be_absent {
-            missing_local(draft, context, report);
+            if !draft.lacks_a_line {
+                missing_local(draft, context, report);
+            }
             return None;
         }
         return Some(LocalPeer {
@@ -137,13 +142,13 @@ fn local(
         report.push(warning.label("taken as 0: this node holds every shard"));
     }
     let bind = if member.is_peer_line() {
-        peer_line_bind(member, context, report)
+        Some(peer_line_bind(member, context, report)?)
     } else {
         member.server.warn_listening_words(report);
-        server_line_bind(draft, member, bind, report)
-    }?;
-    let tls = own_server_tls(member, &bind, context, report);
-    Some(LocalPeer { name, listeners: vec![bind], tls, span: member.name.span })
+        server_line_bind(draft, member, bind, context, report)?
+    };
+    let tls = bind.as_ref().and_then(|bind| own_server_tls(member, bind, context, report));
+    Some(LocalPeer { name, listeners: bind.into_iter().collect(), tls, span: member.name.span })
 }
 
 /// The listener of a local `peer` line: its own address.
@@ -162,33 +167,58 @@ pub(super) fn peer_line_bind(member: &Member, context: &Context<'_>, report: &mu
     Some(Bind { address, families, tls, span: word.span })
 }
 
-/// The listener for a local `server` line: the `bind` line.
+/// The listener for a local `server` line: its own address, else the `bind` line; none without both. `None` after a fault.
+///
+/// HAProxy takes no address on its own `server` line. Where one has it, the section is a copy of another node's: its `bind` line says
+/// where that node listens, and how.
 fn server_line_bind(
     draft: &PeersDraft,
     member: &Member,
     bind: Option<Bind>,
+    context: &Context<'_>,
     report: &mut Report,
-) -> Option<Bind> {
-    if let Some(word) = &member.address {
-        let title = format!("the local server \"{}\" takes no address", member.name.text);
-        let help = format!("write `bind {}` and `server {}`", word.text, member.name.text);
-        report.push(
-            Diagnostic::error(word.span, title).label("this node listens where \"bind\" says").help(help),
-        );
-        return None;
+) -> Option<Option<Bind>> {
+    let line = draft.listener.as_ref();
+    let Some(word) = &member.address else {
+        match line {
+            Some(_) => return Some(Some(bind?)),
+            None => warn_deaf(draft, member, report),
+        }
+        return Some(None);
+    };
+    let own = address(word, report)?;
+    if let Some(bind) = &bind
+        && bind.address.is_wildcard()
+        && bind.address.overlaps(bind.families, &own, WildcardFamilies::default())
+    {
+        return Some(Some(bind.clone()));
     }
-    if draft.listener.is_none() {
+    if let Some(line) = line.filter(|_| bind.as_ref().is_none_or(|bind| bind.address != own)) {
+        let title = format!("this node listens on {own}, not where \"bind\" says");
         report.push(
-            Diagnostic::error(
-                draft.name.span,
-                format!("the section \"{}\" has no listener", draft.name.text),
-            )
-            .label("a \"bind\" line is missing")
+            Diagnostic::warning(line.address.span, title)
+                .label("of another node")
+                .related(word.span, "the address of this node")
+                .help(format!("write `bind {}` and `server {}`", word.text, member.name.text)),
+        );
+    }
+    let parameters = line.map_or(&member.default_bind, |line| &line.parameters);
+    let tls = parameters.bind_tls(word.span, context.bases, report);
+    let families = parameters.listening_families(&own, None, report);
+    Some(Some(Bind { address: own, families, tls, span: word.span }))
+}
+
+/// Warns of a node that nobody can reach; HAProxy takes such a section, too.
+fn warn_deaf(draft: &PeersDraft, member: &Member, report: &mut Report) {
+    if draft.disabled {
+        return;
+    }
+    report.push(
+        Diagnostic::warning(draft.name.span, format!("the section \"{}\" has no listener", draft.name.text))
+            .label("this node only calls others")
             .related(member.name.span, "this node, without an address")
-            .help("add for example `bind 10.0.0.1:10000`"),
-        );
-    }
-    bind
+            .help("add for example `bind 10.0.0.1:10000` if others are to call it"),
+    );
 }
 
 /// How to connect to the own listener over TLS; the two lines should agree.
@@ -238,21 +268,23 @@ fn remote(
     context: &Context<'_>,
     report: &mut Report,
 ) -> Option<RemotePeer> {
-    let Some(word) = &member.address else {
+    let (mut address, mut tls) = (None, None);
+    if let Some(word) = &member.address {
+        address = Some(address_of_remote(word, report)?);
+        tls = member.server.server_tls(member.name.span, context.bases, report);
+    } else if member.is_peer_line() {
+        let title = format!("the peer \"{}\" has no address", member.name.text);
         report.push(
-            Diagnostic::error(member.name.span, format!("the peer \"{}\" has no address", member.name.text))
-                .label("another node: where to connect is missing")
-                .help(format!("this node is \"{}\"; only its own line has no address", context.local_peer)),
+            Diagnostic::warning(member.name.span, title)
+                .label("waited for: this node does not call it")
+                .help("write where it listens behind the name, or `server` for a node that calls this one"),
         );
-        return None;
-    };
-    let address = address_of_remote(word, report)?;
-    let tls = member.server.server_tls(member.name.span, context.bases, report);
+    }
     member.server.warn_listening_words(report);
     let shard = shard(draft, &member.name, &member.server, report);
     Some(RemotePeer {
         name: member.name.text.clone(),
-        address: Some(address),
+        address,
         shard,
         tls,
         level: PeerLevel::default(),
@@ -266,7 +298,11 @@ pub(super) fn address_of_remote(word: &Word, report: &mut Report) -> Option<Addr
     if address.is_wildcard() {
         report.push(
             Diagnostic::error(word.span, format!("\"{}\" is no address to connect to", word.text))
-                .label("means every address of this machine"),
+                .label("means every address of this machine")
+                .help(
+                    "write the address of that node: scripts write such an address for the node that the file is for, \
+                     whose name `-L` or `localpeer` says",
+                ),
         );
         return None;
     }

@@ -1,5 +1,6 @@
 //! What is wrong or doubtful in a configuration, and how it is shown: the line, a caret under the word, and help.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
 
@@ -10,9 +11,13 @@ use super::source::{Source, Sources, Span};
 
 /// Errors, and warnings, that are kept of one line: each shows the whole line, which may be long.
 const MOST_OF_A_LINE: usize = 20;
+/// Diagnostics that are shown of those that say the same of different words.
+const MOST_OF_A_KIND: usize = 3;
+/// Lines that are shown in all: a screenful. At least one diagnostic is shown, however long.
+const SCREENFUL: usize = 60;
 
 /// How much a diagnostic matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// The configuration is refused.
     Error,
@@ -86,6 +91,12 @@ impl Diagnostic {
     /// The word that is wrong; `None` when the fault belongs to no line.
     pub fn span(&self) -> Option<Span> {
         self.span
+    }
+
+    /// What is the same in diagnostics that say the same of different words.
+    fn kind(&self) -> (Severity, &str, &[String]) {
+        let label = if self.label.is_empty() && self.help.is_empty() { &self.title } else { &self.label };
+        (self.severity, label, &self.help)
     }
 
     fn group<'a>(&'a self, sources: &'a Sources) -> Group<'a> {
@@ -167,6 +178,8 @@ pub struct Diagnostics {
     items: Vec<Diagnostic>,
     /// Diagnostics that were one too many for their line.
     left_out: usize,
+    /// Errors and warnings that were too many for the configuration, and are counted only.
+    only_counted: [usize; 2],
 }
 
 impl Diagnostics {
@@ -186,7 +199,20 @@ impl Diagnostics {
             *number <= MOST_OF_A_LINE
         });
         let left_out = count - items.len();
-        Self { sources, items, left_out }
+        Self { sources, items, left_out, only_counted: [0; 2] }
+    }
+
+    /// Adds diagnostics.
+    pub(crate) fn with(self, more: Vec<Diagnostic>) -> Self {
+        let (left_out, only_counted) = (self.left_out, self.only_counted);
+        let all = Self::new(self.sources, self.items.into_iter().chain(more).collect());
+        Self { left_out: all.left_out + left_out, only_counted, ..all }
+    }
+
+    /// Adds diagnostics that were not kept to what is counted.
+    pub(crate) fn and_more(self, [errors, warnings]: [usize; 2]) -> Self {
+        let [known_errors, known_warnings] = self.only_counted;
+        Self { only_counted: [known_errors + errors, known_warnings + warnings], ..self }
     }
 
     /// The diagnostics in the order of their places; those without a place come first.
@@ -204,14 +230,58 @@ impl Diagnostics {
         self.items.iter().any(|item| item.severity == Severity::Error)
     }
 
-    /// Everything as text for a person, with colours for a terminal when asked; ends with a line that counts.
+    /// As text for a person, with colours for a terminal when asked. Shows a screenful, errors first, and few of those that
+    /// say the same; ends with lines that count all.
     pub fn render(&self, colors: bool) -> String {
         let renderer = if colors { Renderer::styled() } else { Renderer::plain() };
         let renderer = renderer.decor_style(DecorStyle::Ascii);
+        let mut shown: Vec<Option<String>> = vec![None; self.items.len()];
+        let (mut lines, mut kinds) = (0, HashMap::new());
+        for severity in [Severity::Error, Severity::Warning] {
+            let of_severity = self.items.iter().enumerate().filter(|(_, item)| item.severity == severity);
+            for (place, item) in of_severity {
+                if lines >= SCREENFUL {
+                    break;
+                }
+                let of_kind: &mut usize = kinds.entry(item.kind()).or_default();
+                *of_kind += 1;
+                if *of_kind > MOST_OF_A_KIND {
+                    continue;
+                }
+                let text = renderer.render(&[item.group(&self.sources)]);
+                let height = text.lines().count() + 1;
+                if lines > 0 && lines + height > SCREENFUL {
+                    lines = SCREENFUL;
+                    break;
+                }
+                lines += height;
+                shown[place] = Some(text);
+            }
+        }
+        self.with_counts(shown.into_iter().flatten().collect())
+    }
+
+    /// As [`render`](Self::render), with every diagnostic.
+    pub fn render_all(&self, colors: bool) -> String {
+        let renderer = if colors { Renderer::styled() } else { Renderer::plain() };
+        let renderer = renderer.decor_style(DecorStyle::Ascii);
+        self.with_counts(
+            self.items.iter().map(|item| renderer.render(&[item.group(&self.sources)])).collect(),
+        )
+    }
+
+    fn with_counts(&self, shown: Vec<String>) -> String {
         let mut text = String::new();
-        for item in &self.items {
-            text.push_str(&renderer.render(&[item.group(&self.sources)]));
+        let hidden = self.items.len() - shown.len() + self.only_counted.iter().sum::<usize>();
+        for item in shown {
+            text.push_str(&item);
             text.push_str("\n\n");
+        }
+        if hidden > 0 {
+            text.push_str(&format!(
+                "... and {} more, `stickd check --all` shows them\n\n",
+                thousands(hidden)
+            ));
         }
         if !self.items.is_empty() {
             text.push_str(&self.count());
@@ -223,18 +293,31 @@ impl Diagnostics {
     /// How many errors and warnings there are, such as `2 errors, 1 warning`.
     fn count(&self) -> String {
         let errors = self.items.iter().filter(|item| item.severity == Severity::Error).count();
-        let warnings = self.items.len() - errors;
+        let warnings = self.items.len() - errors + self.only_counted[1];
+        let errors = errors + self.only_counted[0];
         let count = |number: usize, word: &str| match number {
             0 => None,
             1 => Some(format!("1 {word}")),
-            _ => Some(format!("{number} {word}s")),
+            _ => Some(format!("{} {word}s", thousands(number))),
         };
-        let left_out =
-            (self.left_out > 0).then(|| format!("{} more in the same lines are not shown", self.left_out));
-        let counts: Vec<_> =
-            [count(errors, "error"), count(warnings, "warning"), left_out].into_iter().flatten().collect();
-        counts.join(", ")
+        let left_out = (self.left_out > 0)
+            .then(|| format!("{} more in the same lines are not shown", thousands(self.left_out)));
+        let counts = [count(errors, "error"), count(warnings, "warning"), left_out];
+        counts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
+}
+
+/// A number with a comma before each group of three digits.
+fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 impl fmt::Display for Diagnostics {
@@ -248,8 +331,12 @@ impl Error for Diagnostics {}
 /// The known word closest to a misspelt one, if one is close enough to be meant.
 pub(crate) fn closest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let word = word.to_ascii_lowercase();
+    // Words whose lengths differ by more cannot be close, and need not be compared.
+    let may_be_close =
+        |candidate: &&str| candidate.len().abs_diff(word.chars().count()) <= 1 + candidate.len() / 5;
     known
         .into_iter()
+        .filter(may_be_close)
         .map(|candidate| (strsim::damerau_levenshtein(&word, candidate), candidate))
         .filter(|&(distance, candidate)| {
             distance <= 1 + candidate.len() / 5 && distance < candidate.len().max(2)
@@ -259,83 +346,4 @@ pub(crate) fn closest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_s_control_characters_do_nothing_to_the_terminal() {
-        let mut sources = Sources::default();
-        let number = sources.add("a.cfg", "\"x\\ny\" \u{1b}[2J\n", false);
-        let span = Span::new(number, 0, 6);
-        let error =
-            Diagnostic::error(span, "unknown keyword \"x\ny\u{e9}\"").label("\r").help("\u{1b}[2J \u{9b}");
-        assert_eq!(error.title(), "unknown keyword \"x\\ny\u{e9}\"");
-        let text = Diagnostics::new(sources, vec![error]).render(false);
-        assert!(!text.contains(|letter: char| letter.is_control() && letter != '\n'), "{text:?}");
-        assert!(text.contains("help: \\u{1b}[2J \\u{9b}"), "{text}");
-    }
-
-    #[test]
-    fn a_diagnostic_shows_its_line_and_help() {
-        let mut sources = Sources::default();
-        let number = sources.add("a.cfg", "peers p\n  tabel t type ip\n", false);
-        let error = Diagnostic::error(Span::new(number, 10, 15), "unknown keyword \"tabel\"")
-            .label("not a keyword of a peers section")
-            .related(Span::new(number, 0, 5), "in this section")
-            .help("did you mean \"table\"?");
-        let early = Diagnostic::warning(Span::new(number, 0, 5), "early");
-        let all = Diagnostics::new(sources, vec![error, early]);
-        let expected = "\
-warning: early
- --> a.cfg:1:1
-  |
-1 | peers p
-  | ^^^^^
-
-error: unknown keyword \"tabel\"
- --> a.cfg:2:3
-  |
-2 |   tabel t type ip
-  |   ^^^^^ not a keyword of a peers section
-  |
- ::: a.cfg:1:1
-  |
-1 | peers p
-  | ----- in this section
-  |
-  = help: did you mean \"table\"?
-
-1 error, 1 warning
-";
-        assert_eq!(all.to_string(), expected);
-        assert!(all.has_errors());
-        assert!(all.render(true).contains("\u{1b}["));
-    }
-
-    #[test]
-    fn a_line_full_of_faults_shows_the_first_ones() {
-        let mut sources = Sources::default();
-        let number = sources.add("a.cfg", format!("{}\nx\n", "x ".repeat(1_000)), false);
-        let places = (0..1_000).map(|word| 2 * word).chain([2_001]);
-        let warnings = places.map(|at| Diagnostic::warning(Span::new(number, at, at + 1), "w"));
-        let error = Diagnostic::error(Span::new(number, 1_998, 1_999), "the last word");
-        let all = Diagnostics::new(sources, warnings.chain([error]).collect());
-        assert!(all.has_errors());
-        assert_eq!(all.iter().count(), MOST_OF_A_LINE + 2, "with the error, and the second line's");
-        let text = all.render(false);
-        assert!(
-            text.ends_with("\n1 error, 21 warnings, 980 more in the same lines are not shown\n"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn only_close_words_are_suggested() {
-        let known = ["table", "peer", "shards", "default-server"];
-        assert_eq!(closest("tabel", known), Some("table"));
-        assert_eq!(closest("Peer", known), Some("peer"));
-        assert_eq!(closest("defaultserver", known), Some("default-server"));
-        assert_eq!(closest("balance", known), None);
-        assert_eq!(closest("x", known), None);
-    }
-}
+mod tests;

@@ -1,13 +1,15 @@
 //! The lines of a `global` section.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::address::{Address, Family};
 use super::arguments::{Arguments, Report, Word, number, size, suggest};
-use super::diagnostic::{Diagnostic, closest};
+use super::diagnostic::Diagnostic;
 use super::model::{DynamicPeers, Global, MaxConnections, PeersSection};
+use super::shared::SharedDraft;
+use super::syntax::words::{self, Place};
+use super::variables::Variables;
 use super::{log, peers, socket};
 
 /// Smallest and largest `tune.bufsize`, in bytes: each session may take as much memory (peers-protocol §14.2).
@@ -20,8 +22,9 @@ const SERVER_KEY: std::ops::RangeInclusive<u32> = 16..=16_384;
 const MAX_CONNECTIONS: u32 = 1 << 20;
 
 /// What a `global` section may say.
-pub(super) const KEYWORDS: [&str; 15] = [
+pub(super) const KEYWORDS: [&str; 18] = [
     "localpeer",
+    "bind",
     "node",
     "description",
     "stats",
@@ -36,6 +39,8 @@ pub(super) const KEYWORDS: [&str; 15] = [
     "crt-base",
     "setenv",
     "presetenv",
+    "unsetenv",
+    "resetenv",
 ];
 
 /// What `global` sections say, with what only the parser needs.
@@ -49,8 +54,9 @@ pub(super) struct GlobalDraft {
     dynamic_peers: Option<(Word, DynamicPeers)>,
     /// The argument of `source`.
     source: Option<Word>,
-    /// Variables set by `setenv` and `presetenv`.
-    pub(super) variables: BTreeMap<String, String>,
+    /// The `bind` lines.
+    pub(super) shared: Vec<SharedDraft>,
+    pub(super) variables: Variables,
 }
 
 /// Directories that relative paths of certificates start from.
@@ -95,9 +101,13 @@ impl GlobalDraft {
             }
             "maxconn" => {
                 let value = arguments.only_value("a number of connections", "maxconn 2000", report);
-                if let Some(value) = value
-                    && let Some(number) = number(value, 1, MAX_CONNECTIONS, "a number of connections", report)
-                {
+                let number = value.and_then(|value| {
+                    if is_too_many(value, report) {
+                        return Some(MAX_CONNECTIONS);
+                    }
+                    number(value, 1, MAX_CONNECTIONS, "a number of connections", report)
+                });
+                if let (Some(value), Some(number)) = (value, number) {
                     self.global.max_connections = Some(MaxConnections { number, span: value.span });
                 }
             }
@@ -121,16 +131,12 @@ impl GlobalDraft {
                 }
                 self.dynamic_peers = Some((keyword.clone(), peers::dynamic_peers(arguments, report)));
             }
-            "cpu-map" | "hash-table" | "trash-batch" => without_effect(keyword, report),
-            "bind" => report.push(
-                Diagnostic::error(keyword.span, "\"bind\" is not supported in global")
-                    .label("no listener for several sections")
-                    .help("each aggregations section listens where its local line says: `peer NAME 0.0.0.0:10000 local`")
-                    .help("sections that shared a port need ports of their own; TLS is on `default-bind` there"),
-            ),
+            "bind" => self.shared.extend(SharedDraft::parse(arguments, report)),
             "ca-base" => base(arguments, &mut self.bases.ca, report),
             "crt-base" => base(arguments, &mut self.bases.crt, report),
             "setenv" | "presetenv" => self.set_variable(arguments, is_set, report),
+            "unsetenv" | "resetenv" => self.variables.line(arguments, report),
+            _ if words::report_line(Place::Global, &arguments, false, report) => {}
             _ => unknown(keyword, report),
         }
     }
@@ -216,20 +222,21 @@ impl GlobalDraft {
             return;
         }
         if keyword.text == "setenv" || !is_set {
-            self.variables.insert(name.text.clone(), value.text.clone());
+            self.variables.set(&name.text, &value.text);
         }
     }
 }
 
-/// Words of another product's that only tune.
-fn without_effect(keyword: &Word, report: &mut Report) {
-    let why = match keyword.text.as_str() {
-        "cpu-map" => "stickd chooses its threads itself; the service manager can bind them (CPUAffinity=)",
-        "hash-table" => "tables grow as they are filled",
-        _ => "expired entries are freed all the time, whatever comes in",
-    };
-    let title = format!("\"{}\" has no effect in stickd", keyword.text);
-    report.push(Diagnostic::warning(keyword.span, title).label("can be removed").help(why));
+/// Whether `maxconn` is over what can be had, as in HAProxy's files, where it counts clients; that is a warning.
+fn is_too_many(value: &Word, report: &mut Report) -> bool {
+    let digits = value.text.bytes().all(|byte| byte.is_ascii_digit());
+    let too_many = digits && value.text.parse().is_ok_and(|number: u64| number > MAX_CONNECTIONS.into());
+    if too_many {
+        let warning = Diagnostic::warning(value.span, format!("maxconn {} is out of range", value.text));
+        let help = "HAProxy counts clients there, stickd the connections of peers: remove the line";
+        report.push(warning.label(format!("taken as {MAX_CONNECTIONS}, the most there can be")).help(help));
+    }
+    too_many
 }
 
 /// An IP address with or without a port: `10.0.0.1`, `10.0.0.1:4000`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:4000`.
@@ -248,70 +255,14 @@ fn base(arguments: Arguments<'_>, base: &mut Option<PathBuf>, report: &mut Repor
     }
 }
 
-/// An unknown keyword: one of HAProxy's, which gets a reason, or a misspelt one.
+/// A keyword that stands elsewhere, or a misspelt one.
 fn unknown(keyword: &Word, report: &mut Report) {
     let error = Diagnostic::error(keyword.span, format!("unknown keyword \"{}\" in global", keyword.text));
-    report.push(match haproxys(&keyword.text) {
-        // A near miss of an own keyword is more likely than one of HAProxy's families.
-        Some(reason) if closest(&keyword.text, KEYWORDS).is_none() => {
-            error.label("HAProxy's, not stickd's").help(format!("{reason}; remove the line"))
-        }
-        _ => suggest(error.label("not known in global"), &keyword.text, &KEYWORDS),
+    report.push(match words::elsewhere(&keyword.text) {
+        Some(known) => error.label("HAProxy's, in other sections").help(known.reason),
+        None if report.suggests() => suggest(error.label("not known in global"), &keyword.text, &KEYWORDS),
+        None => error.label("not known in global"),
     });
-}
-
-/// Why stickd has no such keyword, for those of HAProxy.
-fn haproxys(keyword: &str) -> Option<&'static str> {
-    Some(match keyword {
-        "daemon" | "master-worker" | "expose-experimental-directives" | "mworker-max-reloads" => {
-            "stickd stays in the foreground, where the service manager supervises it"
-        }
-        "user" | "group" | "uid" | "gid" | "chroot" | "setcap" | "set-dumpable" | "ulimit-n" | "rlimit" => {
-            "stickd does not change its own rights and limits: the service manager does (User=, Group=, LimitNOFILE=)"
-        }
-        "pidfile" => "stickd writes its process id where `-p FILE` says",
-        "maxconnrate" | "maxsessrate" | "maxsslconn" | "maxsslrate" | "maxpipes" | "maxzlibmem"
-        | "maxcomprate" | "maxcompcpuusage" | "fd-hard-limit" => {
-            "stickd accepts peers, not clients: their number is bounded by the sections"
-        }
-        "nbthread" | "nbproc" | "cpu-policy" | "cpu-set" | "thread-groups" | "thread-group"
-        | "numa-cpu-mapping" => "stickd chooses its threads itself",
-        "hard-stop-after" | "grace" | "close-spread-time" => "stickd does not close clients' connections",
-        "log-tag" | "log-send-hostname" => "stickd's log lines have no syslog header",
-        "external-check"
-        | "insecure-fork-wanted"
-        | "insecure-setuid-wanted"
-        | "spread-checks"
-        | "server-state-base"
-        | "server-state-file"
-        | "max-spread-checks" => "stickd does not check servers",
-        "unsetenv" | "resetenv" => "stickd starts no programs, and unset variables are empty",
-        "zero-warning" | "quiet" | "busy-polling" | "noepoll" | "nosplice" | "noreuseport"
-        | "nogetaddrinfo" | "strict-limits" | "localport" | "unix-bind" | "wurfl-data-file" => {
-            "it concerns HAProxy's own machinery"
-        }
-        _ if keyword.starts_with("ssl-") || keyword == "issuers-chain-path" => {
-            "stickd speaks TLS 1.2 and 1.3 with safe ciphers: set ssl-min-ver on the \"bind\" or \"server\" line"
-        }
-        _ if keyword.starts_with("tune.") => "it tunes parts of HAProxy that stickd does not have",
-        _ if [
-            "lua-",
-            "httpclient.",
-            "deviceatlas-",
-            "51degrees-",
-            "wurfl-",
-            "h1-",
-            "h2-",
-            "profiling.",
-            "anonkey",
-        ]
-        .iter()
-        .any(|family| keyword.starts_with(family)) =>
-        {
-            "stickd handles no HTTP requests of clients"
-        }
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -358,9 +309,8 @@ mod tests {
         assert_eq!(global.max_server_key, 1024);
         assert_eq!(global.max_connections.map(|connections| connections.number), Some(500));
         assert_eq!(draft.bases.crt, Some("/crt".into()));
-        let variables: Vec<_> =
-            draft.variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        assert_eq!(variables, ["A=b", "D=e"]);
+        let set = |name| draft.variables.get(name, |_| None);
+        assert_eq!(["A", "SET", "D"].map(set), [Some("b".to_owned()), None, Some("e".to_owned())]);
     }
 
     #[test]
@@ -378,9 +328,13 @@ mod tests {
             ("tune.peers.max-updates-at-once 0", "\"0\" is out of range"),
             ("tune.bufsize 100", "\"100\" is out of range"),
             ("tune.peers.max-server-key 1m", "\"1m\" is out of range"),
-            ("maxconn 0", "\"0\" is not a number of connections"),
-            ("tune.ssl.default-dh-param 2048", "unknown keyword \"tune.ssl.default-dh-param\" in global"),
-            ("daemon", "unknown keyword \"daemon\" in global"),
+            ("maxconn 0", "\"0\" is out of range"),
+            ("maxconn x", "\"x\" is not a number of connections"),
+            ("maxconn 2000000", "maxconn 2000000 is out of range"),
+            ("tune.ssl.default-dh-param 2048", "\"tune.ssl.default-dh-param\" has no effect in stickd"),
+            ("daemon", "\"daemon\" has no effect in stickd"),
+            ("deamon", "unknown keyword \"deamon\" in global"),
+            ("timeout connect 5s", "unknown keyword \"timeout\" in global"),
             ("setenv A", "\"A\" needs a value"),
         ] {
             assert_eq!(titles(&read(&[line]).1), [title], "{line}");

@@ -27,6 +27,37 @@ pub struct Line {
     pub words: Vec<Word>,
     /// Variables that are not set and have no default: name and place. They are replaced by nothing, as in HAProxy.
     pub unset: Vec<Word>,
+    /// Characters outside of quotes that look like a blank or begin a word like a quote, and are neither. Pages on the web
+    /// and word processors write them.
+    pub lookalikes: Vec<Lookalike>,
+}
+
+/// A character that looks like one of the syntax.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lookalike {
+    /// The character.
+    pub letter: char,
+    /// What it is.
+    pub name: &'static str,
+    /// What to write.
+    pub meant: &'static str,
+    /// Its bytes in the line.
+    pub span: Range<usize>,
+}
+
+/// What a character is that looks like a blank or a quote, and what is meant.
+fn lookalike(letter: char) -> Option<(&'static str, &'static str)> {
+    Some(match letter {
+        '\u{a0}' | '\u{202f}' => ("a no-break space", "a space"),
+        '\u{2000}'..='\u{200a}' | '\u{205f}' | '\u{3000}' | '\u{1680}' => {
+            ("a space of another width", "a space")
+        }
+        '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}' | '\u{ad}' => ("an invisible character", "nothing"),
+        '\u{85}' | '\u{2028}' | '\u{2029}' => ("a line separator", "a new line"),
+        '\u{2018}'..='\u{201b}' => ("a typographic quote", "a quote (')"),
+        '\u{201c}'..='\u{201f}' | '\u{ab}' | '\u{bb}' => ("a typographic quote", "a quote (\")"),
+        _ => return None,
+    })
 }
 
 /// Which characters are special.
@@ -130,7 +161,10 @@ impl Lexer<'_> {
                 '\'' if self.rules.quotes => self.strong_quotes()?,
                 '"' if self.rules.quotes => self.weak_quotes()?,
                 '\\' => self.escape(false)?,
-                _ => self.plain(next)?,
+                _ => {
+                    self.note_lookalike(next);
+                    self.plain(next)?;
+                }
             }
         }
         self.end_word(self.at)?;
@@ -145,6 +179,15 @@ impl Lexer<'_> {
     fn word(&mut self) -> &mut Vec<u8> {
         let at = self.at;
         &mut self.word.get_or_insert_with(|| (at, Vec::new())).1
+    }
+
+    /// Notes a character that only looks like one of the syntax; a quote within a word may be an apostrophe.
+    fn note_lookalike(&mut self, letter: char) {
+        let Some((name, meant)) = lookalike(letter).filter(|_| self.rules.quotes) else { return };
+        if self.word.is_none() || !meant.starts_with("a quote") {
+            let span = self.at..self.at + letter.len_utf8();
+            self.line.lookalikes.push(Lookalike { letter, name, meant, span });
+        }
     }
 
     fn plain(&mut self, next: char) -> Result<(), LexError> {
@@ -323,126 +366,4 @@ fn name_length(text: &str) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn variables(name: &str) -> Option<String> {
-        match name {
-            "NAME" => Some("value".to_owned()),
-            "LIST" => Some(" a  b c ".to_owned()),
-            "EMPTY" => Some(String::new()),
-            _ => None,
-        }
-    }
-
-    fn words(line: &str) -> Vec<String> {
-        let line = split(line, Rules::CONFIGURATION, &variables).unwrap();
-        line.words.into_iter().map(|word| word.text).collect()
-    }
-
-    #[test]
-    fn blanks_separate_and_comments_end() {
-        for (line, expected) in [
-            ("", &[][..]),
-            ("  \t \r", &[]),
-            ("# all", &[]),
-            (" a\tb  c\r", &["a", "b", "c"]),
-            ("a#b c", &["a"]),
-            (r"a\#b c", &["a#b", "c"]),
-            (r#"'a # b' "c # d""#, &["a # b", "c # d"]),
-            ("é ü", &["é", "ü"]),
-        ] {
-            assert_eq!(words(line), expected, "{line}");
-        }
-    }
-
-    #[test]
-    fn escapes_and_quotes() {
-        for (line, expected) in [
-            (r"a\ b", &["a b"][..]),
-            (r"a\\b \'x\' \q", &["a\\b", "'x'", "\\q"]),
-            (r"\n\r\t\x41\xc3\xa9", &["\n\r\tAé"]),
-            (r#"a"b c"'d e'f"#, &["ab cd ef"]),
-            (r#""" ''"#, &["", ""]),
-            (r#"'$NAME \n "x"' "it's""#, &[r#"$NAME \n "x""#, "it's"]),
-            (r#""a\"b\$NAME""#, &["a\"b$NAME"]),
-            (r"$NAME \$", &["$NAME", "\\$"]),
-        ] {
-            assert_eq!(words(line), expected, "{line}");
-        }
-    }
-
-    #[test]
-    fn variables_are_replaced_in_double_quotes() {
-        for (line, expected) in [
-            (r#""$NAME""#, &["value"][..]),
-            (r#"x"${NAME}y"z"#, &["xvalueyz"]),
-            (r#""${NONE-some thing}""#, &["some thing"]),
-            (r#""${EMPTY-default}""#, &[""]),
-            (r#""${NONE-}""#, &[""]),
-            (r#"x "${LIST[*]}" y"#, &["x", "a", "b", "c", "y"]),
-            (r#""${LIST}""#, &[" a  b c "]),
-            (r#""${NONE[*]-d e}""#, &["d", "e"]),
-        ] {
-            assert_eq!(words(line), expected, "{line}");
-        }
-        let line = split(r#"a "$NONE""#, Rules::CONFIGURATION, &variables).unwrap();
-        assert_eq!(line.unset, [Word { text: "NONE".to_owned(), span: 3..8 }]);
-        assert_eq!(line.words[1], Word { text: String::new(), span: 2..9 });
-    }
-
-    #[test]
-    fn what_is_wrong_has_a_place() {
-        for (line, kind, span) in [
-            ("a 'b", LexErrorKind::UnclosedQuote('\''), 2..3),
-            ("a \"b", LexErrorKind::UnclosedQuote('"'), 2..3),
-            ("a \\", LexErrorKind::TrailingBackslash, 2..3),
-            ("a \\\r", LexErrorKind::TrailingBackslash, 2..3),
-            (r"\x4", LexErrorKind::HexEscape, 0..2),
-            (r"\x+1", LexErrorKind::HexEscape, 0..2),
-            (r"\x00", LexErrorKind::Nul, 0..4),
-            ("a\0", LexErrorKind::Nul, 1..2),
-            (r"a \xff", LexErrorKind::NotUtf8, 2..6),
-            (r#""$ ""#, LexErrorKind::VariableName, 1..2),
-            (r#""${1}""#, LexErrorKind::VariableName, 1..3),
-            (r#""${NAME+x}""#, LexErrorKind::VariableName, 1..10),
-            (r#""${NAME""#, LexErrorKind::UnclosedBrace, 1..7),
-        ] {
-            let error = split(line, Rules::CONFIGURATION, &variables).unwrap_err();
-            assert_eq!(error, LexError { kind, span }, "{line}");
-        }
-    }
-
-    #[test]
-    fn commands_have_no_quotes_and_no_comments() {
-        let line =
-            split(r#"show "a b" #c d\ e\;f k\x41l m\n i\\j \"q $NAME \é \"#, Rules::COMMAND, &variables);
-        let words: Vec<_> = line.unwrap().words.into_iter().map(|word| word.text).collect();
-        assert_eq!(
-            words,
-            ["show", "\"a", "b\"", "#c", "d e;f", "kx41l", "mn", "i\\j", "\"q", "$NAME", "é", "\\"]
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn spans_lie_in_the_line(line in r#"[ -~\t\\"'$\{\}#éüx0]{0,40}|\PC{0,20}"#) {
-            for rules in [Rules::CONFIGURATION, Rules::COMMAND] {
-                let spans = match split(&line, rules, &variables) {
-                    Ok(split) => split.words.into_iter().chain(split.unset).map(|word| word.span).collect(),
-                    Err(error) => vec![error.span],
-                };
-                for span in spans {
-                    prop_assert!(span.start <= span.end && line.get(span.clone()).is_some(), "{span:?}");
-                }
-            }
-        }
-
-        #[test]
-        fn strong_quotes_keep_any_text(text in "[^'\0]{0,20}") {
-            prop_assert_eq!(words(&format!("'{text}'")), [text]);
-        }
-    }
-}
+mod tests;

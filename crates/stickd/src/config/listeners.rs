@@ -9,10 +9,18 @@ use super::diagnostic::Diagnostic;
 use super::model::{Bind, Global, PeersSection, StatsSocket};
 use super::source::Span;
 
+/// Whose a listener is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum User<'c> {
+    Runtime,
+    /// Several sections.
+    Global,
+    Section(&'c str),
+}
+
 /// A listener of the configuration.
 struct Listening<'c> {
-    /// The section that listens, `None` for a runtime socket.
-    section: Option<&'c str>,
+    user: User<'c>,
     address: &'c Address,
     families: WildcardFamilies,
     span: Span,
@@ -23,18 +31,22 @@ pub(super) fn check(global: &Global, sections: &[PeersSection], report: &mut Rep
     let mut known: Vec<Listening<'_>> = Vec::new();
     for socket in &global.stats_sockets {
         let StatsSocket { address, families, span, .. } = socket;
-        known.push(Listening { section: None, address, families: *families, span: *span });
+        known.push(Listening { user: User::Runtime, address, families: *families, span: *span });
+    }
+    for Bind { address, families, span, .. } in global.shared.iter().map(|shared| &shared.bind) {
+        known.push(Listening { user: User::Global, address, families: *families, span: *span });
     }
     for section in sections.iter().filter(|section| !section.disabled) {
         for bind in &section.local.listeners {
             let Bind { address, families, span, .. } = bind;
-            known.push(Listening { section: Some(&section.name), address, families: *families, span: *span });
+            let user = User::Section(&section.name);
+            known.push(Listening { user, address, families: *families, span: *span });
         }
     }
     for (number, listener) in known.iter().enumerate() {
         // Two sections of one name were reported before.
         let overlaps = |first: &&Listening<'_>| {
-            (first.section.is_none() || first.section != listener.section)
+            (!matches!(first.user, User::Section(_)) || first.user != listener.user)
                 && first.address.overlaps(first.families, listener.address, listener.families)
         };
         if let Some(first) = known[..number].iter().find(overlaps) {
@@ -44,9 +56,10 @@ pub(super) fn check(global: &Global, sections: &[PeersSection], report: &mut Rep
 }
 
 fn fault(listener: &Listening<'_>, first: &Listening<'_>) -> Diagnostic {
-    let what = |one: &Listening<'_>| match one.section {
-        Some(name) => format!("the section \"{name}\""),
-        None => "the runtime socket".to_owned(),
+    let what = |one: &Listening<'_>| match one.user {
+        User::Section(name) => format!("the section \"{name}\""),
+        User::Global => "the listener of global".to_owned(),
+        User::Runtime => "the runtime socket".to_owned(),
     };
     let title = format!("{} listens where {} listens as well", what(listener), what(first));
     let error = Diagnostic::error(listener.span, title)

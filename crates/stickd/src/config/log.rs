@@ -33,41 +33,85 @@ const FORMATS: [(&str, LogFormat); 6] = [
     ("json", LogFormat::Json),
 ];
 
-/// Reads `log stdout|stderr [format NAME] [FACILITY] [LEVEL]`.
+/// Reads `log stdout|stderr [len N] [format NAME] [sample …] [FACILITY] [LEVEL [LEVEL]]`. A target of HAProxy's that stickd does not
+/// write to is a warning.
 pub(super) fn parse(mut arguments: Arguments<'_>, report: &mut Report) -> Option<LogTarget> {
     let keyword = arguments.keyword();
     let target = arguments.value(keyword, "a target: stdout or stderr", EXAMPLE, report)?;
     let output = match target.text.as_str() {
         "stdout" | "fd@1" => LogOutput::Stdout,
         "stderr" | "fd@2" => LogOutput::Stderr,
-        _ => {
-            report.push(
-                Diagnostic::error(target.span, format!("stickd cannot log to \"{}\"", target.text))
-                    .label("not stdout or stderr")
-                    .help("write `log stderr`: the service manager passes it on to the journal or to syslog"),
-            );
+        text => {
+            report.push(if is_target(text) {
+                Diagnostic::warning(target.span, format!("stickd does not log to \"{text}\""))
+                    .label("remove the line")
+                    .help("stickd writes to its standard error: the service manager passes it on to the journal or to syslog")
+            } else {
+                Diagnostic::error(target.span, format!("stickd cannot log to \"{text}\""))
+                    .label("not a target")
+                    .help("write `log stderr`: the service manager passes it on to the journal or to syslog")
+            });
             return None;
         }
     };
-    if let Some(word) = arguments.peek().filter(|word| word.text == "len") {
-        arguments.next();
-        let length = arguments.value(word, "a number of bytes", "len 8192", report)?;
-        let warning = Diagnostic::warning(word.span.to(length.span), "\"len\" has no effect in stickd");
-        report.push(warning.label("lines are not cut"));
-    }
-    let format = match arguments.peek().filter(|word| word.text == "format") {
-        None => LogFormat::default(),
-        Some(word) => {
-            arguments.next();
-            let name = arguments.value(word, "the name of a format", "log stdout format json", report)?;
-            format(name, report)?
+    let mut format = LogFormat::default();
+    while let Some(word) = arguments.peek() {
+        match word.text.as_str() {
+            "len" | "sample" | "profile" => {
+                arguments.next();
+                let value = arguments.value(word, "a value", "len 8192", report)?;
+                let title = format!("\"{}\" has no effect in stickd", word.text);
+                let warning = Diagnostic::warning(word.span.to(value.span), title);
+                report.push(warning.label("lines are neither cut nor left out").help("remove both words"));
+            }
+            "format" => {
+                arguments.next();
+                let name = arguments.value(word, "the name of a format", "log stdout format json", report)?;
+                format = self::format(name, report)?;
+            }
+            _ => break,
         }
-    };
+    }
     let level = levels(&mut arguments, report)?;
+    if let Some(least) = arguments.peek().filter(|word| LEVELS.iter().any(|(known, _)| *known == word.text)) {
+        arguments.next();
+        let warning = Diagnostic::warning(least.span, "a second level has no effect in stickd");
+        report.push(warning.label("remove it").help("lines keep the level that they have"));
+    }
     arguments.end(EXAMPLE, report).then_some(LogTarget { output, format, level })
 }
 
+/// Whether HAProxy logs there: a syslog server with or without its port, a socket, a ring, a file descriptor, or `global`.
+fn is_target(text: &str) -> bool {
+    let host = |text: &str| {
+        let letters = |letter: char| letter.is_ascii_alphanumeric() || "-_.:[]*".contains(letter);
+        text.contains(['.', ':']) && text.chars().all(letters)
+    };
+    match text.split_once('@') {
+        _ if text.starts_with('/') || text == "global" || text == "localhost" => true,
+        Some((prefix, rest)) => {
+            let prefixes =
+                ["ring", "backend", "fd", "unix", "uxst", "uxdg", "abns", "abnsz", "sockpair", "tcp", "udp"];
+            let family = prefix.split('+').next().unwrap_or_default();
+            !rest.is_empty()
+                && (prefixes.contains(&family) || family.starts_with("ip") || is_numbered(family))
+        }
+        None => host(text),
+    }
+}
+
+/// `tcp4`, `udp6` and the like.
+fn is_numbered(family: &str) -> bool {
+    ["tcp4", "tcp6", "udp4", "udp6"].contains(&family)
+}
+
 fn format(name: &Word, report: &mut Report) -> Option<LogFormat> {
+    if ["local", "rfc3164", "rfc5424", "priority"].contains(&name.text.as_str()) {
+        let title = format!("the log format \"{}\" is for syslog", name.text);
+        let warning = Diagnostic::warning(name.span, title).label("taken as \"plain\"");
+        report.push(warning.help("write `format plain`, `raw` or `json`"));
+        return Some(LogFormat::Plain);
+    }
     let found = FORMATS.into_iter().find(|(known, _)| *known == name.text);
     if found.is_none() {
         report.unknown(name, "log format", "to stickd", &FORMATS.map(|(known, _)| known));
@@ -116,6 +160,9 @@ mod tests {
             ("log fd@2 format timed daemon debug", Stderr, Plain, LogLevel::Debug),
             ("log stderr format json err", Stderr, Json, LogLevel::Error),
             ("log stdout len 8192 format raw local0 debug", Stdout, Raw, LogLevel::Debug),
+            ("log stdout format rfc5424 local0", Stdout, Plain, LogLevel::Info),
+            ("log stdout len 4096 sample 1:10 local0 info", Stdout, Plain, LogLevel::Info),
+            ("log stdout local0 notice err", Stdout, Plain, LogLevel::Notice),
             ("log stderr alert", Stderr, Plain, LogLevel::Alert),
             ("log stderr alert err", Stderr, Plain, LogLevel::Error),
         ] {
@@ -126,16 +173,37 @@ mod tests {
     }
 
     #[test]
+    fn targets_of_syslog_are_warnings() {
+        for target in [
+            "/dev/log",
+            "127.0.0.1",
+            "127.0.0.1:514",
+            "[::1]:514",
+            "log.example.org:514",
+            "localhost",
+            "ring@r",
+            "fd@5",
+            "udp4@10.0.0.1:514",
+            "unix@/run/log",
+            "global",
+        ] {
+            let (words, mut report) = (words(&format!("log {target} local0")), Report::default());
+            assert_eq!(parse(Arguments::new(&words).unwrap(), &mut report), None);
+            assert_eq!(titles(&report), [format!("stickd does not log to \"{target}\"")]);
+            assert_eq!(report.errors(), 0, "{target}");
+        }
+    }
+
+    #[test]
     fn other_lines_are_refused() {
         for (line, title) in [
             ("log", "\"log\" needs a target: stdout or stderr"),
-            ("log /dev/log local0", "stickd cannot log to \"/dev/log\""),
-            ("log 127.0.0.1 local2", "stickd cannot log to \"127.0.0.1\""),
+            ("log sdterr local0", "stickd cannot log to \"sdterr\""),
             ("log stdout format", "\"format\" needs the name of a format"),
-            ("log stdout format rfc5424 local0", "unknown log format \"rfc5424\""),
+            ("log stdout format fancy local0", "unknown log format \"fancy\""),
             ("log stdout local9", "unknown log level \"local9\""),
             ("log stdout local0 loud", "unknown log level \"loud\""),
-            ("log stdout local0 info notice", "unexpected \"notice\" on the line of \"log\""),
+            ("log stdout local0 info loud", "unexpected \"loud\" on the line of \"log\""),
         ] {
             let (words, mut report) = (words(line), Report::default());
             assert_eq!(parse(Arguments::new(&words).unwrap(), &mut report), None, "{line}");

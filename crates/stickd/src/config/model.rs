@@ -40,6 +40,17 @@ pub struct Global {
     pub max_server_key: u32,
     /// Where connections that this node opens to peers come from; a port of 0 is any. The system decides when `None`.
     pub source: Option<SocketAddr>,
+    /// Listeners for several sections each (`bind`).
+    pub shared: Vec<SharedListener>,
+}
+
+/// A `bind` line of `global`: one listener for several `aggregations` sections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedListener {
+    /// Where it listens.
+    pub bind: Bind,
+    /// Names of the sections that it serves, at least one, in the order of their declaration.
+    pub sections: Vec<String>,
 }
 
 /// A `maxconn` line.
@@ -79,6 +90,7 @@ impl Default for Global {
             max_connections: None,
             max_server_key: Self::MAX_SERVER_KEY,
             source: None,
+            shared: Vec::new(),
         }
     }
 }
@@ -252,7 +264,8 @@ impl Default for Handshakes {
 pub struct LocalPeer {
     /// The name other peers know this node by.
     pub name: String,
-    /// Where it listens: exactly one, or none in a disabled section.
+    /// Where it listens: at most one; none in a section that is disabled, that only calls others, or that
+    /// [`shared`](Global::shared) listeners serve.
     pub listeners: Vec<Bind>,
     /// Set to connect to the own listener over TLS, for a hand-over.
     pub tls: Option<ServerTls>,
@@ -362,8 +375,7 @@ pub enum TlsVersion {
 pub struct RemotePeer {
     /// Its name.
     pub name: String,
-    /// Where to connect, never a wildcard; `None` for one that is waited for, as only a load balancer of an `aggregations`
-    /// section may be.
+    /// Where to connect, never a wildcard; `None` for one that is waited for, in an `aggregations` section a load balancer only.
     pub address: Option<Address>,
     /// The shard it gets, 1 to the section's `shards`; 0 when it gets all (peers-protocol §15).
     pub shard: u32,

@@ -1,5 +1,6 @@
 //! Takes texts line by line, gives each line to its section, and puts the sections together at the end.
 
+use std::collections::HashMap;
 use std::env;
 
 use super::aggregations::AggregationsDraft;
@@ -7,32 +8,21 @@ use super::arguments::{Arguments, Report, Word, check_name, suggest};
 use super::cluster::{self, Context};
 use super::diagnostic::{Diagnostic, Diagnostics, closest};
 use super::global::GlobalDraft;
-use super::lexer::{self, Rules};
+use super::lexer::{self, LexErrorKind, Lookalike, Rules};
 use super::model::{Global, MaxConnections, PeersSection};
 use super::peers::PeersDraft;
 use super::proxy::ProxyDraft;
 use super::source::{Source, Sources, Span};
-use super::{Config, Environment, Options, aggregations, aggregator, global, listeners, peers, references};
+use super::syntax::words::{self, Place};
+use super::{
+    Config, Environment, Options, aggregations, aggregator, directives, global, listeners, peers, references,
+    shared,
+};
 
 const SECTIONS: [&str; 6] = ["global", "peers", "aggregations", "backend", "frontend", "listen"];
 
-/// Sections of HAProxy's that say nothing about peers and tables.
-const HAPROXYS_SECTIONS: [&str; 14] = [
-    "defaults",
-    "userlist",
-    "resolvers",
-    "mailers",
-    "cache",
-    "program",
-    "http-errors",
-    "ring",
-    "log-forward",
-    "log-profile",
-    "fcgi-app",
-    "crt-store",
-    "traces",
-    "acme",
-];
+/// Most words that are remembered.
+const MOST_LOOKED_AT: usize = 4096;
 
 /// The section the next line belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +47,10 @@ struct Parser<'o> {
     sections: Vec<PeersDraft>,
     hubs: Vec<AggregationsDraft>,
     proxies: Vec<ProxyDraft>,
+    /// Whether the next line continues one that was refused.
+    is_continued: bool,
+    /// Words that no section knows, with the section that each was meant to begin.
+    looked_at: HashMap<String, Option<&'static str>>,
     report: Report,
 }
 
@@ -69,6 +63,8 @@ pub(super) fn parse(sources: Sources, report: Report, options: &Options) -> Resu
         sections: Vec::new(),
         hubs: Vec::new(),
         proxies: Vec::new(),
+        is_continued: false,
+        looked_at: HashMap::new(),
         report,
     };
     for (number, source) in sources.iter().enumerate() {
@@ -96,20 +92,44 @@ impl Parser<'_> {
 
     /// The words of a line; `None` after a fault, which is reported.
     fn words(&mut self, line: &str, number: u32, start: usize, lossy: bool) -> Option<Vec<Word>> {
+        let first = line.split_whitespace().next().unwrap_or_default();
+        let begins_section = SECTIONS.contains(&first);
+        let is_continued = std::mem::take(&mut self.is_continued);
+        if is_continued && !begins_section {
+            self.is_continued = line.trim_end().ends_with('\\');
+            return None;
+        }
         let place = |span: std::ops::Range<usize>| Span::new(number, start + span.start, start + span.end);
         let split = lexer::split(line, Rules::CONFIGURATION, &|name| self.variable(name));
+        let is_passed_over = self.current == Current::Refused && !begins_section;
         let split = match split {
             Ok(split) => split,
             Err(error) => {
-                let fault = Diagnostic::error(place(error.span), error.kind.to_string());
-                self.report.push(fault.label("here").help(error.kind.help()));
-                // The lines of a section whose name is unknown belong to no other one.
-                if line.split_whitespace().next().is_some_and(|word| SECTIONS.contains(&word)) {
-                    self.current = Current::Refused;
+                self.is_continued = error.kind == LexErrorKind::TrailingBackslash;
+                if !is_passed_over {
+                    let fault = Diagnostic::error(place(error.span), error.kind.to_string());
+                    self.refuse_line(fault.label("here").help(error.kind.help()), begins_section);
                 }
                 return None;
             }
         };
+        if is_passed_over && !is_section(first) {
+            return None;
+        }
+        let is_text = matches!(first, "description" | ".diag" | ".notice" | ".warning" | ".alert");
+        if let Some(found) = split.lookalikes.first().filter(|_| !is_text) {
+            let Lookalike { letter, name, meant, span } = found;
+            let title = format!("{name} (U+{:04X}) is not {meant}", u32::from(*letter));
+            let title =
+                if *meant == "nothing" { title.replace("is not nothing", "stands here") } else { title };
+            let fault = Diagnostic::error(place(span.clone()), title).label("here");
+            let help = match *meant {
+                "nothing" => "remove it".to_owned(),
+                _ => format!("write {meant} instead"),
+            };
+            self.refuse_line(fault.help(help + "; pages on the web have such characters"), begins_section);
+            return None;
+        }
         for unset in split.unset {
             self.report.push(
                 Diagnostic::warning(place(unset.span), format!("the variable {} is not set", unset.text))
@@ -123,24 +143,37 @@ impl Parser<'_> {
             None => Some(words),
             Some(word) => {
                 let fault = Diagnostic::error(word.span, "the word is not UTF-8 text");
-                self.report.push(fault.label("bytes were replaced here").help("save the file as UTF-8"));
+                self.refuse_line(
+                    fault.label("bytes were replaced here").help("save the file as UTF-8"),
+                    begins_section,
+                );
                 None
             }
         }
     }
 
+    /// Reports a line that cannot be read. The lines of a section whose name is unknown belong to no other one, and what a section
+    /// lacks may stand on a line that cannot be read.
+    fn refuse_line(&mut self, fault: Diagnostic, begins_section: bool) {
+        self.report.push(fault);
+        match self.current {
+            _ if begins_section => self.current = Current::Refused,
+            Current::Peers => self.sections.iter_mut().last().into_iter().for_each(PeersDraft::lacks_a_line),
+            Current::Aggregations => {
+                self.hubs.iter_mut().last().into_iter().for_each(|hub| hub.peers.lacks_a_line());
+            }
+            Current::Proxy => self.proxies.iter_mut().last().into_iter().for_each(ProxyDraft::lacks_a_line),
+            _ => {}
+        }
+    }
+
     /// The value of a variable: set by `global`, or the local peer's name, or from the environment.
     fn variable(&self, name: &str) -> Option<String> {
-        if let Some(value) = self.global.variables.get(name) {
-            return Some(value.clone());
-        }
-        if name == "HAPROXY_LOCALPEER" {
-            return Some(self.local_peer().0);
-        }
-        match &self.options.environment {
+        self.global.variables.get(name, |name| match &self.options.environment {
+            _ if name == "HAPROXY_LOCALPEER" => Some(self.local_peer().0),
             Environment::Process => env::var(name).ok(),
             Environment::Fixed(values) => values.get(name).cloned(),
-        }
+        })
     }
 
     /// This node's name and where it comes from.
@@ -162,24 +195,22 @@ impl Parser<'_> {
         if SECTIONS.contains(&text) {
             return self.section(arguments);
         }
-        if HAPROXYS_SECTIONS.contains(&text) {
+        if let Some(known) = words::known(Place::Sections, text) {
             self.current = Current::Refused;
             let error = Diagnostic::error(keyword.span, format!("stickd has no \"{text}\" sections"));
-            let error = error.label("HAProxy's, not stickd's");
+            let error = error.label("HAProxy's, not stickd's").help(known.reason);
             return self.report.push(error.help(
-                "remove the section; stickd reads global, peers, aggregations, and the stick-table lines of proxies",
+                "stickd reads global, peers, aggregations, and the stick-table and stick lines of proxies",
             ));
         }
-        if let [".if" | ".elif" | ".else" | ".endif" | ".notice" | ".warning" | ".alert" | ".diag"] = [text] {
-            let error = Diagnostic::error(keyword.span, format!("\"{text}\" is not supported"));
-            return self.report.push(
-                error.label("conditions and messages are HAProxy's").help("write the lines that are meant"),
-            );
+        if self.current == Current::Refused {
+            return;
+        }
+        if text.starts_with('.') {
+            return directives::line(&arguments, &mut self.report);
         }
         if let "no" | "default" = text {
-            let error =
-                Diagnostic::error(keyword.span, format!("\"{text}\" before a keyword is not supported"));
-            return self.report.push(error.label("remove the line"));
+            return self.negated(words);
         }
         if let Some(meant) = self.misspelt_section(text) {
             let error = Diagnostic::error(keyword.span, format!("unknown section \"{text}\""));
@@ -215,14 +246,61 @@ impl Parser<'_> {
         }
     }
 
+    /// Reads a line with "no" or "default" before its keyword.
+    fn negated(&mut self, words: &[Word]) {
+        let (before, rest) = (&words[0], &words[1..]);
+        let place = match self.current {
+            Current::Global => Place::Global,
+            Current::Peers => Place::Peers,
+            Current::Aggregations => Place::Aggregations,
+            Current::Proxy => Place::Proxy,
+            Current::None | Current::Refused => Place::Elsewhere,
+        };
+        let Some(arguments) = Arguments::new(rest) else {
+            let error = Diagnostic::error(before.span, format!("\"{}\" needs a keyword", before.text));
+            return self.report.push(error.label("missing after this").help("remove the line"));
+        };
+        let is_log = place == Place::Global && before.text == "no" && rest[0].text == "log";
+        if is_log && rest.len() == 1 {
+            // What HAProxy means: no targets from here on.
+            self.global.global.logs.clear();
+            return;
+        }
+        if before.text == "no" && words::report_line(place, &arguments, true, &mut self.report) {
+            if self.current == Current::Proxy {
+                self.proxies.iter_mut().last().into_iter().for_each(ProxyDraft::lacks_a_line);
+            }
+            return;
+        }
+        let title = format!("\"{}\" before \"{}\" is not possible", before.text, rest[0].text);
+        let error = Diagnostic::error(before.span.to(rest[0].span), title).label("remove the line");
+        self.report.push(error.help("HAProxy takes \"no\" before log, option and a few words of global"));
+    }
+
     /// The section a word was meant to begin, if it is closer to one than to any keyword.
-    fn misspelt_section(&self, word: &str) -> Option<&'static str> {
-        if matches!(self.current, Current::None | Current::Refused) {
+    fn misspelt_section(&mut self, word: &str) -> Option<&'static str> {
+        let place = match self.current {
+            Current::None | Current::Refused => return None,
+            Current::Global => Place::Global,
+            Current::Peers => Place::Peers,
+            Current::Aggregations => Place::Aggregations,
+            Current::Proxy => Place::Proxy,
+        };
+        let is_known = words::known(place, word).is_some() || words::elsewhere(word).is_some();
+        if is_known || !self.report.suggests() {
             return None;
         }
-        let keywords = global::KEYWORDS.into_iter().chain(peers::KEYWORDS).chain(["stick-table"]);
+        // Files repeat their words, and to compare one with all others takes longer than to read its line.
+        if let Some(meant) = self.looked_at.get(word) {
+            return *meant;
+        }
+        let keywords = global::KEYWORDS.into_iter().chain(peers::KEYWORDS).chain(["stick-table", "stick"]);
         let keywords = keywords.chain(aggregations::KEYWORDS);
-        closest(word, keywords.chain(SECTIONS)).filter(|meant| SECTIONS.contains(meant))
+        let meant = closest(word, keywords.chain(SECTIONS)).filter(|meant| SECTIONS.contains(meant));
+        if self.looked_at.len() < MOST_LOOKED_AT {
+            self.looked_at.insert(word.to_owned(), meant);
+        }
+        meant
     }
 
     fn global_line(&mut self, arguments: Arguments<'_>) {
@@ -247,6 +325,15 @@ impl Parser<'_> {
             _ => "backend t1",
         };
         let Some(name) = arguments.value(keyword, "a name", example, report) else { return };
+        let is_proxy = !matches!(keyword.text.as_str(), "peers" | "aggregations");
+        if let Some(from) = arguments.peek().filter(|word| is_proxy && word.text == "from") {
+            arguments.next();
+            let defaults = arguments.value(from, "the name of a defaults section", "from d", report);
+            let span = defaults.map_or(from.span, |defaults| from.span.to(defaults.span));
+            let warning = Diagnostic::warning(span, "\"from\" has no effect in stickd");
+            let help = "it names the defaults section of the proxy, of which stickd needs nothing: remove both words";
+            report.push(warning.label("can be removed").help(help));
+        }
         arguments.end(example, report);
         if !check_name(name, "a section", report) {
             return;
@@ -281,7 +368,9 @@ impl Parser<'_> {
         }
         references::apply_stick_rules(&mut self.sections, &mut self.proxies, report);
         references::check(&self.sections, &self.hubs, &self.proxies, report);
-        let context = Context { local_peer: &local_peer, local_peer_origin, bases: &self.global.bases };
+        let has_shared = !self.global.shared.is_empty();
+        let context =
+            Context { local_peer: &local_peer, local_peer_origin, bases: &self.global.bases, has_shared };
         let mut sections = Vec::new();
         for draft in &self.sections {
             sections.extend(cluster::build(draft, &context, report));
@@ -291,10 +380,13 @@ impl Parser<'_> {
             sections.extend(aggregator::build(draft, dynamic, &context, report));
         }
         sections.sort_by_key(|section| section.span);
+        let shared = shared::build(&self.global.shared, &mut sections, &context, report);
+        self.global.global.shared = shared;
         self.global.check_source(&sections, report);
         listeners::check(&self.global.global, &sections, report);
         check_max_connections(&self.global.global, &sections, report);
         let found = Diagnostics::new(sources.clone(), std::mem::take(&mut report.items));
+        let found = found.and_more(report.left_out);
         if found.has_errors() {
             return Err(found);
         }
@@ -304,6 +396,7 @@ impl Parser<'_> {
             local_peer,
             sections,
             local_tables,
+            files: self.report.files,
             warnings: found,
             sources,
         })
@@ -319,6 +412,11 @@ impl Parser<'_> {
             self.report.push(Diagnostic::without_place(title).help(help));
         }
     }
+}
+
+/// Whether a word begins a section, of stickd's or of HAProxy's.
+fn is_section(word: &str) -> bool {
+    SECTIONS.contains(&word) || words::known(Place::Sections, word).is_some()
 }
 
 /// Every configured peer must have a place, and one that says its hello.

@@ -4,6 +4,7 @@ use super::arguments::{Arguments, Report, Word, check_name, listed, number, posi
 use super::cidr::Cidr;
 use super::diagnostic::Diagnostic;
 use super::model::{DynamicPeers, DynamicTables, Handshakes};
+use super::syntax::words::{self, Place};
 use super::table::{self, Form, TableDraft};
 use super::template::TemplateDrafts;
 use super::transport::{Parameters, Role, is_parameter};
@@ -12,7 +13,7 @@ use super::transport::{Parameters, Role, is_parameter};
 const MAX_HANDSHAKES: u32 = 1 << 20;
 
 /// What a `peers` section may say.
-pub(super) const KEYWORDS: [&str; 18] = [
+pub(super) const KEYWORDS: [&str; 17] = [
     "peer",
     "bind",
     "server",
@@ -23,7 +24,6 @@ pub(super) const KEYWORDS: [&str; 18] = [
     "shards",
     "disabled",
     "enabled",
-    "log",
     "dynamic-peers",
     "dynamic-tables",
     "handshakes",
@@ -55,6 +55,8 @@ pub(super) struct PeersDraft {
     pub(super) default_server: Parameters,
     /// Keywords that may stand once, with the word they were first given by.
     once: Vec<Word>,
+    /// Whether a line could not be read, so that what seems to be missing may be there.
+    pub(super) lacks_a_line: bool,
 }
 
 /// A `bind` line.
@@ -102,7 +104,13 @@ impl PeersDraft {
             default_bind: Parameters::default(),
             default_server: Parameters::default(),
             once: Vec::new(),
+            lacks_a_line: false,
         }
+    }
+
+    /// Notes that a line could not be read.
+    pub(super) fn lacks_a_line(&mut self) {
+        self.lacks_a_line = true;
     }
 
     /// Reads one line.
@@ -122,7 +130,6 @@ impl PeersDraft {
             "shards" => self.shards(arguments, report),
             "disabled" => self.disabled = arguments.end("disabled", report) || self.disabled,
             "enabled" => self.disabled = !arguments.end("enabled", report) && self.disabled,
-            "log" => log_has_no_effect(keyword, "a peers section", report),
             "dynamic-peers" => {
                 if self.first(keyword, report) {
                     self.dynamic_peers = Some(dynamic_peers(arguments, report));
@@ -140,7 +147,8 @@ impl PeersDraft {
                     self.relay = Some(keyword.clone());
                 }
             }
-            _ => report.unknown(keyword, "keyword", "in a peers section", &KEYWORDS),
+            _ if words::report_line(Place::Peers, &arguments, false, report) => {}
+            _ => unknown(keyword, "a peers section", &KEYWORDS, report),
         }
     }
 
@@ -150,8 +158,12 @@ impl PeersDraft {
             "peer" => "peer node1 10.0.0.1:10000",
             _ => "server node1 10.0.0.1:10000",
         };
-        let Some(name) = arguments.value(keyword, "a name and an address", example, report) else { return };
-        check_name(name, "a peer", report);
+        let Some(name) = arguments.value(keyword, "a name and an address", example, report) else {
+            return self.lacks_a_line();
+        };
+        if !check_name(name, "a peer", report) {
+            return self.lacks_a_line();
+        }
         let address = match arguments.peek() {
             Some(word) if !is_parameter(&word.text) => arguments.next(),
             _ => None,
@@ -328,12 +340,17 @@ pub(super) fn dynamic_peers(mut arguments: Arguments<'_>, report: &mut Report) -
     dynamic
 }
 
-pub(super) fn log_has_no_effect(keyword: &Word, section: &str, report: &mut Report) {
-    report.push(
-        Diagnostic::warning(keyword.span, format!("\"log\" has no effect in {section}"))
-            .label("can be removed")
-            .help("stickd logs every section where the \"log\" line of global says"),
-    );
+/// Reports a keyword that a section does not have: of another section, or misspelt.
+pub(super) fn unknown(keyword: &Word, section: &str, known: &[&str], report: &mut Report) {
+    let text = keyword.text.as_str();
+    match words::elsewhere(text).or_else(|| words::known(Place::Global, text)) {
+        Some(found) => {
+            let error = Diagnostic::error(keyword.span, format!("unknown keyword \"{text}\""));
+            let error = error.label(format!("HAProxy's, but not in {section}"));
+            report.push(error.help(format!("remove the line: {}", found.reason)));
+        }
+        None => report.unknown(keyword, "keyword", &format!("in {section}"), known),
+    }
 }
 
 /// HAProxy takes any name for a table; one that breaks lines would break what `show table` prints.
@@ -396,12 +413,13 @@ mod tests {
             (&["peer a/b 1.2.3.4:1"], "\"a/b\" is no name for a peer"),
             (&["bind"], "\"bind\" needs an address"),
             (&["bind :1", "bind :2"], "a peers section has one listener"),
-            (&["shards 0"], "\"0\" is not a number of shards"),
+            (&["shards 0"], "\"0\" is out of range"),
             (&["shards 1 2"], "unexpected \"2\" on the line of \"shards\""),
             (&["shards 1", "shards 2"], "\"shards\" is given twice in the section"),
             (&["dynamic-peers", "dynamic-peers"], "\"dynamic-peers\" is given twice in the section"),
             (&["disabled x"], "unexpected \"x\" on the line of \"disabled\""),
-            (&["log global"], "\"log\" has no effect in a peers section"),
+            (&["log global"], "\"log\" has no effect in stickd"),
+            (&["timeout connect 5s"], "unknown keyword \"timeout\""),
             (&["tabel t"], "unknown keyword \"tabel\""),
             (&["table '' type ip size 1"], "\"\" is no name for a table"),
             (&["table a\\nb type ip size 1"], "\"a\\nb\" is no name for a table"),

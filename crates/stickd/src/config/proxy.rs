@@ -4,6 +4,7 @@ use super::arguments::{Arguments, Report, Word};
 use super::diagnostic::{Diagnostic, closest};
 use super::source::Span;
 use super::stick_rule::StickRule;
+use super::syntax::words::{self, Place};
 use super::table::{self, Form, TableDraft};
 
 const EXAMPLE: &str = "stick-table type ip size 100k expire 30m store http_req_rate(10s) peers mypeers";
@@ -40,7 +41,7 @@ impl ProxyDraft {
         }
         if keyword.text != "stick-table" {
             self.faulty = true;
-            return other(&self.keyword.text, keyword, report);
+            return other(&self.keyword.text, &arguments, report);
         }
         if let Some(first) = self.line {
             report.push(
@@ -53,6 +54,11 @@ impl ProxyDraft {
         }
         self.line = Some(keyword.span);
         self.table = table::parse(&self.name.text, &self.name, Form::Proxy, arguments, report);
+    }
+
+    /// Notes that a line was refused, which may have been what the section lacks.
+    pub(super) fn lacks_a_line(&mut self) {
+        self.faulty = true;
     }
 
     /// Reports a proxy that declares nothing.
@@ -79,13 +85,19 @@ impl ProxyDraft {
     }
 }
 
-fn other(proxy: &str, keyword: &Word, report: &mut Report) {
+/// A keyword for traffic, or a misspelt one.
+fn other(proxy: &str, arguments: &Arguments<'_>, report: &mut Report) {
+    if words::report_line(Place::Proxy, arguments, false, report) {
+        return;
+    }
+    let keyword = arguments.keyword();
     let title = format!("unknown keyword \"{}\" in a {proxy}", keyword.text);
     let error = Diagnostic::error(keyword.span, title).label("not known in stickd");
-    report.push(match closest(&keyword.text, ["stick-table", "stick"]) {
+    let close = report.suggests().then(|| closest(&keyword.text, ["stick-table", "stick"])).flatten();
+    report.push(match close {
         Some(meant) => error.help(format!("did you mean \"{meant}\"?")),
         None => error.help(
-            "stickd handles no traffic: keep the \"stick-table\" and \"stick\" lines and remove the others",
+            "stickd handles no traffic; keep the \"stick-table\" and \"stick\" lines of the section and remove the others",
         ),
     });
 }
@@ -119,7 +131,8 @@ mod tests {
         for (lines, expected) in [
             (&[][..], &["the backend \"b\" has no stick-table"][..]),
             (&[table, table], &["a backend holds one stick-table"]),
-            (&["balance roundrobin"], &["unknown keyword \"balance\" in a backend"]),
+            (&["balance roundrobin"], &["\"balance\" is for traffic"]),
+            (&["balanec roundrobin"], &["unknown keyword \"balanec\" in a backend"]),
             (&["sticktable type ip size 1k"], &["unknown keyword \"sticktable\" in a backend"]),
             (&["stick on src"], &["the backend \"b\" has no stick-table"]),
             (&["stick on src table t"], &[]),

@@ -2,22 +2,12 @@
 
 use super::address::{Address, AddressError, WildcardFamilies};
 use super::arguments::{Arguments, Report, Word, number, time};
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, Severity};
 use super::model::{Global, Level, Owner, StatsSocket};
+use super::syntax::words::{self, Known, Place};
+use super::transport;
 
 const EXAMPLE: &str = "stats socket /run/stickd.sock mode 660 level admin";
-
-/// Parameters of HAProxy's listeners that change nothing here, and whether a value follows.
-const IGNORED: [(&str, bool); 8] = [
-    ("name", true),
-    ("backlog", true),
-    ("maxconn", true),
-    ("nice", true),
-    ("process", true),
-    ("thread", true),
-    ("severity-output", true),
-    ("id", true),
-];
 
 const WORDS: [&str; 9] = ["mode", "user", "group", "uid", "gid", "level", "expose-fd", "v4v6", "v6only"];
 
@@ -45,6 +35,10 @@ pub(super) fn parse(mut arguments: Arguments<'_>, global: &mut Global, report: &
             if let Some(connections) = connections.filter(|_| arguments.end("stats maxconn 10", report)) {
                 global.stats_max_connections = connections;
             }
+        }
+        "bind-process" => {
+            let warning = Diagnostic::warning(what.span, "\"bind-process\" has no effect in stickd");
+            report.push(warning.label("remove the line").help("stickd is one process"));
         }
         _ => report.unknown(what, "word", "after stats", &["socket", "timeout", "maxconn"]),
     }
@@ -125,12 +119,28 @@ fn parameter(
         "v4v6" => socket.families = socket.families.max(WildcardFamilies::Both),
         "v6only" => socket.families = WildcardFamilies::V6Only,
         "expose-fd" => expose(word, arguments, report)?,
-        other => match IGNORED.into_iter().find(|(known, _)| *known == other) {
-            Some((_, has_value)) => {
-                let value = if has_value { arguments.next() } else { None };
+        other => match words::known(Place::Bind, other) {
+            Some(known @ Known { severity: Severity::Warning, reason, .. }) => {
+                let value = if known.has_value() {
+                    Some(arguments.value(word, "a value", &format!("{other} VALUE"), report)?)
+                } else {
+                    None
+                };
                 let span = value.map_or(word.span, |value| word.span.to(value.span));
                 let warning = Diagnostic::warning(span, format!("\"{other}\" has no effect in stickd"));
-                report.push(warning.label("can be removed"));
+                report.push(warning.label("can be removed").help(reason));
+            }
+            Some(Known { .. }) => {
+                let error = Diagnostic::error(word.span, format!("stickd cannot honour \"{other}\""));
+                report.push(error.label("HAProxy's, but not supported on a runtime socket"));
+                return None;
+            }
+            None if transport::is_tls(other) => {
+                let error = Diagnostic::error(word.span, "a runtime socket speaks no TLS");
+                report.push(error.label("remove the TLS words").help(
+                    "use a Unix socket, whose permissions say who may connect, and ssh from other machines",
+                ));
+                return None;
             }
             None => {
                 report.unknown(word, "socket parameter", "on a stats socket", &WORDS);
@@ -177,7 +187,9 @@ pub(super) fn address(word: &Word, report: &mut Report) -> Option<Address> {
         AddressError::MissingPort => {
             "write an address and a port such as 10.0.0.1:10000, or a path such as /run/name"
         }
-        AddressError::Prefix(_) => "known are ipv4@, ipv6@, tcp@, tcp4@, tcp6@ and unix@",
+        AddressError::Prefix(_) | AddressError::HaproxysPrefix(_) => {
+            "known are ipv4@, ipv6@, tcp@, tcp4@, tcp6@ and unix@"
+        }
         AddressError::Host(_) => {
             "addresses are such as 10.0.0.1:10000, [2001:db8::1]:10000 or name.example.org:10000"
         }

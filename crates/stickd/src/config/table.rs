@@ -449,7 +449,7 @@ mod tests {
             ("table t type ip size 10q", "\"10q\" is not a size", "10q"),
             ("table t type ipx size 10", "unknown key type \"ipx\"", "ipx"),
             ("table t type ip len 4 size 10", "keys of type \"ip\" have a fixed length", "len"),
-            ("table t type string len 0 size 10", "\"0\" is not a key length", "0"),
+            ("table t type string len 0 size 10", "\"0\" is out of range", "0"),
             ("table t type string len", "\"len\" needs a number of bytes", "len"),
             ("table t size 10", "the table \"t\" has no type", "table"),
             ("table t type ip", "the table \"t\" has no size", "table"),

@@ -1,14 +1,14 @@
 //! The parameters of `bind`, `server` and `peer` lines: TLS and shard; the rest of HAProxy's is named, not obeyed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::address::{Address, WildcardFamilies};
 use super::arguments::{Arguments, Report, Word, listed, number};
-use super::diagnostic::{Diagnostic, closest};
-use super::foreign::{ignored, is_refused};
+use super::diagnostic::{Diagnostic, Severity, closest};
 use super::global::Bases;
 use super::model::{BindTls, CaFile, ServerTls, TlsVersion, TlsVersions, Verify};
 use super::source::Span;
+use super::syntax::words::{self, Known, Place};
 
 /// What a line configures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +57,8 @@ const WORDS: [(&str, &[Role]); 26] = {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Parameters {
     ssl: Option<bool>,
-    crt: Option<PathBuf>,
-    ca_file: Option<CaFile>,
+    crt: Option<(PathBuf, Span)>,
+    ca_file: Option<(CaFile, Span)>,
     verify: Option<(Verify, Span)>,
     sni: Option<Option<String>>,
     verify_host: Option<Option<String>>,
@@ -147,13 +147,17 @@ impl Parameters {
     ) -> Option<()> {
         let mut value = |what, example| arguments.value(word, what, example, report);
         match word.text.as_str() {
-            "crt" => self.crt = Some(PathBuf::from(&value("a file", "crt /etc/stickd/node.pem")?.text)),
+            "crt" => {
+                let file = value("a file", "crt /etc/stickd/node.pem")?;
+                self.crt = Some((PathBuf::from(&file.text), file.span));
+            }
             "ca-file" => {
                 let file = value("a file, or @system-ca", "ca-file /etc/stickd/ca.pem")?;
-                self.ca_file = Some(match file.text.as_str() {
+                let authorities = match file.text.as_str() {
                     "@system-ca" => CaFile::System,
                     path => CaFile::File(PathBuf::from(path)),
-                });
+                };
+                self.ca_file = Some((authorities, file.span));
             }
             "verify" => {
                 let value = value("a word", "verify required")?;
@@ -257,9 +261,9 @@ impl Parameters {
             return None;
         }
         let verify_peer_name = self.binds_names(verify, report)?;
-        let ca_file = self.ca_file.clone().map(|file| based_ca(file, bases));
+        let ca_file = self.ca_file(bases, report);
         let alpn = self.alpn.clone().unwrap_or_default();
-        let crt = based(crt, bases.crt.as_deref());
+        let crt = based(crt, bases, report);
         Some(BindTls { crt, ca_file, verify, verify_peer_name, versions, alpn })
     }
 
@@ -280,15 +284,28 @@ impl Parameters {
             return None;
         }
         Some(ServerTls {
-            ca_file: self.ca_file.clone().map(|file| based_ca(file, bases)),
+            ca_file: self.ca_file(bases, report),
             verify,
-            crt: self.crt.as_deref().map(|crt| based(crt, bases.crt.as_deref())),
+            crt: self.crt.as_ref().map(|crt| based(crt, bases, report)),
             sni: self.sni.clone().flatten(),
             verify_host: self.verify_host.clone().flatten(),
             any_host: self.verify_host == Some(None),
             verify_peer_name: self.binds_names(verify, report)?,
             versions,
             alpn: self.alpn.clone().unwrap_or_default(),
+        })
+    }
+
+    /// Where authorities come from, at its full path.
+    fn ca_file(&self, bases: &Bases, report: &mut Report) -> Option<CaFile> {
+        let (file, span) = self.ca_file.as_ref()?;
+        Some(match file {
+            CaFile::File(path) => {
+                let path = bases.ca.as_ref().map_or_else(|| path.clone(), |base| base.join(path));
+                report.names_file(&path, *span);
+                CaFile::File(path)
+            }
+            CaFile::System => CaFile::System,
         })
     }
 
@@ -333,30 +350,52 @@ impl Parameters {
     }
 }
 
+/// A parameter of HAProxy's, which is without effect or refused, or one of nobody's.
 fn unknown(word: &Word, role: Role, arguments: &mut Arguments<'_>, report: &mut Report) -> Option<()> {
     let text = word.text.as_str();
-    if let Some(has_value) = ignored(text, role) {
-        let value = if has_value { arguments.next() } else { None };
-        let span = value.map_or(word.span, |value| word.span.to(value.span));
-        let warning = Diagnostic::warning(span, format!("\"{text}\" has no effect between peers"));
-        report.push(warning.label("can be removed"));
-        return Some(());
-    }
-    if is_refused(text) {
-        report.push(
-            Diagnostic::error(word.span, format!("stickd cannot honour \"{text}\""))
-                .label("HAProxy's, but not supported here")
-                .help(
-                    "remove it if the peers work without; it is refused because ignoring it could surprise",
-                ),
-        );
-        return None;
+    match foreign(text, role) {
+        Some(known @ Known { severity: Severity::Warning, reason, .. }) => {
+            let value = if known.has_value() {
+                Some(arguments.value(word, "a value", &format!("{text} VALUE"), report)?)
+            } else {
+                None
+            };
+            let span = value.map_or(word.span, |value| word.span.to(value.span));
+            let warning = Diagnostic::warning(span, format!("\"{text}\" has no effect between peers"));
+            report.push(warning.label("can be removed").help(reason));
+            return Some(());
+        }
+        Some(Known { reason, .. }) => {
+            let error = Diagnostic::error(word.span, format!("stickd cannot honour \"{text}\""));
+            report.push(error.label("HAProxy's, but not supported here").help(reason));
+            return None;
+        }
+        None => {}
     }
     let known: Vec<_> =
         WORDS.into_iter().filter(|(_, roles)| roles.contains(&role)).map(|(word, _)| word).collect();
-    let place = if role == Role::Bind { "on a listener" } else { "on a peer" };
-    report.unknown(word, "parameter", place, &known);
+    let (here, other, there) = match role {
+        Role::Bind => ("on a listener", Role::Server, "on the lines of servers"),
+        Role::Server => ("on a peer", Role::Bind, "on `bind` and `default-bind`"),
+    };
+    let is_others = WORDS.into_iter().any(|(known, roles)| known == text && roles.contains(&other));
+    if is_others || foreign(text, other).is_some() {
+        let error = Diagnostic::error(word.span, format!("unknown parameter \"{text}\""));
+        report.push(error.label(format!("not known {here}")).help(format!("it stands {there}")));
+    } else {
+        report.unknown(word, "parameter", here, &known);
+    }
     None
+}
+
+/// What is known of a parameter of HAProxy's; one may have its argument in parentheses.
+fn foreign(text: &str, role: Role) -> Option<Known> {
+    let place = match role {
+        Role::Bind => Place::Bind,
+        Role::Server => Place::Server,
+    };
+    let name = text.split_once('(').map_or(text, |(name, _)| name);
+    words::known(place, name)
 }
 
 /// `v6only` is stronger than `v4v6`, whatever their order.
@@ -375,9 +414,14 @@ fn word_of(families: WildcardFamilies) -> &'static str {
 pub(super) fn is_parameter(text: &str) -> bool {
     let known = || WORDS.into_iter().map(|(word, _)| word);
     known().any(|word| word == text)
-        || ignored(text, Role::Server).is_some()
-        || is_refused(text)
+        || foreign(text, Role::Server).is_some()
         || (!text.contains([':', '/', '@', '.']) && closest(text, known()).is_some())
+}
+
+/// Whether a word is about TLS.
+pub(super) fn is_tls(text: &str) -> bool {
+    let others = ["shard", "v4v6", "v6only"];
+    WORDS.into_iter().any(|(known, _)| known == text && !others.contains(&known))
 }
 
 fn verify(value: &Word, role: Role, report: &mut Report) -> Option<Verify> {
@@ -430,15 +474,11 @@ fn version(value: &Word, minimum: bool, report: &mut Report) -> Option<TlsVersio
     }
 }
 
-fn based(path: &Path, base: Option<&Path>) -> PathBuf {
-    base.map_or_else(|| path.to_owned(), |base| base.join(path))
-}
-
-fn based_ca(file: CaFile, bases: &Bases) -> CaFile {
-    match file {
-        CaFile::File(path) => CaFile::File(based(&path, bases.ca.as_deref())),
-        CaFile::System => CaFile::System,
-    }
+/// The full path of a certificate.
+fn based((path, span): &(PathBuf, Span), bases: &Bases, report: &mut Report) -> PathBuf {
+    let path = bases.crt.as_ref().map_or_else(|| path.clone(), |base| base.join(path));
+    report.names_file(&path, *span);
+    path
 }
 
 #[cfg(test)]

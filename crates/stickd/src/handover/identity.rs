@@ -34,12 +34,7 @@ impl Identity {
             keyword: section.keyword().to_owned(),
             name: escaped(&section.name),
             local_peer: escaped(&section.local.name),
-            listeners: section
-                .local
-                .listeners
-                .iter()
-                .map(|bind| escaped(&bind.address.to_string()))
-                .collect(),
+            listeners: config.listeners_of(section).map(|bind| escaped(&bind.address.to_string())).collect(),
         });
         Self { sections: sections.collect() }
     }

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::sleep_until;
 
 use super::connection::{Connection, Direction};
+use super::inbound::Served;
 use super::journal::{Journal, Note};
 use super::members::Members;
 use super::namesakes::Namesakes;
@@ -136,11 +137,7 @@ impl Cluster {
     /// Starts to accept on the listeners (each with its TLS) and to connect.
     pub fn start(self: &Arc<Self>, listeners: Vec<(Listener, Option<Acceptor>)>) {
         let of_this = |what: &str| format!("{what} of {}", self.name());
-        for (listener, acceptor) in listeners {
-            let stopped = self.listening.subscribe();
-            let accept = inbound::accept(Arc::clone(self), listener, acceptor, stopped);
-            self.supervisor.service(of_this("listener"), accept);
-        }
+        Self::serve(vec![Arc::clone(self)], listeners);
         for template in 0..self.config.templates.len() {
             let discover = discovery::discover(Arc::clone(self), template, self.listening.subscribe());
             self.supervisor.service(of_this("names"), discover);
@@ -152,6 +149,16 @@ impl Cluster {
             let status = self.tables.get(0).filter(|_| !self.config.tables.is_empty());
             let keep = hub::keep(Arc::clone(self), status.map(|shared| Arc::clone(shared.table())));
             self.supervisor.service(of_this("sums"), keep);
+        }
+    }
+
+    /// Starts to accept on listeners for several sections. The first of these closes them.
+    pub fn serve(clusters: Vec<Arc<Self>>, listeners: Vec<(Listener, Option<Acceptor>)>) {
+        let Some(served) = Served::new(clusters) else { return };
+        let host = served.host();
+        for (listener, acceptor) in listeners {
+            let accept = inbound::accept(served.clone(), listener, acceptor, host.listening.subscribe());
+            host.supervisor.service(format!("listener of {}", host.name()), accept);
         }
     }
 
@@ -335,6 +342,11 @@ impl Cluster {
 
     pub(super) fn is_local_name(&self, name: &str) -> bool {
         name == self.config.local.name
+    }
+
+    /// Whether a peer has a line.
+    pub(super) fn is_member(&self, name: &str) -> bool {
+        self.config.remotes.iter().any(|remote| remote.name == name)
     }
 
     /// Whether a peer of this address may join under a name that is not configured.

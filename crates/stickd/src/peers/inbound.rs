@@ -24,14 +24,45 @@ const ROOM_MADE: usize = 64;
 /// Pause after the system could not accept, for example without file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// The sections that a listener serves.
+#[derive(Clone)]
+pub(super) struct Served {
+    /// Counts and bounds connections whose section is not known yet.
+    host: Arc<Cluster>,
+    /// All of them, in the order of the configuration.
+    all: Arc<[Arc<Cluster>]>,
+}
+
+impl Served {
+    /// The sections of a listener; `None` for none.
+    pub(super) fn new(clusters: Vec<Arc<Cluster>>) -> Option<Self> {
+        Some(Self { host: Arc::clone(clusters.first()?), all: clusters.into() })
+    }
+
+    /// Counts and bounds connections whose section is not known yet.
+    pub(super) fn host(&self) -> &Arc<Cluster> {
+        &self.host
+    }
+
+    /// The section that a hello means: where this node has the name that it was called by, and where the peer has a line, else
+    /// where it may join.
+    fn section_of(&self, hello: &Hello, remote_ip: Option<std::net::IpAddr>) -> Arc<Cluster> {
+        let called = || self.all.iter().filter(|cluster| cluster.is_local_name(&hello.target));
+        let listed = called().find(|cluster| cluster.is_member(&hello.sender));
+        let found = listed.or_else(|| called().find(|cluster| cluster.may_join(remote_ip)));
+        Arc::clone(found.or_else(|| called().next()).unwrap_or(&self.host))
+    }
+}
+
 /// Accepts connections until `stopped` says so.
 pub(super) async fn accept(
-    cluster: Arc<Cluster>,
+    served: Served,
     listener: Listener,
     acceptor: Option<Acceptor>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let acceptor = acceptor.map(Arc::new);
+    let cluster = Arc::clone(&served.host);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -43,7 +74,7 @@ pub(super) async fn accept(
         };
         match accepted {
             Ok(connected) => {
-                welcome(&cluster, connected, acceptor.clone());
+                welcome(&served, connected, acceptor.clone());
                 // In a flood of connections the sessions have their turn after each.
                 yield_now().await;
             }
@@ -65,7 +96,8 @@ fn is_out_of_files(error: &std::io::Error) -> bool {
 }
 
 /// Gives a new connection a place, or closes it.
-fn welcome(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<Arc<Acceptor>>) {
+fn welcome(served: &Served, connected: Connected, acceptor: Option<Arc<Acceptor>>) {
+    let cluster = &served.host;
     let (places, room) = (cluster.places(), cluster.waiting_room());
     let handshakes = cluster.config().handshakes;
     let most = (handshakes.max as usize).min(places.free() + room.len());
@@ -82,9 +114,10 @@ fn welcome(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<Arc<Ac
         cluster.journal.limit_reached(&limit);
     }
     let place = places.take();
-    let (cluster, supervisor) = (Arc::clone(cluster), cluster.supervisor.clone());
+    let (served, supervisor) = (served.clone(), cluster.supervisor.clone());
     supervisor.job("inbound connection", async move {
-        let hello = greet(&cluster, connected, acceptor.as_deref());
+        let cluster = &served.host;
+        let hello = greet(&served, connected, acceptor.as_deref());
         let greeted = tokio::select! {
             greeted = timeout(Duration::from_millis(handshakes.timeout.into()), hello) => greeted,
             () = guest.sent_away() => Ok(None),
@@ -93,7 +126,7 @@ fn welcome(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<Arc<Ac
         match greeted {
             Ok(Some(welcome)) => {
                 let _session = place.for_session();
-                welcome.run(&cluster).await;
+                welcome.run().await;
             }
             Ok(None) => {}
             Err(_) => {
@@ -107,6 +140,7 @@ fn welcome(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<Arc<Ac
 
 /// An inbound connection whose hello was accepted.
 struct Welcome {
+    cluster: Arc<Cluster>,
     connection: Arc<Connection>,
     session: Arc<parking_lot::Mutex<haproxy_peers::Session>>,
     stream: Box<dyn crate::net::Stream>,
@@ -114,15 +148,16 @@ struct Welcome {
 }
 
 impl Welcome {
-    async fn run(mut self, cluster: &Arc<Cluster>) {
+    async fn run(mut self) {
         // If it does not go out, the session will notice.
         answer(&mut self.stream, Status::Accepted).await;
-        cluster.run(self.connection, self.session, self.stream, &self.received).await;
+        self.cluster.run(self.connection, self.session, self.stream, &self.received).await;
     }
 }
 
 /// Reads the hello and answers it.
-async fn greet(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<&Acceptor>) -> Option<Welcome> {
+async fn greet(served: &Served, connected: Connected, acceptor: Option<&Acceptor>) -> Option<Welcome> {
+    let cluster = &served.host;
     let Connected { mut stream, remote, remote_ip, local } = connected;
     let from = Stranger { address: &remote, ip: remote_ip, name: "" };
     let mut proof = NameProof::any();
@@ -139,7 +174,8 @@ async fn greet(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<&A
             }
         }
     }
-    let (hello, received) = match read_hello(cluster, &mut stream).await? {
+    let is_local = |name: &str| served.all.iter().any(|cluster| cluster.is_local_name(name));
+    let (hello, received) = match read_hello(cluster, &mut stream, is_local).await? {
         Ok(heard) => heard,
         Err(error) => {
             cluster.totals().refused();
@@ -147,6 +183,8 @@ async fn greet(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<&A
             return None;
         }
     };
+    let cluster = served.section_of(&hello, remote_ip);
+    let cluster = &cluster;
     let from = Stranger { name: &hello.sender, ..from };
     if !proof.admits(from.name) {
         let status = Status::UnknownPeer;
@@ -163,7 +201,9 @@ async fn greet(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<&A
     });
     match welcome {
         // No waiting from here on: a time-out would leave a session that nobody runs.
-        Ok((connection, session)) => Some(Welcome { connection, session, stream, received }),
+        Ok((connection, session)) => {
+            Some(Welcome { cluster: Arc::clone(cluster), connection, session, stream, received })
+        }
         Err(greeting) => {
             refuse(cluster, &mut stream, from, may_join, greeting).await;
             None
@@ -171,16 +211,18 @@ async fn greet(cluster: &Arc<Cluster>, connected: Connected, acceptor: Option<&A
     }
 }
 
-/// Reads a hello, and what came behind it. A wrong one is answered; `None` when the connection ended before.
+/// Reads a hello to a node of which `is_local` knows the name, and what came behind it. A wrong one is answered; `None` when the
+/// connection ended before.
 pub(super) async fn read_hello(
     cluster: &Cluster,
     stream: &mut Box<dyn crate::net::Stream>,
+    is_local: impl Fn(&str) -> bool,
 ) -> Option<Result<(Hello, Vec<u8>), HelloError>> {
     let mut parser = HelloParser::new(cluster.buffer_size().min(MAX_HELLO));
     let mut input = vec![0; 4096];
     loop {
         let count = stream.read(&mut input).await.ok().filter(|&count| count > 0)?;
-        match parser.feed(&input[..count], |name| cluster.is_local_name(name)) {
+        match parser.feed(&input[..count], &is_local) {
             HelloProgress::Incomplete => {}
             HelloProgress::Complete(hello, consumed) => {
                 return Some(Ok((hello, input[consumed..count].to_vec())));

@@ -63,7 +63,8 @@ impl Cluster {
 
     /// Runs the session in which the process before this one teaches.
     pub async fn learn_from_predecessor(self: &Arc<Self>, mut stream: Box<dyn Stream>, pid: i32) {
-        let greeting = timeout(HELLO_TIMEOUT, inbound::read_hello(self, &mut stream)).await;
+        let hello = inbound::read_hello(self, &mut stream, |name| self.is_local_name(name));
+        let greeting = timeout(HELLO_TIMEOUT, hello).await;
         let (hello, received) = match greeting {
             Ok(Some(Ok(heard))) => heard,
             Ok(Some(Err(error))) => {

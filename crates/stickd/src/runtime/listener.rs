@@ -126,7 +126,10 @@ fn bind_unix(config: &StatsSocket, path: &Path, predecessors: &[i32]) -> Result<
 }
 
 /// The numbers of the configured user and group.
-fn owners(config: &StatsSocket) -> Result<(Option<u32>, Option<u32>), BindError> {
+///
+/// # Errors
+/// [`BindError::UnknownOwner`] when there is no such user or group.
+pub(crate) fn owners(config: &StatsSocket) -> Result<(Option<u32>, Option<u32>), BindError> {
     let user = match &config.user {
         None => None,
         Some(Owner::Id(id)) => Some(*id),

@@ -47,6 +47,31 @@ pub(super) fn load(crt: &Path, provider: &CryptoProvider) -> Result<CertifiedKey
     Ok(CertifiedKey::new(chain, key))
 }
 
+/// Reads the certificates of a file, or of each file of a directory in the order of their names, at least one.
+///
+/// As in HAProxy, files of a directory that are not for themselves are left out: keys and what belongs to a certificate.
+pub(super) fn load_all(crt: &Path, provider: &CryptoProvider) -> Result<Vec<CertifiedKey>, TlsError> {
+    if !crt.is_dir() {
+        return Ok(vec![load(crt, provider)?]);
+    }
+    let read = |fault| TlsError::Read { path: crt.to_owned(), fault };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(crt).map_err(read)? {
+        let path = entry.map_err(read)?.path();
+        let beside = ["key", "issuer", "ocsp", "sctl"];
+        let is_beside = path.extension().is_some_and(|end| beside.iter().any(|beside| end == *beside));
+        let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if path.is_file() && !is_beside && !is_hidden {
+            files.push(path);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        return Err(TlsError::EmptyDirectory { path: crt.to_owned() });
+    }
+    files.iter().map(|file| load(file, provider)).collect()
+}
+
 fn key_beside(crt: &Path) -> Result<(PathBuf, PrivateKeyDer<'static>), TlsError> {
     let mut path = OsString::from(crt);
     path.push(".key");
@@ -184,6 +209,28 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_is_its_files_in_the_order_of_their_names() {
+        let (files, (own, key), (other, other_key)) = (Files::new(), pair(), pair());
+        let directory = files.directory.path();
+        let load_all = || load_all(directory, &provider()).map_err(|error| error.to_string());
+        assert!(
+            load_all()
+                .unwrap_err()
+                .ends_with(" holds no certificate; put PEM files there, each with its key")
+        );
+        files.write("20.pem", &format!("{own}{key}"));
+        files.write("10.pem", &other);
+        files.write("10.pem.key", &other_key);
+        files.write(".hidden", "none");
+        files.write("20.pem.ocsp", "none");
+        fs::create_dir(files.path("sub")).unwrap();
+        let found: Vec<_> = load_all().unwrap().into_iter().map(|loaded| loaded.cert[0].clone()).collect();
+        assert_eq!(found, [der(&other), der(&own)]);
+        files.write("30.pem", "none");
+        assert!(load_all().unwrap_err().contains("30.pem holds no certificate in PEM"));
+    }
+
+    #[test]
     fn errors_name_the_file_and_what_to_do() {
         let (files, (own, key)) = (Files::new(), pair());
         let error = |text: &str| files.load(text).unwrap_err();
@@ -222,7 +269,5 @@ mod tests {
         let missing = load(&files.path("none.pem"), &provider()).unwrap_err().to_string();
         assert!(missing.contains("none.pem: No such file or directory"), "{missing}");
         assert!(missing.ends_with("; name a PEM file that this user may read"), "{missing}");
-        let directory = load(files.directory.path(), &provider()).unwrap_err().to_string();
-        assert!(directory.contains("Is a directory"), "{directory}");
     }
 }

@@ -1,7 +1,7 @@
 //! What goes wrong with TLS: at start with files, later with the other side.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustls::{AlertDescription, CertificateError, OtherError};
 use thiserror::Error;
@@ -18,6 +18,8 @@ pub enum TlsError {
         "{path} holds no certificate in PEM; it must have one between \"-----BEGIN CERTIFICATE-----\" and its end"
     )]
     NoCertificate { path: PathBuf },
+    #[error("the directory {path} holds no certificate; put PEM files there, each with its key")]
+    EmptyDirectory { path: PathBuf },
     #[error("certificate {number} in {path} cannot be used: {fault}; make it anew")]
     Certificate { path: PathBuf, number: usize, fault: String },
     #[error("neither {crt} nor {key} holds a private key; append the key to {crt}")]
@@ -43,6 +45,27 @@ pub enum TlsError {
     Name { keyword: &'static str, name: String },
     #[error("these TLS parameters do not go together: {0}; change the TLS versions")]
     Parameters(#[from] rustls::Error),
+}
+
+impl TlsError {
+    /// The file that cannot be used.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Read { path, .. }
+            | Self::Pem { path, .. }
+            | Self::NoCertificate { path }
+            | Self::EmptyDirectory { path }
+            | Self::Certificate { path, .. }
+            | Self::EncryptedKey { path }
+            | Self::Key { path, .. }
+            | Self::NoKey { crt: path, .. }
+            | Self::KeyMismatch { crt: path, .. } => Some(path),
+            Self::NoAuthorities
+            | Self::NoSystemAuthorities { .. }
+            | Self::Name { .. }
+            | Self::Parameters(_) => None,
+        }
+    }
 }
 
 /// Why no TLS connection came about with the other side.

@@ -41,7 +41,8 @@ impl NameProof {
     }
 }
 
-fn is_for(certificate: &CertificateDer<'_>, name: &str) -> bool {
+/// Whether an alternative name or a common name of a certificate stands for a name.
+pub(super) fn is_for(certificate: &CertificateDer<'_>, name: &str) -> bool {
     let alternative = || {
         let (parsed, wanted) =
             (ParsedCertificate::try_from(certificate).ok()?, ServerName::try_from(name).ok()?);

@@ -4,13 +4,15 @@
 //! `BLESS=1 cargo test -p stickd --test config` writes the texts anew: read the difference before it is committed.
 
 mod aggregations;
+mod pasted;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use stickd::config::{CaFile, Config, Diagnostic, Environment, Options, TlsVersion, Verify, check};
+use stickd::config::syntax::words;
+use stickd::config::{CaFile, Config, Diagnostic, Environment, Options, TlsVersion, Verify, summary};
 
 fn options() -> Options {
     let variables = [("ADDRESS", "192.0.2.7"), ("MEMBERS", "192.0.2.0/24  198.51.100.0/24"), ("EMPTY", "")];
@@ -22,14 +24,22 @@ fn options() -> Options {
     }
 }
 
-/// Compares what `check` says of every file of a directory with the text beside it.
+/// What a configuration means, with all warnings, or all that is wrong with it. What it names is not looked for.
+fn check(paths: &[PathBuf], options: &Options) -> (String, bool) {
+    match Config::load(paths, options) {
+        Ok(config) => (format!("{}{}", config.warnings.render_all(false), summary(&config)), true),
+        Err(found) => (found.render_all(false), false),
+    }
+}
+
+/// Compares what is said of every file of a directory with the text beside it.
 fn compare(directory: &str, good: bool) {
     let mut seen = 0;
     let mut files: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     for path in files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "cfg"))
     {
-        let (text, is_good) = check(std::slice::from_ref(&path), &options(), false);
+        let (text, is_good) = check(std::slice::from_ref(&path), &options());
         assert_eq!(is_good, good, "{}:\n{text}", path.display());
         expect(&path.with_extension("txt"), &text);
         seen += 1;
@@ -69,7 +79,7 @@ fn wrong_references_do_not_list_every_name() {
         .collect();
     let found = Config::parse_text("many.cfg", &text, &options()).unwrap_err();
     assert_eq!(found.iter().count(), 1_000);
-    let shown = found.render(false);
+    let shown = found.render_all(false);
     assert!(
         shown.contains("declared peers sections: p, p0, p1, ") && shown.contains(" and 481 more"),
         "{shown}"
@@ -117,13 +127,13 @@ fn a_section_ends_with_its_file() {
 #[test]
 fn faults_of_all_files_come_in_one_run() {
     let directory = tempfile::tempdir().unwrap();
-    fs::write(directory.path().join("1.cfg"), "global\n daemon\n").unwrap();
+    fs::write(directory.path().join("1.cfg"), "global\n deamon\n").unwrap();
     fs::write(directory.path().join("2.cfg"), b"# caf\xe9\nglobal\n node caf\xe9\n").unwrap();
     let missing = directory.path().join("none");
     let error = Config::load(&[missing, directory.path().to_owned()], &options()).unwrap_err();
     let titles: Vec<_> = error.iter().map(Diagnostic::title).collect();
     assert!(titles[0].starts_with("cannot read "), "{titles:?}");
-    assert_eq!(titles[1..], ["unknown keyword \"daemon\" in global", "the word is not UTF-8 text"]);
+    assert_eq!(titles[1..], ["unknown keyword \"deamon\" in global", "the word is not UTF-8 text"]);
 }
 
 #[test]
@@ -321,8 +331,16 @@ fn line() -> impl Strategy<Value = String> {
         "memory",
         "status-table",
         "source",
+        "use_aggrs",
+        "no",
+        "unsetenv",
+        ".warning",
+        "\u{a0}",
     ];
-    prop::collection::vec(prop::sample::select(WORDS), 0..8).prop_map(|words| words.join(" "))
+    let foreign = ["global", "peers", "aggregations", "proxy", "elsewhere", "sections", "bind", "server"];
+    let foreign: Vec<_> = foreign.into_iter().flat_map(words::all).map(|(word, _)| word).collect();
+    let word = prop_oneof![3 => prop::sample::select(WORDS), 1 => prop::sample::select(foreign)];
+    prop::collection::vec(word, 0..8).prop_map(|words| words.join(" "))
 }
 
 proptest! {

@@ -1,0 +1,39 @@
+//! How long it takes to say what is wrong with 24,000 lines: `cargo bench -p stickd --bench check`.
+
+use std::time::{Duration, Instant};
+
+use stickd::config::{Config, Options};
+
+/// Runs of each text, of which the middle one counts.
+const RUNS: usize = 15;
+
+fn main() {
+    let proxy = "  mode http\n  balance roundrobin\n  server s 127.0.0.1:80\n";
+    let proxies: String = (0..6_000).map(|number| format!("backend b{number}\n{proxy}")).collect();
+    let misspelt = "peers p\n peer me :1\n".to_owned()
+        + &" tabel t type ip\n pere x :1\n bidn :1\n sheards 3\n".repeat(6_000);
+    let tables: String =
+        (0..24_000).map(|number| format!(" table t{number} type ip size 1k store gpc0\n")).collect();
+    for (what, text) in [
+        ("lines for traffic", proxies),
+        ("misspelt keywords", misspelt),
+        ("words without effect", format!("global\n{}", " nbthread 4\n".repeat(24_000))),
+        ("good tables", format!("peers p\n peer me :1\n{tables}")),
+    ] {
+        let mut times: Vec<_> = (0..RUNS).map(|_| time(&text)).collect();
+        times.sort();
+        let (middle, shown) = times[RUNS / 2];
+        println!("24,000 {what}: {:.1} ms, {shown} bytes shown", middle.as_secs_f64() * 1e3);
+    }
+}
+
+/// How long a text takes to be read and its faults to be written, and how much is written.
+fn time(text: &str) -> (Duration, usize) {
+    let options = Options { local_peer: Some("me".to_owned()), ..Options::default() };
+    let start = Instant::now();
+    let shown = match Config::parse_text("many.cfg", text, &options) {
+        Ok(config) => config.warnings.render(false),
+        Err(found) => found.render(false),
+    };
+    (start.elapsed(), shown.len())
+}

@@ -1,0 +1,3 @@
+//! HAProxy's syntax, and nothing of stickd's own.
+
+pub mod words;
