@@ -16,6 +16,11 @@ const MAX_LEN: &str = "-max_len=4096";
 /// An input that takes so many seconds is a fault, and so is one that wants so much memory at once, in MiB.
 const LIMITS: [&str; 3] = ["-timeout=10", "-malloc_limit_mb=128", "-rss_limit_mb=1500"];
 
+/// HAProxy's words, which the target of configurations gets as a dictionary.
+const WORDS: &str = "crates/stickd/src/config/syntax/haproxy.words";
+/// The target of configurations.
+const WITH_WORDS: &str = "config";
+
 #[derive(Args)]
 pub(crate) struct Options {
     /// Run this target only (may be given several times)
@@ -132,6 +137,9 @@ fn fuzz(target: &str, minutes: u64) -> Result<Outcome> {
         .args([found(target), committed(target)])
         .args(["--", MAX_LEN, "-print_final_stats=1"])
         .args(LIMITS);
+    if target == WITH_WORDS {
+        command.arg(format!("-dict={}", dictionary()?.display()));
+    }
     command.arg(format!("-max_total_time={}", minutes * 60)).stderr(Stdio::piped());
     let line = run::line(&command);
     let mut child = command.spawn().with_context(|| format!("cannot run `{line}`"))?;
@@ -148,6 +156,25 @@ fn fuzz(target: &str, minutes: u64) -> Result<Outcome> {
         bail!("`{line}` failed ({status}); its output is above");
     }
     Ok(outcome)
+}
+
+/// Writes HAProxy's words in libFuzzer's form, and returns where.
+fn dictionary() -> Result<PathBuf> {
+    let list = run::root().join(WORDS);
+    let text = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
+    let path = run::root().join("target/haproxy.dict");
+    let entries: String = words(&text).map(|word| format!("\"{word}\"\n")).collect();
+    fs::write(&path, entries).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+/// The words of the list: indented, some with a mark before or behind.
+fn words(list: &str) -> impl Iterator<Item = &str> {
+    let lines = list.lines().filter(|line| line.starts_with("  "));
+    let words = lines.flat_map(str::split_ascii_whitespace);
+    words
+        .map(|word| word.strip_prefix("no+").unwrap_or(word))
+        .map(|word| word.strip_suffix("/1").unwrap_or(word))
 }
 
 /// Adds to the committed corpus what reaches more than it does.
@@ -177,6 +204,14 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_have_no_marks() {
+        let list = "# a\n[global]\nwarn: reason\n  daemon no+log\n  addr/1\n";
+        assert_eq!(words(list).collect::<Vec<_>>(), ["daemon", "log", "addr"]);
+        let text = fs::read_to_string(run::root().join(WORDS)).unwrap();
+        assert!(words(&text).count() > 700);
+    }
 
     #[test]
     fn the_lines_of_a_run_are_read() {

@@ -1,6 +1,7 @@
 //! What a newcomer and CI run: `cargo xtask setup`, `cargo xtask demo`, `cargo xtask test`,
 //! `cargo xtask bench`. See `cargo xtask help`.
 
+mod agreement;
 mod bench;
 mod build;
 mod check;
@@ -37,6 +38,8 @@ enum Command {
     Demo,
     /// Measure HAProxy and stickd side by side on the same work; without options BENCHMARKS.md is written
     Bench(bench::Options),
+    /// Compare what `stickd check` and `haproxy -c` accept, on generated lines
+    Agreement(agreement::Options),
     /// Run the fuzz targets under libFuzzer; needs a nightly compiler and cargo-fuzz
     Fuzz(fuzz::Options),
     /// Measure which lines of the engine crates the tests run (2 minutes with `--own`, else 5)
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Setup { refresh } => setup::run(refresh),
         Command::Demo => demo::run(),
         Command::Bench(options) => bench::run(&options),
+        Command::Agreement(options) => agreement::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Coverage(options) => coverage::run(&options),
         Command::Haproxy => haproxies::print(),
