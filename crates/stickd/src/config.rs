@@ -13,16 +13,13 @@ use std::path::PathBuf;
 pub mod address;
 mod aggregations;
 mod aggregator;
-mod arguments;
 pub mod builtin;
 mod check;
 pub mod cidr;
 mod cluster;
-pub mod diagnostic;
 mod directives;
 mod global;
 pub mod hub;
-pub mod lexer;
 mod listeners;
 mod log;
 mod mappings;
@@ -33,7 +30,6 @@ mod proxy;
 mod references;
 mod shared;
 mod socket;
-pub mod source;
 mod stick_rule;
 pub mod syntax;
 mod table;
@@ -41,7 +37,7 @@ mod template;
 mod transport;
 mod variables;
 
-use arguments::Report;
+use syntax::arguments::{self, Report};
 
 pub use address::{Address, WildcardFamilies};
 pub(crate) use check::CONN_CUR;
@@ -54,7 +50,8 @@ pub use model::{
     LogLevel, LogOutput, LogTarget, MaxConnections, Owner, PeersSection, RemotePeer, ServerTls,
     SharedListener, StatsSocket, TableEntry, TlsVersion, TlsVersions, Verify,
 };
-pub use source::{Sources, Span};
+pub use syntax::source::{Sources, Span};
+pub use syntax::{diagnostic, lexer, source};
 pub use template::{MemberNames, Membership, ServerTemplate};
 
 /// A complete and checked configuration.

@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::super::arguments::{Arguments, Report, Word};
-use super::super::diagnostic::{Diagnostic, Severity};
+use super::arguments::{Arguments, Report, Word};
+use super::diagnostic::{Diagnostic, Severity};
 
 const LIST: &str = include_str!("haproxy.words");
 
@@ -201,7 +201,7 @@ mod tests {
         for (line, errors) in
             [("daemon", 0), ("daemon x", 1), ("nbthread 4", 0), ("nbthread 4 5", 1), ("cpu-map 1 2 3 4", 0)]
         {
-            let (words, mut report) = (super::super::super::arguments::tests::words(line), Report::default());
+            let (words, mut report) = (super::super::arguments::tests::words(line), Report::default());
             assert!(report_line(Place::Global, &Arguments::new(&words).unwrap(), false, &mut report));
             assert_eq!((report.items.len(), report.errors()), (1, errors), "{line}");
         }

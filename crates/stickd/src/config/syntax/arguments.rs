@@ -15,14 +15,14 @@ const MOST_SUGGESTED: usize = 1_000;
 
 /// A word of a configuration and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Word {
-    pub(super) text: String,
-    pub(super) span: Span,
+pub(in crate::config) struct Word {
+    pub(in crate::config) text: String,
+    pub(in crate::config) span: Span,
 }
 
 impl Word {
     /// The place of some bytes of the text: the very bytes if the word is written plainly, else the whole word.
-    pub(super) fn part(&self, bytes: std::ops::Range<usize>) -> Span {
+    pub(in crate::config) fn part(&self, bytes: std::ops::Range<usize>) -> Span {
         let whole = self.span.range();
         if whole.len() != self.text.len() {
             return self.span;
@@ -33,18 +33,18 @@ impl Word {
 
 /// What was found so far.
 #[derive(Debug, Default)]
-pub(super) struct Report {
+pub(in crate::config) struct Report {
     /// At most [`MOST_KEPT`].
-    pub(super) items: Vec<Diagnostic>,
+    pub(in crate::config) items: Vec<Diagnostic>,
     errors: usize,
     /// Errors and warnings that found no place among the others.
-    pub(super) left_out: [usize; 2],
+    pub(in crate::config) left_out: [usize; 2],
     /// Files that the configuration names, and where.
-    pub(super) files: Vec<(PathBuf, Span)>,
+    pub(in crate::config) files: Vec<(PathBuf, Span)>,
 }
 
 impl Report {
-    pub(super) fn push(&mut self, diagnostic: Diagnostic) {
+    pub(in crate::config) fn push(&mut self, diagnostic: Diagnostic) {
         let is_error = diagnostic.severity() == Severity::Error;
         // The first error has a place in any case: the configuration must be refused.
         let has_place = self.items.len() < MOST_KEPT || (is_error && self.errors == 0);
@@ -57,21 +57,21 @@ impl Report {
     }
 
     /// Notes a file that the configuration names.
-    pub(super) fn names_file(&mut self, path: &Path, span: Span) {
+    pub(in crate::config) fn names_file(&mut self, path: &Path, span: Span) {
         self.files.push((path.to_owned(), span));
     }
 
-    pub(super) fn errors(&self) -> usize {
+    pub(in crate::config) fn errors(&self) -> usize {
         self.errors
     }
 
     /// Whether it is worth to look for what an unknown word may mean: nobody reads so many suggestions, and each takes long.
-    pub(super) fn suggests(&self) -> bool {
+    pub(in crate::config) fn suggests(&self) -> bool {
         self.errors < MOST_SUGGESTED
     }
 
     /// An unknown word: suggests the known one that may be meant, and lists what is allowed.
-    pub(super) fn unknown(&mut self, word: &Word, what: &str, place: &str, known: &[&str]) {
+    pub(in crate::config) fn unknown(&mut self, word: &Word, what: &str, place: &str, known: &[&str]) {
         let error = Diagnostic::error(word.span, format!("unknown {what} \"{}\"", word.text))
             .label(format!("not known {place}"));
         let error = if self.suggests() { suggest(error, &word.text, known) } else { error };
@@ -80,7 +80,7 @@ impl Report {
 }
 
 /// Adds what may be meant and what is allowed.
-pub(super) fn suggest(diagnostic: Diagnostic, word: &str, known: &[&str]) -> Diagnostic {
+pub(in crate::config) fn suggest(diagnostic: Diagnostic, word: &str, known: &[&str]) -> Diagnostic {
     let diagnostic = match closest(word, known.iter().copied()) {
         Some(meant) => diagnostic.help(format!("did you mean \"{meant}\"?")),
         None => diagnostic,
@@ -89,7 +89,7 @@ pub(super) fn suggest(diagnostic: Diagnostic, word: &str, known: &[&str]) -> Dia
 }
 
 /// Words as a list for people: `a, b and c`.
-pub(super) fn listed<T: AsRef<str>>(words: &[T]) -> String {
+pub(in crate::config) fn listed<T: AsRef<str>>(words: &[T]) -> String {
     match words {
         [] => "none".to_owned(),
         [one] => one.as_ref().to_owned(),
@@ -102,27 +102,27 @@ pub(super) fn listed<T: AsRef<str>>(words: &[T]) -> String {
 
 /// The words of a line after its keyword.
 #[derive(Clone, Debug)]
-pub(super) struct Arguments<'l> {
+pub(in crate::config) struct Arguments<'l> {
     keyword: &'l Word,
     rest: &'l [Word],
 }
 
 impl<'l> Arguments<'l> {
     /// `None` for a line without words.
-    pub(super) fn new(words: &'l [Word]) -> Option<Self> {
+    pub(in crate::config) fn new(words: &'l [Word]) -> Option<Self> {
         words.split_first().map(|(keyword, rest)| Self { keyword, rest })
     }
 
-    pub(super) fn keyword(&self) -> &'l Word {
+    pub(in crate::config) fn keyword(&self) -> &'l Word {
         self.keyword
     }
 
-    pub(super) fn peek(&self) -> Option<&'l Word> {
+    pub(in crate::config) fn peek(&self) -> Option<&'l Word> {
         self.rest.first()
     }
 
     /// The word after the keyword's `word`: its value. Reports its absence with an example.
-    pub(super) fn value(
+    pub(in crate::config) fn value(
         &mut self,
         word: &Word,
         what: &str,
@@ -141,14 +141,19 @@ impl<'l> Arguments<'l> {
     }
 
     /// The value of a line that has exactly one. Reports its absence and further words.
-    pub(super) fn only_value(mut self, what: &str, example: &str, report: &mut Report) -> Option<&'l Word> {
+    pub(in crate::config) fn only_value(
+        mut self,
+        what: &str,
+        example: &str,
+        report: &mut Report,
+    ) -> Option<&'l Word> {
         let keyword = self.keyword;
         let value = self.value(keyword, what, example, report)?;
         self.end(example, report).then_some(value)
     }
 
     /// Reports words that are left; whether there are none.
-    pub(super) fn end(&self, example: &str, report: &mut Report) -> bool {
+    pub(in crate::config) fn end(&self, example: &str, report: &mut Report) -> bool {
         let [first, ..] = self.rest else { return true };
         let last = self.rest.last().unwrap_or(first);
         let title = format!("unexpected \"{}\" on the line of \"{}\"", first.text, self.keyword.text);
@@ -172,7 +177,13 @@ impl<'l> Iterator for Arguments<'l> {
 }
 
 /// Reads a number in a range, digits only.
-pub(super) fn number(word: &Word, min: u32, max: u32, what: &str, report: &mut Report) -> Option<u32> {
+pub(in crate::config) fn number(
+    word: &Word,
+    min: u32,
+    max: u32,
+    what: &str,
+    report: &mut Report,
+) -> Option<u32> {
     let digits = !word.text.is_empty() && word.text.bytes().all(|byte| byte.is_ascii_digit());
     let value = word.text.parse().ok().filter(|value| digits && (min..=max).contains(value));
     if value.is_none() {
@@ -186,7 +197,7 @@ pub(super) fn number(word: &Word, min: u32, max: u32, what: &str, report: &mut R
 }
 
 /// Reads a size with HAProxy's suffixes, in a range.
-pub(super) fn size(word: &Word, min: u32, max: u32, report: &mut Report) -> Option<u32> {
+pub(in crate::config) fn size(word: &Word, min: u32, max: u32, report: &mut Report) -> Option<u32> {
     match units::parse_size(&word.text) {
         Ok(size) if (min..=max).contains(&size) => Some(size),
         Ok(_) => {
@@ -205,7 +216,7 @@ pub(super) fn size(word: &Word, min: u32, max: u32, report: &mut Report) -> Opti
 }
 
 /// Reads a time with HAProxy's units, in ms.
-pub(super) fn time(word: &Word, report: &mut Report) -> Option<u32> {
+pub(in crate::config) fn time(word: &Word, report: &mut Report) -> Option<u32> {
     match units::parse_time_ms(&word.text) {
         Ok(time) => Some(time),
         Err(error) => {
@@ -220,7 +231,7 @@ pub(super) fn time(word: &Word, report: &mut Report) -> Option<u32> {
 }
 
 /// Reads a time that is not 0, in ms.
-pub(super) fn positive_time(word: &Word, report: &mut Report) -> Option<u32> {
+pub(in crate::config) fn positive_time(word: &Word, report: &mut Report) -> Option<u32> {
     let time = time(word, report)?;
     if time == 0 {
         let error = Diagnostic::error(word.span, format!("\"{}\" is no time to wait", word.text));
@@ -231,7 +242,7 @@ pub(super) fn positive_time(word: &Word, report: &mut Report) -> Option<u32> {
 }
 
 /// What to write for a time.
-pub(super) fn unit_help(error: UnitError) -> String {
+pub(in crate::config) fn unit_help(error: UnitError) -> String {
     let units = ["us", "ms", "s", "m", "h", "d"];
     match error {
         UnitError::TimeTooLong => "the longest time is 24d".to_owned(),
@@ -240,7 +251,7 @@ pub(super) fn unit_help(error: UnitError) -> String {
 }
 
 /// Checks that a name has only the characters HAProxy allows in names.
-pub(super) fn check_name(word: &Word, what: &str, report: &mut Report) -> bool {
+pub(in crate::config) fn check_name(word: &Word, what: &str, report: &mut Report) -> bool {
     let allowed = |letter: char| letter.is_ascii_alphanumeric() || "_-.:".contains(letter);
     if !word.text.is_empty() && word.text.chars().all(allowed) {
         return true;
@@ -258,7 +269,7 @@ pub(super) fn check_name(word: &Word, what: &str, report: &mut Report) -> bool {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::config) mod tests {
     use super::*;
 
     /// The words of a line at offset 0 of the first text.
