@@ -14,6 +14,8 @@ use crate::{ProtocolVersion, Status, shown};
 
 /// The word that opens line 1, with its blank.
 const PROTOCOL_WORD: &[u8] = b"HAProxyS ";
+/// How a TLS connection begins: a handshake record of version 3.
+const TLS_START: &[u8] = &[0x16, 0x03];
 
 /// The three lines of a hello (peers-protocol §2.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +48,9 @@ pub enum HelloError {
     /// Line 1 does not start with the protocol's word.
     #[error("the first line does not start with \"HAProxyS \"")]
     NotPeers,
+    /// The connection begins as one of TLS.
+    #[error("the peer speaks TLS to a listener without TLS")]
+    Tls,
     /// Line 1 goes on with something that is no known version; holds what.
     #[error("the protocol version \"{0}\" is not supported")]
     Version(String),
@@ -67,7 +72,7 @@ impl HelloError {
     /// The status to answer; `None` when the connection is to be closed without one (peers-protocol §2.2).
     pub const fn status(&self) -> Option<Status> {
         match self {
-            Self::NotPeers | Self::NoPid => Some(Status::ProtocolError),
+            Self::NotPeers | Self::Tls | Self::NoPid => Some(Status::ProtocolError),
             Self::Version(_) => Some(Status::VersionMismatch),
             Self::Target(_) => Some(Status::NameMismatch),
             Self::SenderNotText => Some(Status::UnknownPeer),
@@ -90,7 +95,7 @@ pub enum HelloProgress {
 
 /// Reads a hello on the accepting side; holds at most `limit` bytes.
 ///
-/// Lines are judged as they become complete, in HAProxy's order: the version before line 2 has come, the target before
+/// TLS is refused at its second byte. Lines are judged as they become complete, in HAProxy's order: the version before line 2 has come, the target before
 /// line 3 has come (peers-protocol §2.2). A CR before the LF is dropped.
 ///
 /// ```
@@ -137,6 +142,10 @@ impl HelloParser {
             let rest = &input[consumed..];
             let end = rest.iter().position(|&byte| byte == b'\n');
             let part = &rest[..end.unwrap_or(rest.len())];
+            // The hello of TLS need not have a line feed.
+            if self.taken == 0 && self.line.iter().chain(part).take(TLS_START.len()).eq(TLS_START) {
+                return self.refuse(HelloError::Tls);
+            }
             if self.taken + self.line.len() + part.len() >= self.limit {
                 return self.refuse(HelloError::TooLong(self.limit));
             }
@@ -279,6 +288,16 @@ mod tests {
         for line in ["GET / HTTP/1.1", "HAProxys 2.1", "HAProxyS2.1", "HAProxyS\t2.1", " HAProxyS 2.1", ""] {
             assert_eq!(refused(format!("{line}\n").as_bytes()), (HelloError::NotPeers, Some(501)), "{line}");
         }
+        for start in [
+            &b"\x16\x03\x01\x02\x00\x01"[..],
+            b"\x16\x03",
+            b"\x16\x03\n",
+            &[&b"\x16\x03"[..], &[0; LIMIT]].concat(),
+        ] {
+            assert_eq!(refused(start), (HelloError::Tls, Some(501)));
+        }
+        assert_eq!(feed(b"\x16"), HelloProgress::Incomplete);
+        assert_eq!(refused(b"\x16\n"), (HelloError::NotPeers, Some(501)));
         for version in ["2.2", "3.0", "1.0", "2", "2.", "x", "", " 2.1", "2.1 ", "2.1\r", "4294967298.1"] {
             let error = HelloError::Version(shown(version.as_bytes()));
             assert_eq!(refused(format!("HAProxyS {version}\r\n").as_bytes()), (error, Some(502)));

@@ -9,6 +9,7 @@ pub mod args;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+mod date;
 mod dns;
 mod files;
 pub mod handover;

@@ -35,17 +35,22 @@ mod authorities;
 mod by_name;
 mod certificate;
 mod error;
+mod handshake;
 mod names;
 mod subject;
 mod verify;
+mod words;
 
-pub use error::{HandshakeError, TlsError};
+pub use error::TlsError;
+pub use handshake::HandshakeError;
 pub use names::NameProof;
 /// A connection over TLS, on either side; shut it down to tell the other side that no byte is missing.
 pub use tokio_rustls::TlsStream;
+pub use words::connection_fault;
 
 use authorities::Authorities;
 use by_name::ByName;
+use handshake::Side;
 use verify::{AnyServer, Clients, Server};
 
 /// The listening side: takes TLS connections with the parameters of one `bind` line.
@@ -96,7 +101,8 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        Ok(self.tls.accept(stream).await?.into())
+        let accepted = self.tls.accept(stream).await;
+        Ok(accepted.map_err(|error| HandshakeError::new(Side::Listens, error))?.into())
     }
 }
 
@@ -189,8 +195,9 @@ impl Connector {
     {
         let stream = self.tls.connect(self.name.clone(), stream).await?;
         let (_, session) = stream.get_ref();
-        let (version, cipher) = (session.protocol_version(), session.negotiated_cipher_suite());
-        debug!(host, ?version, ?cipher, "TLS established");
+        let version = session.protocol_version().and_then(|version| version.as_str());
+        let cipher = session.negotiated_cipher_suite().and_then(|cipher| cipher.suite().as_str());
+        debug!(host, version, cipher, "TLS established");
         let stream = stream.into();
         if NameProof::of(self.binds_host, &stream).admits(host.trim_end_matches('.')) {
             Ok(stream)

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, KeyPair, date_time_ymd,
 };
 use stickd::config::{BindTls, CaFile, ServerTls, TlsVersion, TlsVersions, Verify};
 use stickd::tls::{Acceptor, Connector, HandshakeError, TlsError, TlsStream};
@@ -164,11 +164,12 @@ async fn an_authority_is_verified_or_not() {
     let (listening, connecting) = fails(&node, &server(Verify::Required, theirs.file())).await;
     assert_eq!(
         connecting,
-        "the other side's certificate is refused: it is signed by no authority of \"ca-file\"; add its authority there"
+        "the peer's certificate is refused: it is signed by no authority of \"ca-file\"; add its authority there"
     );
     assert_eq!(
         listening,
-        "the other side refused: it does not know the authority of the certificate shown to it; see its \"ca-file\""
+        "the peer refuses this node's certificate because it does not know the authority that signed it; add that \
+         authority to the peer's \"ca-file\""
     );
 }
 
@@ -189,8 +190,8 @@ async fn the_name_is_that_of_sni_else_of_verifyhost_else_any() {
         let (_, connecting) = fails(&node, &wrong).await;
         assert_eq!(
             connecting,
-            "the other side's certificate is refused: it is not for \"node2.example\"; name the peer in \"sni\" or \
-             \"verifyhost\" as the certificate does"
+            "the peer's certificate is refused: it is not for \"node2.example\" but for \"node1.example\"; name the peer \
+             in \"sni\" or \"verifyhost\" as the certificate does"
         );
         succeeds(&node, &ServerTls { verify: Verify::None, ..wrong }).await;
     }
@@ -302,11 +303,14 @@ async fn clients_show_certificates_as_the_listener_wants() {
         for verify in [Verify::Optional, Verify::Required] {
             let (listening, connecting) = fails(&listener(verify), &stranger).await;
             assert!(listening.contains("signed by no authority"), "{listening}");
-            assert!(connecting.contains("does not know the authority"), "{connecting}");
+            assert!(connecting.contains("does not know the authority that signed it"), "{connecting}");
         }
         let (listening, connecting) = fails(&listener(Verify::Required), &plain).await;
-        assert_eq!(listening, "the other side showed no certificate; give it one with \"crt FILE\"");
-        assert!(connecting.contains("it wants a certificate from here"), "{connecting}");
+        assert_eq!(
+            listening,
+            "the peer showed no certificate; give it one with \"crt FILE\" on its line for this node"
+        );
+        assert!(connecting.contains("certificate") && connecting.contains("\"crt FILE\""), "{connecting}");
     }
 }
 
@@ -342,19 +346,25 @@ async fn certificates_out_of_their_time_are_refused() {
     (params.not_before, params.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(2002, 1, 1));
     let old = bind(authority.sign("old", &params));
     let (listening, connecting) = fails(&old, &required).await;
-    assert!(connecting.ends_with("it has expired; renew it"), "{connecting}");
-    assert!(listening.ends_with("the certificate shown to it has expired; renew it"), "{listening}");
+    assert!(connecting.ends_with("it has expired on 2002-01-01; renew it"), "{connecting}");
+    assert!(
+        listening.contains("because it has expired or is not valid yet by the peer's clock"),
+        "{listening}"
+    );
     succeeds(&old, &server(Verify::None, None)).await;
 
     // An authority that is in ca-file itself is no exception.
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let crt = files.self_signed("own", &params);
     let (_, connecting) = fails(&bind(crt.clone()), &server(Verify::Required, Some(CaFile::File(crt)))).await;
-    assert!(connecting.ends_with("it has expired; renew it"), "{connecting}");
+    assert!(connecting.ends_with("it has expired on 2002-01-01; renew it"), "{connecting}");
 
     (params.not_before, params.not_after) = (date_time_ymd(4001, 1, 1), date_time_ymd(4002, 1, 1));
     let (_, connecting) = fails(&bind(authority.sign("new", &params)), &required).await;
-    assert!(connecting.ends_with("it is not valid yet; compare the clocks"), "{connecting}");
+    assert!(
+        connecting.ends_with("it is not valid before 4001-01-01; compare the clocks of both nodes"),
+        "{connecting}"
+    );
 }
 
 #[tokio::test]
@@ -377,9 +387,85 @@ async fn certificates_of_version_1_are_shown_but_not_verified() {
     let (_, connecting) = fails(&node, &server(Verify::Required, Some(CaFile::File(crt)))).await;
     assert_eq!(
         connecting,
-        "the other side's certificate is refused: it has an old version of X.509; make one of version 3, as `openssl \
-         req -x509` does"
+        "the peer's certificate is refused: it is of X.509 version 1; have it signed again as version 3: \"openssl x509 \
+         -req\" does that with \"-extfile FILE\", where FILE has the line \"subjectAltName=DNS:NAME\""
     );
+}
+
+/// The usual set-up of years ago: HAProxy with an old OpenSSL takes these.
+#[tokio::test]
+async fn weak_signatures_are_named() {
+    let directory = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls"));
+    for (file, ca_file, text) in [
+        (
+            "sha-1.pem",
+            "sha-1-ca.pem",
+            "it is signed with SHA-1, which can be forged; have it signed with SHA-256 and",
+        ),
+        ("rsa-1024.pem", "rsa-1024-ca.pem", "or that key is RSA of less than 2048 bits"),
+    ] {
+        let node = bind(directory.join(file));
+        succeeds(&node, &server(Verify::None, None)).await;
+        let ca_file = Some(CaFile::File(directory.join(ca_file)));
+        let (listening, connecting) = fails(&node, &server(Verify::Required, ca_file)).await;
+        assert!(connecting.starts_with("the peer's certificate is refused: it"), "{connecting}");
+        assert!(connecting.contains(text), "{connecting}");
+        assert!(listening.starts_with("the peer refuses this node's certificate because"), "{listening}");
+    }
+}
+
+/// Extended key usage: a certificate of one direction only.
+#[tokio::test]
+async fn a_certificate_for_another_purpose_is_named() {
+    let files = Files::new();
+    let authority = files.authority("ours");
+    let only_for = |name, usage| {
+        let mut params = params(&["node1"], "node1");
+        params.extended_key_usages = vec![usage];
+        authority.sign(name, &params)
+    };
+    let listens = only_for("listens", ExtendedKeyUsagePurpose::ServerAuth);
+    let connects = only_for("connects", ExtendedKeyUsagePurpose::ClientAuth);
+    let required = BindTls { verify: Verify::Required, ca_file: authority.file(), ..bind(listens.clone()) };
+    let peer =
+        |crt: &PathBuf| ServerTls { crt: Some(crt.clone()), ..server(Verify::Required, authority.file()) };
+    succeeds(&required, &peer(&connects)).await;
+    let (listening, connecting) = fails(&required, &peer(&listens)).await;
+    assert!(
+        listening.contains(
+            "it is not for a node that connects; issue it with the extended key usage \"clientAuth\""
+        ),
+        "{listening}"
+    );
+    assert!(
+        connecting.starts_with(
+            "the peer refuses this node's certificate because it is not for this purpose; issue it with"
+        ) && connecting.contains("\"clientAuth\" where the node connects"),
+        "{connecting}"
+    );
+    let (_, connecting) = fails(&bind(connects), &peer(&listens)).await;
+    assert!(
+        connecting.contains(
+            "it is not for a node that listens; issue it with the extended key usage \"serverAuth\""
+        ),
+        "{connecting}"
+    );
+}
+
+/// What signed it is no authority.
+#[tokio::test]
+async fn a_certificate_signed_by_a_node_is_refused() {
+    let files = Files::new();
+    let root = files.authority("root");
+    let node =
+        CertifiedIssuer::signed_by(params(&["node1"], "node1"), KeyPair::generate().unwrap(), &root.issuer)
+            .unwrap();
+    let key = KeyPair::generate().unwrap();
+    let own = params(&["node2"], "node2").signed_by(&key, &node).unwrap();
+    let chain = files.write("chain.pem", &(own.pem() + &node.pem() + &key.serialize_pem()));
+    let (_, connecting) = fails(&bind(chain), &server(Verify::Required, root.file())).await;
+    assert!(connecting.contains("certificate"), "{connecting}");
+    assert!(connecting.ends_with("issue that one with \"CA:TRUE\""), "{connecting}");
 }
 
 #[tokio::test]
@@ -421,15 +507,21 @@ async fn versions_and_protocols_must_meet() {
     let (newer, older) =
         (BindTls { versions: new, ..node.clone() }, ServerTls { versions: old, ..any.clone() });
     let (listening, connecting) = fails(&newer, &older).await;
-    assert!(listening.contains("compare TLS versions"), "{listening}");
-    assert!(connecting.contains("the sides share no TLS version"), "{connecting}");
+    for text in [listening, connecting] {
+        assert!(
+            text.starts_with("the peer and this node share no TLS version (stickd has 1.2 and 1.3)"),
+            "{text}"
+        );
+    }
 
     let (one, two) = (vec!["one".to_owned()], vec!["two".to_owned()]);
     let listener = BindTls { alpn: one.clone(), ..node };
     succeeds(&listener, &any).await;
     succeeds(&listener, &ServerTls { alpn: [two.clone(), one].concat(), ..any.clone() }).await;
-    let (_, connecting) = fails(&listener, &ServerTls { alpn: two, ..any }).await;
-    assert!(connecting.contains("the sides share no protocol; compare \"alpn\""), "{connecting}");
+    let (listening, connecting) = fails(&listener, &ServerTls { alpn: two, ..any }).await;
+    for text in [listening, connecting] {
+        assert_eq!(text, "the peer and this node share no protocol; compare \"alpn\" of both");
+    }
 }
 
 #[tokio::test]
@@ -443,9 +535,9 @@ async fn a_side_without_tls_is_recognised() {
         (here, there)
     };
     let (_here, there) = plain(b"HAProxyS 2.1\nnode1\nnode2 1 1\n").await;
-    assert!(matches!(acceptor.accept(there).await, Err(HandshakeError::NotTls)));
+    assert!(matches!(acceptor.accept(there).await, Err(HandshakeError::PlainPeer)));
     let (_here, there) = plain(b"501\n501\n501\n501\n").await;
-    assert!(matches!(connector.connect(there, "node1").await, Err(HandshakeError::NotTls)));
+    assert!(matches!(connector.connect(there, "node1").await, Err(HandshakeError::PlainListener)));
     let (here, there) = plain(b"").await;
     drop(here);
     assert!(matches!(acceptor.accept(there).await, Err(HandshakeError::Closed)));

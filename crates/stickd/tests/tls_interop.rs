@@ -86,7 +86,7 @@ fn a_certificate_of_another_authority_is_refused(release: &Release) {
             // The line comes after the section knows.
             pair.stickd.daemon().wait_log("cannot reach the peer", RECONNECTED);
         } else {
-            pair.stickd.daemon().wait_log("TLS handshake failed", RECONNECTED);
+            pair.stickd.daemon().wait_log("TLS handshake failed: the peer", RECONNECTED);
         }
         let log = pair.stickd.daemon().log();
         println!("{release}: {log}");

@@ -62,7 +62,14 @@ impl Lookups {
         let answer = answer.wait_for(Option::is_some).await.map_err(io::Error::other)?;
         match &*answer {
             Some(Ok(found)) => Ok(found.clone()),
-            Some(Err(error)) => Err(io::Error::new(error.kind(), error.to_string())),
+            Some(Err(error)) => {
+                let text = error.to_string();
+                let why = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
+                let text = format!(
+                    "the name {host} cannot be resolved: {why}; correct it, or see this machine's name servers"
+                );
+                Err(io::Error::new(error.kind(), text))
+            }
             None => Err(io::ErrorKind::Other.into()),
         }
     }

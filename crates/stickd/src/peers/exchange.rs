@@ -15,6 +15,7 @@ use tokio::time::{sleep_until, timeout};
 use super::cluster::Cluster;
 use super::connection::Connection;
 use crate::net::Stream;
+use crate::tls::connection_fault;
 
 /// Bytes read at once at first, and the most: a peer that fills what there is gets twice as much, as many updates together
 /// are applied quicker than a few.
@@ -125,14 +126,14 @@ pub(super) async fn exchange(
                         yield_now().await;
                     }
                 }
-                Err(error) => return EndReason::Connection(error.to_string()),
+                Err(error) => return EndReason::Connection(connection_fault(&error)),
             },
             wrote = write(&mut writer, &output[written..]), if !idle || unflushed => match wrote {
                 Ok(count) => {
                     written += count;
                     unflushed = !idle;
                 }
-                Err(error) => return EndReason::Connection(error.to_string()),
+                Err(error) => return EndReason::Connection(connection_fault(&error)),
             },
             () = yield_now(), if idle && more => {}
             _ = changes.changed(), if idle && !quiet => {}

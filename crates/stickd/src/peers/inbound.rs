@@ -115,6 +115,8 @@ fn welcome(served: &Served, connected: Connected, acceptor: Option<Arc<Acceptor>
     }
     let place = places.take();
     let (served, supervisor) = (served.clone(), cluster.supervisor.clone());
+    let address = connected.remote.clone();
+    let waits_for = if acceptor.is_some() { "TLS handshake and hello" } else { "hello" };
     supervisor.job("inbound connection", async move {
         let cluster = &served.host;
         let hello = greet(&served, connected, acceptor.as_deref());
@@ -132,7 +134,12 @@ fn welcome(served: &Served, connected: Connected, acceptor: Option<Arc<Acceptor>
             Err(_) => {
                 cluster.totals().refused();
                 count(&cluster.totals().handshakes_timed_out);
-                cluster.journal.limit_reached(&Limit::HandshakeTime);
+                let limit_ms = handshakes.timeout;
+                cluster.journal.limit_reached(&Limit::HandshakeTime {
+                    address: &address,
+                    waits_for,
+                    limit_ms,
+                });
             }
         }
     });

@@ -22,6 +22,7 @@ mod lines;
 pub(super) use lines::{Limit, Note, Stranger};
 
 mod quota;
+mod remedies;
 use quota::LogQuota;
 
 mod refusals;

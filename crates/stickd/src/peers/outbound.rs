@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use haproxy_peers::{Hello, Status, StatusParser, StatusProgress};
@@ -13,10 +14,16 @@ use super::connection::Connection;
 use super::target::Target;
 use crate::handover::Successor;
 use crate::net::{Connected, Reached, Route, Stream};
-use crate::tls::HandshakeError;
+use crate::tls::{HandshakeError, connection_fault};
 
 /// Longest wait for the status (peers-protocol §3: both sides give up after 5 s of inactivity).
 const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
+/// How what a peer sends begins when its listener speaks TLS: an alert, or a handshake.
+const TLS_STARTS: [&[u8]; 2] = [&[0x15, 0x03], &[0x16, 0x03]];
+const ANSWER_IN_TLS: &str = "the peer's listener speaks TLS: add \"ssl\" and its parameters to the peer's line here, or remove \
+                             \"ssl\" from its bind line";
+const NO_ANSWER: &str = "the peer closed the connection instead of answering the hello; see its log, and whether its listener \
+                         wants TLS (\"ssl\")";
 /// Longest status line accepted, in bytes.
 const MAX_STATUS: usize = 1024;
 
@@ -77,10 +84,11 @@ async fn conclude(
         }
         Err(error) => {
             // The latter is a Unix socket's.
-            let refused = matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
+            let kind = error.kind();
+            let refused = matches!(kind, io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
             let error = error.to_string();
             let is_away = cluster.attempt_failed(connection, error.clone(), refused);
-            cluster.journal.unreachable(&connection.name, address, &error, is_away);
+            cluster.journal.unreachable(connection, address, (kind, &error), is_away);
         }
     }
 }
@@ -120,6 +128,8 @@ async fn greet(
     hello: &Hello,
 ) -> io::Result<Answered> {
     let Connected { mut stream, remote, local, .. } = connected;
+    let in_tls = AtomicBool::new(target.is_some_and(|target| target.connector.is_some()));
+    let is_plain = !in_tls.load(Ordering::Relaxed);
     let handshake = async {
         if let Some(target) = target
             && let Some(connector) = &target.connector
@@ -131,6 +141,7 @@ async fn greet(
             }
             stream = Box::new(encrypted);
         }
+        in_tls.store(false, Ordering::Relaxed);
         let mut line = Vec::new();
         hello.encode(&mut line);
         if !cluster.may_say_hello(connection) {
@@ -142,11 +153,13 @@ async fn greet(
         let mut parser = StatusParser::new(MAX_STATUS);
         let mut input = vec![0; 4096];
         loop {
-            let count = stream.read(&mut input).await?;
+            let read = stream.read(&mut input).await;
+            let count = read.map_err(|error| io::Error::new(error.kind(), connection_fault(&error)))?;
             if count == 0 {
-                return Err(io::Error::other(
-                    "the peer closed the connection instead of answering the hello",
-                ));
+                return Err(io::Error::other(NO_ANSWER));
+            }
+            if is_plain && TLS_STARTS.iter().any(|start| input.starts_with(start)) {
+                return Err(io::Error::other(ANSWER_IN_TLS));
             }
             match parser.feed(&input[..count]) {
                 StatusProgress::Incomplete => {}
@@ -155,12 +168,23 @@ async fn greet(
                     return Ok(Answered { stream, remote, local, status, received });
                 }
                 StatusProgress::TooLong => {
-                    return Err(io::Error::other("the answer to the hello is no status"));
+                    return Err(io::Error::other(
+                        "the answer to the hello is no status; see whether a peers listener is at this address",
+                    ));
                 }
             }
         }
     };
-    let silent = || io::Error::new(io::ErrorKind::TimedOut, "no answer to the hello within 5 s");
+    let silent = || {
+        let late = if in_tls.load(Ordering::Relaxed) {
+            "no end of the TLS handshake"
+        } else {
+            "no answer to the hello"
+        };
+        let listens =
+            "see whether a peers listener is at this address, with \"ssl\" on both sides or on none";
+        io::Error::new(io::ErrorKind::TimedOut, format!("{late} within 5 s; {listens}"))
+    };
     let answered = timeout(STATUS_TIMEOUT, handshake).await.unwrap_or_else(|_| Err(silent()))?;
     cluster.journal.connected(&connection.name, &answered.remote, hello.version, answered.status);
     Ok(answered)

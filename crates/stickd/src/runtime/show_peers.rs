@@ -18,6 +18,7 @@ use super::peers_view::{
 };
 use super::reply::{CHUNK_BYTES, Chunks, Reply, put, quoted};
 use super::show_table::word;
+use crate::date::Day;
 
 /// Ids of a dictionary on the wire.
 const DICTIONARY_IDS: usize = 128;
@@ -329,15 +330,8 @@ impl fmt::Display for Date {
         const MONTHS: [&str; 12] =
             ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
         let seconds = self.0.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        // Years start in March here, so that leap days come last; 719468 days lie between 0000-03-01 and 1970-01-01.
-        let days = seconds / 86_400 + 719_468;
-        let era_day = days % 146_097;
-        let era_year = (era_day - era_day / 1_460 + era_day / 36_524 - era_day / 146_096) / 365;
-        let year_day = era_day - (365 * era_year + era_year / 4 - era_year / 100);
-        let month = (5 * year_day + 2) / 153;
-        let day = year_day - (153 * month + 2) / 5 + 1;
-        let year = era_year + days / 146_097 * 400 + u64::from(month >= 10);
-        let month = MONTHS[(month as usize + 2) % 12];
+        let Day { year, month, day } = Day::of(seconds);
+        let month = MONTHS[usize::from(month) - 1];
         let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
         write!(f, "{day:02}/{month}/{year}:{hour:02}:{minute:02}:{second:02}")
     }

@@ -9,6 +9,7 @@ use rustls_native_certs::CertificateResult;
 
 use super::certificate::Sections;
 use super::error::TlsError;
+use super::words;
 use crate::config::CaFile;
 
 /// The contents of a `ca-file`, at least one certificate.
@@ -37,7 +38,10 @@ impl Authorities {
             roots.add(certificate.clone()).map_err(|fault| TlsError::Certificate {
                 path: path.to_owned(),
                 number: index + 1,
-                fault: fault.to_string(),
+                fault: match fault {
+                    rustls::Error::InvalidCertificate(fault) => words::certificate(&fault),
+                    other => words::fault(&other),
+                },
             })?;
         }
         if roots.is_empty() {

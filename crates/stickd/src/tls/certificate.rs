@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::error::TlsError;
-use super::subject;
+use super::{subject, words};
 
 /// Reads certificate, chain and key from a `crt` file, in any order. Without a key in it, the key is that of
 /// `<crt>.key`. The node's certificate is the first that belongs to the key; the others are shown in the file's order.
@@ -26,14 +26,14 @@ pub(super) fn load(crt: &Path, provider: &CryptoProvider) -> Result<CertifiedKey
     let key = provider
         .key_provider
         .load_private_key(key)
-        .map_err(|fault| TlsError::Key { path: key_path.clone(), fault: fault.to_string() })?;
+        .map_err(|fault| TlsError::Key { path: key_path.clone(), fault: words::fault(&fault) })?;
     if let Some(public) = key.public_key() {
         let mut own = None;
         for (index, certificate) in chain.iter().enumerate() {
             let fault = |fault: webpki::Error| TlsError::Certificate {
                 path: crt.to_owned(),
                 number: index + 1,
-                fault: fault.to_string(),
+                fault: words::chain_fault(&fault),
             };
             // Reads certificates of every version of X.509, although what it returns is meant for authorities.
             let parsed = webpki::anchor_from_trusted_cert(certificate).map_err(fault)?;

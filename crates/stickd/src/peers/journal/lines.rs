@@ -1,11 +1,12 @@
 //! The wording of all lines of a section's log: what happened, to which peer, at which address, why, and what to do.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 
 use haproxy_peers::{EndReason, HelloError, LeftOut, PeerKind, ProtocolVersion, SessionEvent, Status};
 use tracing::{Level, debug, info, warn};
 
-use super::Journal;
+use super::{Journal, remedies};
 use crate::config::CONN_CUR;
 use crate::dns::DnsError;
 use crate::peers::connection::Connection;
@@ -50,8 +51,8 @@ pub(in crate::peers) enum Limit<'a> {
     ConnectionsWithoutHello,
     /// `handshakes max`.
     Handshakes,
-    /// `handshakes timeout`.
-    HandshakeTime,
+    /// `handshakes timeout`, by a connection from this address.
+    HandshakeTime { address: &'a str, waits_for: &'static str, limit_ms: u32 },
     /// Members of the section.
     Members,
 }
@@ -62,7 +63,7 @@ impl Limit<'_> {
             Self::Accept(_) => "accept",
             Self::Connections | Self::ConnectionsWithoutHello => "maxconn",
             Self::Handshakes => "handshakes max",
-            Self::HandshakeTime => "handshakes timeout",
+            Self::HandshakeTime { .. } => "handshakes timeout",
             Self::Members => "members",
         }
     }
@@ -74,7 +75,12 @@ impl Limit<'_> {
             Self::ConnectionsWithoutHello | Self::Handshakes => {
                 "a connection that has not said its hello is closed for a new one"
             }
-            Self::HandshakeTime => "a connection did not say its hello in time",
+            Self::HandshakeTime { address, waits_for, limit_ms } => {
+                return format!(
+                    "the connection from {address} is closed, as its {waits_for} did not come within {limit_ms} ms; see what \
+                     runs there"
+                );
+            }
             Self::Members => "a peer that DNS lists finds no place among the members",
         }
         .to_owned()
@@ -97,12 +103,20 @@ impl Journal {
 
     /// An attempt failed. `is_away` when the peer is without a session now: when both sides connect at once, one of the two
     /// attempts is closed, which is no news.
-    pub(in crate::peers) fn unreachable(&self, peer: &str, address: &str, error: &str, is_away: bool) {
+    pub(in crate::peers) fn unreachable(
+        &self,
+        connection: &Connection,
+        address: &str,
+        (kind, error): (ErrorKind, &str),
+        is_away: bool,
+    ) {
+        let peer = connection.name.as_str();
         let level = if is_away && self.is_news(peer, error) { Level::WARN } else { Level::DEBUG };
         let Some(left_out) = self.due(peer, level) else { return };
         let section = &self.section;
         if level == Level::WARN {
-            warn!(section, peer, address, left_out, "cannot reach the peer, trying again and again: {error}");
+            let remedy = remedies::unreachable(kind);
+            warn!(section, peer, address, left_out, "cannot reach the peer, trying again: {error}{remedy}");
         } else {
             debug!(section, peer, address, left_out, "cannot reach the peer: {error}");
         }
@@ -110,7 +124,7 @@ impl Journal {
 
     pub(in crate::peers) fn refused_by(&self, peer: &str, status: Status) {
         let Some(left_out) = self.due(peer, Level::WARN) else { return };
-        let (section, meaning, status) = (&self.section, explain(status), status.code());
+        let (section, meaning, status) = (&self.section, remedies::explain(status), status.code());
         warn!(section, peer, status, left_out, "the peer refused: {meaning}");
     }
 
@@ -215,14 +229,15 @@ impl Journal {
     pub(in crate::peers) fn tls_failed(&self, from: Stranger<'_>, error: &HandshakeError) {
         let Some(left_out) = self.refusal_due(from.ip, "TLS") else { return };
         let (section, address) = (&self.section, from.address);
-        warn!(section, address, %error, left_out, "TLS handshake failed");
+        warn!(section, address, left_out, "TLS handshake failed: {error}");
     }
 
     pub(in crate::peers) fn hello_refused(&self, from: Stranger<'_>, error: &HelloError) {
         let Some(left_out) = self.refusal_due(from.ip, "hello") else { return };
         let (section, address, local_peer) = (&self.section, from.address, &self.local_peer);
         let status = error.status().map_or(0, Status::code);
-        warn!(section, address, status, local_peer, left_out, "refused a hello: {error}");
+        let remedy = remedies::hello(error);
+        warn!(section, address, status, local_peer, left_out, "refused a hello: {error}; {remedy}");
     }
 
     /// A certificate that is not for this name.
@@ -369,22 +384,6 @@ impl Journal {
 /// The other end of an established connection; empty before.
 fn address_of(connection: &Connection) -> &str {
     connection.established().map_or("", |established| &established.remote)
-}
-
-/// What a status means and what to do about it.
-fn explain(status: Status) -> &'static str {
-    match status {
-        Status::Accepted => "accepted",
-        Status::TryLater => "it is busy with another session; trying again",
-        Status::ProtocolError => "it did not understand the hello; is this address a peers listener?",
-        Status::VersionMismatch => "it does not speak this version; trying 2.0 next",
-        Status::NameMismatch => {
-            "its local peer name is another one; make the name of this peer line (or what \"names\" of server-template gives) \
-             the peer's own (localpeer, -L)"
-        }
-        Status::UnknownPeer => "it has no peer of this node's name; add this node to its peers section",
-        Status::Other(_) => "the status is unknown; trying again",
-    }
 }
 
 /// How a peer became a member.
