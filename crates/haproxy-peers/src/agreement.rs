@@ -10,6 +10,8 @@ use crate::{Definition, WireColumn, WireKeyType};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Agreement {
     differences: Vec<Difference>,
+    /// Whether this side's table was made as another peer defines it, and not configured.
+    is_made: bool,
 }
 
 /// One difference; `theirs` is the sender's value and `ours` the configured one.
@@ -68,7 +70,7 @@ impl Difference {
         }
     }
 
-    /// The text for a hub, whose table is defined by another node and not configured.
+    /// The text where the table here is defined by another node and not configured.
     pub fn between_nodes(&self) -> impl fmt::Display + '_ {
         BetweenNodes(self)
     }
@@ -140,10 +142,27 @@ impl Agreement {
     }
 }
 
+impl Agreement {
+    /// The same with a table that was made as another peer defines it: nothing of it is configured here.
+    #[must_use]
+    pub(crate) fn with_made_table(mut self) -> Self {
+        self.is_made = true;
+        self
+    }
+
+    /// Each difference in words.
+    pub fn texts(&self) -> impl Iterator<Item = String> + '_ {
+        self.differences.iter().map(|difference| match self.is_made {
+            true => difference.between_nodes().to_string(),
+            false => difference.to_string(),
+        })
+    }
+}
+
 impl fmt::Display for Agreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, difference) in self.differences.iter().enumerate() {
-            write!(f, "{}{difference}", if index == 0 { "" } else { "; " })?;
+        for (index, text) in self.texts().enumerate() {
+            write!(f, "{}{text}", if index == 0 { "" } else { "; " })?;
         }
         Ok(())
     }
@@ -177,7 +196,7 @@ impl Definition {
         }
         let unknown = (DataType::ALL.len() as u8..64).filter(|number| self.data_types >> number & 1 != 0);
         differences.extend(unknown.map(Difference::Unknown));
-        Agreement { differences }
+        Agreement { differences, is_made: false }
     }
 
     fn compare_columns(&self, theirs: WireColumn, ours: &Column, differences: &mut Vec<Difference>) {
@@ -229,6 +248,12 @@ mod tests {
              gpc1 not sent, configured; gpt of 3 elements, configured 2; data type 40 sent, not known to this version"
         );
         assert_eq!(agreement.differences().iter().filter(|difference| difference.is_fatal()).count(), 2);
+        let made = agreement.with_made_table().to_string();
+        assert!(
+            made.contains("period of conn_rate 10000 ms, here 60000 ms; gpc1 not sent, stored here"),
+            "{made}"
+        );
+        assert!(!made.contains("configured"), "{made}");
     }
 
     #[test]

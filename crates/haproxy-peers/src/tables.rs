@@ -1,13 +1,14 @@
 //! The tables of one peers section, as its sessions see them.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use stick_aggregate::{Aggregate, Room};
 use stick_table::defect::Defect;
-use stick_table::{KeyType, Origins, Table, TableDefinition};
+use stick_table::{KeyType, MemoryLimit, Origins, Table, TableDefinition};
 
 use crate::{Definition, Hub, LessonsTaught, Levels, NamedPart, PeerLevel, TableShards};
 
@@ -28,6 +29,9 @@ mod shared;
 pub use shared::{SharedTable, TablePart};
 
 mod sums;
+
+/// Names of refused tables that are remembered, to count each once.
+const MAX_REFUSED: usize = 4096;
 
 /// How a session numbers the updates of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +57,11 @@ pub struct TableSet {
     dynamic: Option<DynamicTables>,
     /// Tables that were there from the start.
     configured: usize,
-    /// Definitions for which no table was made because of a limit.
+    /// The memory that tables made from definitions share; a hub's have one of their own.
+    memory: Arc<MemoryLimit>,
+    /// How many tables were not made because of a limit, and the first names of them.
     refused: AtomicU64,
+    refused_names: Mutex<BTreeSet<String>>,
     seed: u64,
     update_ids: UpdateIds,
     hub: Option<Hub>,
@@ -92,7 +99,9 @@ impl TableSet {
             shards,
             dynamic,
             configured: 0,
+            memory: Arc::new(MemoryLimit::new(dynamic.map_or(0, |dynamic| dynamic.max_bytes))),
             refused: AtomicU64::new(0),
+            refused_names: Mutex::default(),
             seed,
             update_ids: UpdateIds::default(),
             hub: None,
@@ -263,7 +272,12 @@ impl TableSet {
         let seed = self.seed.wrapping_add(list.len() as u64);
         let Some(result) = result else {
             let part = if self.is_hub() { TablePart::PassedOn } else { TablePart::Shared };
-            return Ok(self.push(&mut list, Arc::new(Table::new(local, seed)), None, part));
+            let bytes = dynamic.entry_bytes(&local);
+            let mut table = Table::new(local, seed);
+            if !self.is_hub() {
+                table = table.within(&self.memory, bytes, DynamicTables::FIRST);
+            }
+            return Ok(self.push(&mut list, Arc::new(table), None, part));
         };
         let hub = self.hub.as_ref().ok_or(CreateError::NotConfigured)?;
         let output = Arc::new(Table::new(result, seed));
@@ -297,7 +311,11 @@ impl TableSet {
         }
         let (count, taken) = self.made(list, dynamic);
         // A source comes with its result. Both begin with nothing, and keys that find no room later are refused.
-        let (tables, needed) = if self.is_source(wanted) { (2, 0) } else { (1, dynamic.bytes_of(wanted)) };
+        let (tables, needed) = match self.is_hub() {
+            true if self.is_source(wanted) => (2, 0),
+            true => (1, dynamic.bytes_of(wanted)),
+            false => (1, dynamic.first_bytes(wanted)),
+        };
         let left = dynamic.max_bytes.saturating_sub(taken);
         let keyword = if self.is_hub() { "tables" } else { "dynamic-tables" };
         let error = if count + tables > dynamic.max_tables {
@@ -307,23 +325,40 @@ impl TableSet {
         } else {
             return Ok(None);
         };
-        self.refused.fetch_add(1, Ordering::Relaxed);
+        self.count_refused(&wanted.name);
         Err(error)
+    }
+
+    /// Counts a table that is not made, once, however many peers define it and how often.
+    fn count_refused(&self, name: &str) {
+        let mut names = self.refused_names.lock();
+        // Beyond, nobody remembers who was counted: what is defined again then counts again.
+        let is_new = !names.contains(name);
+        if is_new && names.len() < MAX_REFUSED {
+            names.insert(name.to_owned());
+        }
+        if is_new {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// What the tables that were made from definitions take of their limits.
     pub fn dynamic_usage(&self) -> DynamicUsage {
         let list = self.tables.read();
         let (tables, bytes) = self.dynamic.map_or((0, 0), |dynamic| self.made(&list, &dynamic));
-        DynamicUsage { tables, bytes, refused: self.refused.load(Ordering::Relaxed) }
+        let (refused, shortages) = (self.refused.load(Ordering::Relaxed), self.memory.shortages());
+        DynamicUsage { tables, bytes, refused, shortages }
     }
 
-    /// The tables that were made from definitions, and the bytes that they take: when they are full, but for sources and
-    /// results of a hub, of which those count that are taken.
+    /// The tables that were made from definitions, and the bytes that they take now; those that a hub passes on count as if
+    /// they were full.
     fn made(&self, list: &[Arc<SharedTable>], dynamic: &DynamicTables) -> (usize, u64) {
         let made = list.get(self.configured..).unwrap_or_default();
         // What nodes are ordered is gone in seconds.
         let made = made.iter().filter(|shared| !matches!(shared.part(), TablePart::Orders { .. }));
+        if !self.is_hub() {
+            return (made.count(), self.memory.used());
+        }
         made.fold((0, self.room.used()), |(tables, bytes), shared| match shared.part() {
             TablePart::Source(_) | TablePart::Result => (tables + 1, bytes),
             _ => (tables + 1, bytes + dynamic.bytes_of(shared.definition())),
@@ -413,5 +448,24 @@ mod tests {
         );
         let usage = set.dynamic_usage();
         assert_eq!((set.len(), usage.tables, usage.refused), (1, 1, 1));
+    }
+
+    /// With the limits that a section has without numbers: 256 tables and 1 GiB.
+    #[test]
+    fn memory_counts_as_far_as_it_is_used() {
+        let dynamic =
+            DynamicTables { size: 102_400, max_tables: 256, max_bytes: 1 << 30, max_server_key: 256 };
+        let set = TableSet::new("p", [], None, Some(dynamic), 1);
+        for number in 0..256 {
+            let columns = ["gpc0", "http_req_rate(10s)", "server_key"].map(|column| column.parse().unwrap());
+            let wide = TableDefinition::new(format!("t{number}"), KeyType::String { max_len: 256 }, 1);
+            let wide = columns.into_iter().fold(wide, |table, column| table.with_column(column).unwrap());
+            let made =
+                set.create(&Definition::from_table(number, &wide.with_expire(Some(1_000))), PeerLevel::Below);
+            assert!(made.is_ok(), "{number}: {:?}", made.err());
+        }
+        let usage = set.dynamic_usage();
+        assert_eq!((usage.tables, usage.refused, usage.shortages), (256, 0, 0));
+        assert!(usage.bytes < 300 << 20, "{}", usage.bytes);
     }
 }

@@ -8,6 +8,7 @@ use foldhash::fast::FoldHasher;
 
 use crate::layout::Layout;
 use crate::lifetime::{self, Lifetime};
+use crate::memory::Share;
 use crate::sought_key::SoughtKey;
 use crate::{Millis, TableDefinition};
 
@@ -28,6 +29,8 @@ pub(crate) struct Common {
     used: AtomicU32,
     /// Rows that the shards have room for without growing.
     rows: AtomicU32,
+    /// Of memory that it shares with other tables.
+    pub(crate) memory: Option<Share>,
 }
 
 impl Common {
@@ -46,6 +49,7 @@ impl Common {
             constants: SharedSeed::from_u64(seed),
             used: AtomicU32::new(0),
             rows: AtomicU32::new(0),
+            memory: None,
         }
     }
 
@@ -77,7 +81,11 @@ impl Common {
         if wanted == 0 {
             return 0;
         }
-        let size = self.definition.size;
+        let mut size = self.definition.size;
+        if let Some(memory) = &self.memory {
+            let wanted = self.used().saturating_add(wanted).min(size);
+            size = memory.places(wanted, size).min(size);
+        }
         let take = |used: u32| Some(used + wanted.min(size.saturating_sub(used)));
         match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
             Ok(used) | Err(used) => wanted.min(size.saturating_sub(used)),

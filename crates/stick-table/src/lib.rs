@@ -56,6 +56,9 @@ pub use origin::{Origin, OriginLease, Origins};
 mod layout;
 pub use layout::Layout;
 
+mod memory;
+pub use memory::MemoryLimit;
+
 #[doc(hidden)]
 pub mod defect;
 

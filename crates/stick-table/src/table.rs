@@ -11,6 +11,7 @@ use crate::cursor::{Cursor, Follow, Position, ShardCursor};
 use crate::entry::{EntryMut, EntryRef, split_handle};
 use crate::layout::Layout;
 use crate::lifetime::Lifetime;
+use crate::memory::{MemoryLimit, Share};
 use crate::origin::Origin;
 use crate::shard::{Shard, Touch};
 use crate::sought_key::SoughtKey;
@@ -60,6 +61,20 @@ impl Table {
         let tails = shards.iter().map(|shard| Arc::clone(shard.log.tails())).collect();
         let shards = shards.into_iter().map(Mutex::new).collect();
         Self { common: Arc::new(common), shards, tails, readers: Mutex::default(), sweep: Mutex::default() }
+    }
+
+    /// Lets the table grow only as far as there is memory: beyond, it is full, whatever its `size`. `entry_bytes` is what an entry
+    /// takes, and the memory of the `first` entries is taken at once. Before the first entry.
+    ///
+    /// # Panics
+    /// When the table is shared already, as by a cursor.
+    #[must_use]
+    pub fn within(mut self, limit: &Arc<MemoryLimit>, entry_bytes: u64, first: u32) -> Self {
+        let common = Arc::get_mut(&mut self.common).expect("a table that is not shared yet");
+        let share = Share::new(Arc::clone(limit), entry_bytes);
+        share.places(first, common.definition.size);
+        common.memory = Some(share);
+        self
     }
 
     /// What the table is.

@@ -19,6 +19,10 @@ pub enum UnitError {
     TimeTooLong,
     #[error("the size is over the limit of 4294967295")]
     SizeTooLarge,
+    #[error("the suffix is unknown: use k, m, g or t, which stand for 2^10, 2^20, 2^30 and 2^40")]
+    MemoryUnit,
+    #[error("the amount does not fit 64 bits: it is over 18446744073709551615 bytes")]
+    MemoryTooLarge,
     #[error("the time is shorter than the smallest step of 1 ms")]
     TimeTooShort,
 }
@@ -56,6 +60,27 @@ pub fn parse_size(word: &str) -> Result<u32, UnitError> {
         _ => return Err(UnitError::SizeUnit),
     };
     number.checked_mul(1 << shift).and_then(|size| u32::try_from(size).ok()).ok_or(UnitError::SizeTooLarge)
+}
+
+/// Reads an amount of memory in bytes, such as `512m`, `20g` or `1t`; 64 bits, as HAProxy has no word for it.
+///
+/// # Errors
+/// When the word is no number, has an unknown suffix, or does not fit 64 bits.
+pub fn parse_memory(word: &str) -> Result<u64, UnitError> {
+    let (number, unit) = split(word)?;
+    // What does not fit saturates.
+    if number == u64::MAX {
+        return Err(UnitError::MemoryTooLarge);
+    }
+    let shift = match unit {
+        "" => 0,
+        "k" | "K" => 10,
+        "m" | "M" => 20,
+        "g" | "G" => 30,
+        "t" | "T" => 40,
+        _ => return Err(UnitError::MemoryUnit),
+    };
+    number.checked_mul(1 << shift).ok_or(UnitError::MemoryTooLarge)
 }
 
 /// Splits the leading digits from what follows; a number that does not fit saturates.
@@ -107,6 +132,26 @@ mod tests {
             ("k", Err(UnitError::NotANumber)),
         ] {
             assert_eq!(parse_size(word), expected, "{word}");
+        }
+    }
+
+    #[test]
+    fn memory_has_64_bits() {
+        for (word, expected) in [
+            ("0", Ok(0)),
+            ("4294967296", Ok(1 << 32)),
+            ("5k", Ok(5 << 10)),
+            ("7m", Ok(7 << 20)),
+            ("20g", Ok(20 << 30)),
+            ("1T", Ok(1 << 40)),
+            ("16777215t", Ok(16_777_215 << 40)),
+            ("16777216t", Err(UnitError::MemoryTooLarge)),
+            ("18446744073709551614", Ok(u64::MAX - 1)),
+            ("18446744073709551616", Err(UnitError::MemoryTooLarge)),
+            ("1gb", Err(UnitError::MemoryUnit)),
+            ("g", Err(UnitError::NotANumber)),
+        ] {
+            assert_eq!(parse_memory(word), expected, "{word}");
         }
     }
 }

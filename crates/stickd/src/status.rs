@@ -208,7 +208,7 @@ impl Status {
             },
             dynamic_table_bytes: Usage {
                 used: tables.iter().map(|usage| usage.bytes).sum(),
-                limit: dynamic_tables().map(|dynamic| u64::from(dynamic.memory)).sum(),
+                limit: dynamic_tables().map(|dynamic| dynamic.memory).sum(),
                 hits: refused_tables,
             },
             message_bytes: global.bufsize.into(),
@@ -451,12 +451,7 @@ fn table_view(table: &haproxy_peers::SharedTableView) -> SharedTableView {
         update,
         state: TableState { update, local_update: update, references: 1 },
         behind: table.behind,
-        mismatches: table
-            .agreement
-            .iter()
-            .flat_map(haproxy_peers::Agreement::differences)
-            .map(ToString::to_string)
-            .collect(),
+        mismatches: table.agreement.iter().flat_map(haproxy_peers::Agreement::texts).collect(),
     }
 }
 

@@ -210,7 +210,10 @@ impl Learner {
             return Ok(self.report(&definition.name, SessionEvent::TableIgnored { table, reason }));
         }
         let Some(shared) = shared else { return Ok(None) };
-        let agreement = definition.agreement(shared.definition());
+        let mut agreement = definition.agreement(shared.definition());
+        if !self.tables.is_configured(&shared) {
+            agreement = agreement.with_made_table();
+        }
         let usable = agreement.is_usable();
         let disagrees = !agreement.differences().is_empty();
         let text = agreement.to_string();

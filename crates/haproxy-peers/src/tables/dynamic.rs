@@ -19,8 +19,8 @@ pub struct DynamicTables {
     pub size: u32,
     /// Most such tables.
     pub max_tables: usize,
-    /// Most bytes that all of them would take when they were full, and in a hub that contributions and results take; 0 for no
-    /// limit.
+    /// Most bytes that their entries take, and in a hub contributions and results; 0 for no limit. Tables that cannot grow for that
+    /// are full.
     pub max_bytes: u64,
     /// Longest `server_key`, in bytes: each entry of a table that stores it may have one of its own.
     pub max_server_key: usize,
@@ -31,10 +31,12 @@ pub struct DynamicTables {
 pub struct DynamicUsage {
     /// Such tables.
     pub tables: usize,
-    /// Bytes that they take when they are full; of a hub's sources and results those that they take now.
+    /// Bytes that they take, with those that they begin with; of tables that a hub passes on those of full ones.
     pub bytes: u64,
-    /// Definitions for which no table was made because of a limit.
+    /// Tables that were not made because of a limit, each counted once.
     pub refused: u64,
+    /// How often one wanted to grow and could not.
+    pub shortages: u64,
 }
 
 /// Why no table was made from a definition.
@@ -48,8 +50,7 @@ pub enum CreateError {
     )]
     TooMany { limit: usize, keyword: &'static str },
     #[error(
-        "{needed} bytes for a full table are more than the {left} left for such tables: raise \"{keyword} memory\" or lower \
-         \"{keyword} size\""
+        "its first entries need {needed} bytes, and {left} are left for tables that peers define: raise \"{keyword} memory\""
     )]
     Memory { needed: u64, left: u64, keyword: &'static str },
     #[error("its name is not a printable word of 1 to {MAX_NAME} bytes without slashes but at its start")]
@@ -87,12 +88,25 @@ impl CreateError {
 }
 
 impl DynamicTables {
+    /// Entries of a table whose memory is taken when it is made, so that each has some.
+    pub(super) const FIRST: u32 = 1024;
+
     /// The `size` of a hub's tables that are limited by memory alone.
     pub const MOST_KEYS: u32 = 1 << 27;
 
+    /// Bytes that an entry of a table takes at most.
+    pub(super) fn entry_bytes(&self, table: &TableDefinition) -> u64 {
+        let string = table.column(DataType::ServerKey).map_or(0, |_| self.max_server_key + STRING_BYTES);
+        table.full_bytes() / u64::from(table.size.max(1)) + string as u64
+    }
+
     /// Bytes that a table takes when it is full.
     pub(super) fn bytes_of(&self, table: &TableDefinition) -> u64 {
-        let string = table.column(DataType::ServerKey).map_or(0, |_| self.max_server_key + STRING_BYTES);
-        table.full_bytes() + u64::from(table.size) * string as u64
+        u64::from(table.size) * self.entry_bytes(table)
+    }
+
+    /// Bytes that a table takes when it is made.
+    pub(super) fn first_bytes(&self, table: &TableDefinition) -> u64 {
+        u64::from(table.size.min(Self::FIRST)) * self.entry_bytes(table)
     }
 }

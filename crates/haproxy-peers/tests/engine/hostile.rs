@@ -86,7 +86,7 @@ fn names_of_tables_are_cut_where_they_are_told() {
     assert!(lengths.iter().all(|&length| length < 400), "{lengths:?}");
 }
 
-/// A definition tells no size, so what a table may take is reckoned when it is made.
+/// A definition tells no size. The memory of its first entries, here all of them, is taken when a table is made.
 #[test]
 fn tables_are_made_within_a_limit_of_memory() {
     let (mut world, mut peer) = connected(Setup::new("n").peer("h").dynamic_tables(100));
@@ -97,12 +97,19 @@ fn tables_are_made_within_a_limit_of_memory() {
         peer.define(&mut world, number + 1, &wide(&format!("w{number}")));
     }
     let usage = world.nodes[0].tables.dynamic_usage();
-    assert_eq!(usage, DynamicUsage { tables: 6, bytes: 6 * full, refused: 14 });
+    assert_eq!(usage, DynamicUsage { tables: 6, bytes: 6 * full, refused: 14, shortages: 0 });
     assert_eq!(wide("w").full_bytes(), full * 100, "for 10 000 entries");
     let told = world.nodes[0].events.iter().any(|event| {
-        event.to_string().contains("164400 bytes for a full table are more than the 62176 left")
+        event
+            .to_string()
+            .contains("its first entries need 164400 bytes, and 62176 are left for tables that peers define")
     });
     assert!(told, "{:?}", world.nodes[0].events);
+    // However often they are defined, and by how many peers.
+    for number in 0..20 {
+        peer.define(&mut world, number + 1, &wide(&format!("w{number}")));
+    }
+    assert_eq!(world.nodes[0].tables.dynamic_usage(), usage);
     // A small one still fits, a string for each entry does not.
     peer.define(&mut world, 90, &table("s", KeyType::Ip, 60_000, &["gpc0"]));
     assert_eq!(world.nodes[0].tables.dynamic_usage().tables, 7);

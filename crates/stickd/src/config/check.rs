@@ -210,8 +210,8 @@ fn aggregation(text: &mut String, hub: &Hub) {
 }
 
 /// A limit of memory in the largest unit that says it exactly.
-fn memory(bytes: u32) -> String {
-    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "bytes")];
+fn memory(bytes: u64) -> String {
+    let units = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "bytes")];
     let unit = units.into_iter().find(|(length, _)| bytes.is_multiple_of(*length));
     match unit.filter(|_| bytes != 0) {
         Some((length, unit)) => format!(", {} {unit} in all", bytes / length),

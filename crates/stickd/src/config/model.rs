@@ -424,7 +424,7 @@ pub struct DynamicTables {
     pub max: u32,
     /// Most bytes that all of them would take when they were full, and in an `aggregations` section that they take; 0 for no
     /// limit.
-    pub memory: u32,
+    pub memory: u64,
 }
 
 impl DynamicTables {
@@ -435,7 +435,7 @@ impl DynamicTables {
     /// Default of [`size`](Self::size) in an `aggregations` section: memory is the limit.
     pub const AGGREGATED_SIZE: u32 = haproxy_peers::DynamicTables::MOST_KEYS;
     /// Default of [`memory`](Self::memory): `1g`.
-    pub const MEMORY: u32 = 1 << 30;
+    pub const MEMORY: u64 = 1 << 30;
 }
 
 impl DynamicTables {

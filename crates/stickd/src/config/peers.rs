@@ -1,6 +1,6 @@
 //! The lines of a `peers` section, read one by one; what they mean together is worked out by [`cluster`](super::cluster).
 
-use super::arguments::{Arguments, Report, Word, check_name, listed, number, positive_time, size};
+use super::arguments::{Arguments, Report, Word, check_name, listed, memory, number, positive_time, size};
 use super::cidr::Cidr;
 use super::diagnostic::Diagnostic;
 use super::model::{DynamicPeers, DynamicTables, Handshakes};
@@ -237,10 +237,10 @@ impl PeersDraft {
         let example = if is_hub { "tables memory 2g" } else { "dynamic-tables size 100k max 50 memory 512m" };
         let mut dynamic = if is_hub { DynamicTables::aggregated() } else { DynamicTables::default() };
         while let Some(word) = arguments.next() {
-            let (target, least) = match word.text.as_str() {
-                "size" => (&mut dynamic.size, 1),
-                "max" => (&mut dynamic.max, 1),
-                "memory" => (&mut dynamic.memory, 0),
+            let target = match word.text.as_str() {
+                "size" => Some(&mut dynamic.size),
+                "max" => Some(&mut dynamic.max),
+                "memory" => None,
                 _ => {
                     let place = format!("after {keyword}");
                     report.unknown(word, "word", &place, &["size", "max", "memory"]);
@@ -248,7 +248,10 @@ impl PeersDraft {
                 }
             };
             let Some(value) = arguments.value(word, "a number", example, report) else { break };
-            *target = size(value, least, u32::MAX, report).unwrap_or(*target);
+            match target {
+                Some(target) => *target = size(value, 1, u32::MAX, report).unwrap_or(*target),
+                None => dynamic.memory = memory(value, report).unwrap_or(dynamic.memory),
+            }
         }
         self.dynamic_tables = Some(dynamic);
     }
@@ -399,6 +402,7 @@ mod tests {
         let (draft, _) = read(&["dynamic-peers", "dynamic-tables"]);
         assert_eq!(draft.dynamic_peers, Some(DynamicPeers { from: Vec::new(), max: 1024 }));
         assert_eq!(draft.dynamic_tables, Some(DynamicTables { size: 102_400, max: 256, memory }));
+        assert_eq!(read(&["dynamic-tables memory 20g"]).0.dynamic_tables.unwrap().memory, 20 << 30);
         let (draft, report) = read(&["dynamic-tables memory 0", "handshakes timeout 500 max 2k"]);
         assert_eq!(titles(&report), [""; 0]);
         assert_eq!(draft.dynamic_tables.unwrap().memory, 0);
@@ -429,7 +433,7 @@ mod tests {
             (&["relay", "relay"], "\"relay\" is given twice in the section"),
             (&["relay on"], "unexpected \"on\" on the line of \"relay\""),
             (&["dynamic-tables size 0"], "\"0\" is out of range"),
-            (&["dynamic-tables memory 5g"], "\"5g\" is not a size"),
+            (&["dynamic-tables memory 5gb"], "\"5gb\" is not an amount of memory"),
             (&["handshakes"], "\"handshakes\" needs max or timeout"),
             (&["handshakes max"], "\"max\" needs a number"),
             (&["handshakes max 0"], "\"0\" is out of range"),

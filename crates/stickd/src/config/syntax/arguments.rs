@@ -215,6 +215,20 @@ pub(in crate::config) fn size(word: &Word, min: u32, max: u32, report: &mut Repo
     }
 }
 
+/// Reads an amount of memory, in bytes.
+pub(super) fn memory(word: &Word, report: &mut Report) -> Option<u64> {
+    match units::parse_memory(&word.text) {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            report.push(
+                Diagnostic::error(word.span, format!("\"{}\" is not an amount of memory", word.text))
+                    .label(error.to_string()),
+            );
+            None
+        }
+    }
+}
+
 /// Reads a time with HAProxy's units, in ms.
 pub(in crate::config) fn time(word: &Word, report: &mut Report) -> Option<u32> {
     match units::parse_time_ms(&word.text) {
