@@ -3,7 +3,13 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+
+mod haproxy;
+
+/// How the process ends after a faulty command line.
+const USAGE_ERROR: i32 = 2;
 
 /// stickd: an open-source stick-table server, a peer that every HAProxy can talk to.
 #[derive(Debug, Parser)]
@@ -89,7 +95,18 @@ impl Run {
 impl Arguments {
     /// Reads the command line of the process, or ends it with an explanation.
     pub fn from_command_line() -> Self {
-        Self::parse_from(std::env::args_os().map(long_form))
+        let arguments: Vec<_> = std::env::args_os().collect();
+        let parsed = Self::try_parse_from(arguments.iter().cloned().map(long_form));
+        parsed.unwrap_or_else(|error| {
+            let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            match haproxy::advice(arguments.get(1..).unwrap_or_default()) {
+                Some(advice) if !is_help => {
+                    eprint!("error: these are arguments of HAProxy; {advice}\nFor more information, try '--help'.\n");
+                    std::process::exit(USAGE_ERROR)
+                }
+                _ => error.exit(),
+            }
+        })
     }
 }
 

@@ -20,6 +20,7 @@ mod cluster;
 mod directives;
 mod global;
 pub mod hub;
+mod idle;
 mod listeners;
 mod log;
 mod mappings;
@@ -98,7 +99,7 @@ impl Config {
     /// Reads files, and the `.cfg` files of directories in name order; without any path, the built-in configuration.
     ///
     /// # Errors
-    /// Everything that is wrong in all files, and the warnings too.
+    /// Everything that is wrong in all files, and the warnings too. Also when a process would serve nothing.
     pub fn load(paths: &[PathBuf], options: &Options) -> Result<Self, Diagnostics> {
         if paths.is_empty() {
             return Self::builtin(options);
@@ -109,7 +110,7 @@ impl Config {
                 report.push(Diagnostic::without_place(error.to_string()));
             }
         }
-        parser::parse(sources, report, options)
+        idle::refuse(parser::parse(sources, report, options)?)
     }
 
     /// Reads one text; `name` stands for its file in messages.

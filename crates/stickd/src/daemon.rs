@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow, bail};
 use haproxy_peers::{DynamicTables, Limits, StopProgress, TablePart, TableSet};
 use parking_lot::Mutex;
 use rustix::process::Pid;
@@ -16,8 +16,9 @@ use stick_table::{Origins, Table};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
+use crate::bind_hint::bind_hint;
 use crate::clock::{self, Clock};
-use crate::config::{Bind, Config, PeersSection, TableEntry};
+use crate::config::{Address, Bind, Config, PeersSection, TableEntry};
 use crate::handover::{Door, Doorkeeper, Identity, Predecessors, Successor};
 use crate::net::Listener;
 use crate::peers::{Cluster, ClusterSetup, Places};
@@ -77,7 +78,7 @@ impl Daemon {
             let table = Arc::new(Table::new(definition.clone(), random()));
             tables.insert(definition.name.clone(), table);
         }
-        let places = Arc::new(places(&config));
+        let places = Arc::new(places(&config)?);
         let origins = Origins::shared();
         let mut clusters = Vec::new();
         for section in config.sections.iter().filter(|section| !section.disabled) {
@@ -132,9 +133,9 @@ impl Daemon {
             ..ServerOptions::from(&daemon.config.global)
         };
         let mut server = Server::bind(options).await.map_err(|error| match &error {
-            BindError::Bind(_, fault) => {
-                let hint = take_over_hint(fault, &predecessors);
-                anyhow::Error::from(error).context(format!("the runtime API has no socket{hint}"))
+            BindError::Bind(name, fault) => {
+                let hint = bind_hint(name.starts_with("unix@"), fault, &predecessors);
+                anyhow!("the runtime API has no socket: {error}{hint}")
             }
             _ => error.into(),
         })?;
@@ -175,7 +176,13 @@ impl Daemon {
             }
         });
         let swept = Arc::clone(&daemon);
-        supervisor.service("sweep", sweeper::sweep(daemon.clock, move || swept.swept_tables()));
+        supervisor.service(
+            "sweep",
+            sweeper::sweep(daemon.clock, move || {
+                swept.clusters.iter().for_each(|cluster| cluster.look_at_memory());
+                swept.swept_tables()
+            }),
+        );
         let woken = Arc::clone(&daemon);
         supervisor.service("watch for pauses", clock::watch_pauses(move |pause| woken.resumed(pause)));
         let failure = loop {
@@ -339,8 +346,9 @@ impl Daemon {
             for Unbound { bind, acceptor, cannot_listen } in unbound {
                 let sockets = Listener::bind(&bind.address, bind.families, predecessors).await;
                 let sockets = sockets.map_err(|error| {
-                    let hint = take_over_hint(&error, predecessors);
-                    anyhow::Error::from(error).context(cannot_listen + hint)
+                    let is_unix = matches!(bind.address, Address::Unix(_));
+                    let hint = bind_hint(is_unix, &error, predecessors);
+                    anyhow!("{cannot_listen}: {error}{hint}")
                 })?;
                 listeners.extend(sockets.into_iter().map(|listener| (listener, acceptor.clone())));
             }
@@ -433,15 +441,6 @@ struct Unbound<'b> {
     cannot_listen: String,
 }
 
-/// What to do when an address is in use.
-fn take_over_hint(error: &std::io::Error, predecessors: &[i32]) -> &'static str {
-    if error.kind() == std::io::ErrorKind::AddrInUse && predecessors.is_empty() {
-        " (to take over from a running stickd use -sf with its pid)"
-    } else {
-        ""
-    }
-}
-
 impl Config {
     /// The place of a table in the order of declaration.
     fn declaration(&self, name: &str) -> usize {
@@ -453,13 +452,19 @@ impl Config {
 }
 
 /// The places for connections that peers open: `maxconn`, or as many as the sections allow, as far as files may be opened.
-fn places(config: &Config) -> Places {
+fn places(config: &Config) -> anyhow::Result<Places> {
     let sections = || config.sections.iter().filter(|section| !section.disabled);
     let reserved: usize = sections().map(|section| section.configured_peers() as usize).sum();
     let most: u64 = sections().map(|section| u64::from(section.most_connections())).sum();
     let wanted = config.global.max_connections.map_or(most, |connections| connections.number.into());
     let apart = files::apart_from_peers(config);
     let limit = files::raise_limit(wanted + apart);
+    let least = files::least(config);
+    if limit < least {
+        bail!(
+            "the limit of open files is {limit}, and this configuration needs {least} at least: raise it (LimitNOFILE= of the unit, ulimit -n)"
+        );
+    }
     let possible = limit.saturating_sub(apart).max(reserved as u64 + 1);
     if possible < wanted && config.global.max_connections.is_some() {
         warn!(
@@ -469,7 +474,7 @@ fn places(config: &Config) -> Places {
     } else if possible < wanted {
         info!(limit, "the limit of open files allows {possible} connections of peers instead of {wanted}");
     }
-    Places::new(wanted.min(possible) as usize, reserved)
+    Ok(Places::new(wanted.min(possible) as usize, reserved))
 }
 
 fn table_set(section: &PeersSection, tables: &HashMap<String, Arc<Table>>, config: &Config) -> TableSet {
@@ -481,7 +486,7 @@ fn table_set(section: &PeersSection, tables: &HashMap<String, Arc<Table>>, confi
     let dynamic = section.dynamic_tables.map(|dynamic| DynamicTables {
         size: dynamic.size,
         max_tables: dynamic.max as usize,
-        max_bytes: dynamic.memory.into(),
+        max_bytes: dynamic.memory,
         max_server_key: config.global.max_server_key as usize,
     });
     let shards = section.shards.and_then(NonZeroU32::new);

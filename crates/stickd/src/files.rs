@@ -7,6 +7,8 @@ use crate::dns::QUESTIONS_AT_ONCE;
 
 /// Files apart from sockets: the runtime's own, logs, certificates while they are read, directories of Unix sockets.
 const APART: u64 = 64;
+/// Those of them that there must be.
+const LEAST_APART: u64 = 24;
 
 /// Files for everything but the connections that peers open.
 pub(crate) fn apart_from_peers(config: &Config) -> u64 {
@@ -21,6 +23,13 @@ pub(crate) fn apart_from_peers(config: &Config) -> u64 {
         section.local.listeners.len() + called + asking
     });
     APART + (runtime + peers.sum::<usize>()) as u64
+}
+
+/// Fewest files with which a process works: its own, and one for each socket and each configured peer.
+pub(crate) fn least(config: &Config) -> u64 {
+    let sections = config.sections.iter().filter(|section| !section.disabled);
+    let sockets = sections.map(|section| section.local.listeners.len() + section.configured_peers() as usize);
+    LEAST_APART + (config.global.stats_sockets.len() + sockets.sum::<usize>()) as u64
 }
 
 /// Raises the limit of open files as far as it is needed and allowed; returns the limit in force.

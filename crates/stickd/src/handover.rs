@@ -9,6 +9,7 @@
 mod directory;
 
 mod door;
+pub(crate) use door::running;
 pub use door::{Door, Doorkeeper};
 
 mod identity;

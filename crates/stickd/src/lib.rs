@@ -6,6 +6,7 @@
 //! - [`daemon`]: everything put together, started and stopped; [`handover`] is the change of process.
 
 pub mod args;
+mod bind_hint;
 pub mod clock;
 pub mod config;
 pub mod daemon;

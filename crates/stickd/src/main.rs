@@ -12,6 +12,7 @@ use stickd::log::Log;
 use stickd::prepare;
 use stickd::reload::CommandLine;
 use stickd::supervise::Supervisor;
+use tracing::info;
 
 /// How long the end of the process waits for tasks and blocking work.
 const SHUTDOWN: Duration = Duration::from_secs(1);
@@ -52,6 +53,9 @@ fn run(arguments: &Run, colors: bool) -> ExitCode {
         }
     };
     log.print(&config.warnings.render(colors));
+    if arguments.configuration.files.is_empty() {
+        info!("no file is given (-f): the built-in configuration serves HAProxys of this machine");
+    }
     let supervisor = Supervisor::new();
     supervisor.watch_panics();
     let result = serve(config, arguments, supervisor);

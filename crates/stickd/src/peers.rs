@@ -20,6 +20,7 @@ pub use hub::{HubReport, status_table};
 mod inbound;
 mod journal;
 mod members;
+mod memory;
 mod namesakes;
 mod outbound;
 

@@ -10,6 +10,9 @@ use crate::config::{Config, Diagnostic, Diagnostics, Options, PeersSection, Span
 use crate::runtime;
 use crate::tls::{Acceptor, Connector, TlsError};
 
+/// What stands before a summary when no file is given.
+const BUILT_IN: &str = "No file is given (-f), so this is the built-in configuration.\n";
+
 /// Reads a configuration and what it names.
 ///
 /// # Errors
@@ -34,7 +37,9 @@ pub fn check(paths: &[PathBuf], options: &Options, colors: bool, all: bool) -> V
     let render = |found: &Diagnostics| if all { found.render_all(colors) } else { found.render(colors) };
     match load(paths, options) {
         Ok(config) => {
-            Verdict { text: format!("{}{}", render(&config.warnings), summary(&config)), is_good: true }
+            let which = if paths.is_empty() { BUILT_IN } else { "" };
+            let text = format!("{}{which}{}", render(&config.warnings), summary(&config));
+            Verdict { text, is_good: true }
         }
         Err(found) => Verdict { text: render(&found), is_good: false },
     }

@@ -21,6 +21,7 @@ mod places;
 mod reply;
 mod server;
 mod set_table;
+mod severity;
 mod show_aggregations;
 mod show_contributions;
 mod show_info;

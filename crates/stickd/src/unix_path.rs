@@ -6,7 +6,7 @@
 
 use std::fs::{DirBuilder, remove_dir, remove_file, rename, symlink_metadata};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -14,6 +14,9 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixStream};
+
+mod obstacle;
+pub(crate) use obstacle::obstacle;
 
 /// Permissions of the directory in which a socket is bound.
 const PRIVATE: u32 = 0o700;
@@ -37,7 +40,7 @@ impl UnixPath {
     /// disturbed before.
     ///
     /// # Errors
-    /// When nothing can be bound in the path's directory, or what stands at the path is no socket.
+    /// When nothing can be bound in the path's directory, or what stands at the path is no socket; the text says what to do.
     pub fn bind(path: &Path) -> io::Result<(UnixListener, Self)> {
         Self::new(path, None)
     }
@@ -48,13 +51,16 @@ impl UnixPath {
     /// # Errors
     /// [`AddrInUse`](io::ErrorKind::AddrInUse) when somebody else listens at the path; else as `bind`.
     pub fn bind_after(path: &Path, predecessors: &[i32]) -> io::Result<(UnixListener, Self)> {
+        if let Some(obstacle) = obstacle(path) {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, obstacle));
+        }
         refuse_strangers(path, predecessors)?;
         Self::new(path, Some(predecessors.to_vec()))
     }
 
     fn new(path: &Path, before: Option<Vec<i32>>) -> io::Result<(UnixListener, Self)> {
-        if symlink_metadata(path).is_ok_and(|there| !there.file_type().is_socket()) {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is not a socket"));
+        if let Some(obstacle) = obstacle(path) {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, obstacle));
         }
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -62,7 +68,7 @@ impl UnixPath {
         let socket = passing.join(NAME);
         // Left behind by a process of the same number that was killed.
         let _ = remove_file(&socket).and_then(|()| remove_dir(&passing));
-        DirBuilder::new().mode(PRIVATE).create(&passing)?;
+        DirBuilder::new().mode(PRIVATE).create(&passing).map_err(|error| not_writable(&passing, &error))?;
         let bound = UnixListener::bind(&socket).and_then(|listener| Ok((listener, identity(&socket)?)));
         match bound {
             Ok((listener, identity)) => {
@@ -102,6 +108,16 @@ impl UnixPath {
         self.passing = None;
         Ok(())
     }
+}
+
+/// What to do when nothing can be created beside `passing`.
+fn not_writable(passing: &Path, error: &io::Error) -> io::Error {
+    let directory = passing.parent().filter(|directory| !directory.as_os_str().is_empty());
+    let directory = directory.unwrap_or_else(|| Path::new(".")).display();
+    let text = format!(
+        "nothing can be created in {directory}: {error}; let the user that stickd runs as write there, or choose another path"
+    );
+    io::Error::new(error.kind(), text)
 }
 
 /// Moves a socket to a path at which nobody listens but `predecessors`. Of two processes that start at the same time one fails.

@@ -37,9 +37,10 @@ fn start(stage: &mut Stage<Cluster>) -> Result<()> {
     }
     stage.screen.say("See for yourself while this runs:");
     for (_, socket) in stage.cluster.sockets() {
-        stage
-            .screen
-            .command(&format!("echo 'show table {TABLE}; show peers' | socat - {}", socket.display()));
+        stage.screen.command(&format!(
+            "echo 'show table {TABLE}; show peers' | socat - UNIX-CONNECT:{}",
+            socket.display()
+        ));
     }
     stage
         .screen

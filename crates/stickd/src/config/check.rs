@@ -8,7 +8,7 @@ use stick_table::{Column, DataType, KeyType, TableDefinition};
 use super::Config;
 use super::address::{Address, WildcardFamilies};
 use super::hub::{Hub, Mapping, PeerLevel, Source};
-use super::model::{DynamicTables, PeersSection, StatsSocket};
+use super::model::{DynamicTables, Level, PeersSection, StatsSocket};
 use super::template::{MemberNames, Membership};
 
 /// What has to be known of sums of `conn_cur`.
@@ -62,7 +62,11 @@ fn line(text: &mut String, depth: usize, content: &str) {
 }
 
 fn runtime(socket: &StatsSocket) -> String {
-    let level = format!("{:?}", socket.level).to_lowercase();
+    let level = match socket.level {
+        Level::User => "user",
+        Level::Operator => "operator",
+        Level::Admin => "admin",
+    };
     let families = families(&socket.address, socket.families);
     format!("runtime socket {}{families}, level {level}", socket.address)
 }

@@ -218,6 +218,20 @@ impl Doorkeeper {
     }
 }
 
+/// The process ids of the other stickds of this user that answer at their doors, in order.
+pub(crate) fn running() -> Vec<u32> {
+    let entries = directory::candidates().into_iter().flat_map(std::fs::read_dir).flatten().flatten();
+    let pids = entries.filter_map(|entry| {
+        let path = entry.path();
+        let pid = path.file_name()?.to_str()?.strip_suffix(".sock")?.parse().ok()?;
+        (pid != std::process::id() && std::os::unix::net::UnixStream::connect(&path).is_ok()).then_some(pid)
+    });
+    let mut pids: Vec<u32> = pids.collect();
+    pids.sort_unstable();
+    pids.dedup();
+    pids
+}
+
 /// Removes the sockets of processes that were killed.
 fn remove_abandoned(directory: &std::path::Path) {
     let Ok(entries) = std::fs::read_dir(directory) else { return };

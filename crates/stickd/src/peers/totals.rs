@@ -39,6 +39,8 @@ pub struct Totals {
     pub namesakes: AtomicU64,
     /// Lines of the log that were left out.
     pub lines_left_out: AtomicU64,
+    /// How often a table made from a definition could not grow, as far as that was logged.
+    pub table_shortages: AtomicU64,
 }
 
 impl Totals {

@@ -10,6 +10,7 @@ use crate::config::Level;
 
 use super::mode::Mode;
 use super::reply::{Reply, put};
+use super::severity::Severity;
 use super::words::words;
 use super::{
     Context, clear_table, help, level, set_table, show_aggregations, show_contributions, show_info,
@@ -28,8 +29,15 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Runs one command. An empty one does nothing.
+    /// Runs one command. An empty one does nothing. A message comes as a text with its severity, if the connection wants it.
     pub(crate) fn run(&mut self, context: &Arc<dyn Context>, command: &[u8]) -> Reply {
+        match self.answer(context, command) {
+            Reply::Message(severity, text) => Reply::Text(self.mode.severity.mark(severity, text)),
+            other => other,
+        }
+    }
+
+    fn answer(&mut self, context: &Arc<dyn Context>, command: &[u8]) -> Reply {
         let words = match words(command) {
             Ok(words) => words,
             Err(error) => return Reply::line(error),
@@ -47,17 +55,18 @@ impl Session {
             ["show", "aggregations", _] => show_aggregations::run(context, &words[2..]),
             ["show", "contributions", _] => show_contributions::run(context, self.level, &words[2..]),
             ["show", "info", _] => show_info::run(&context.info(), &words[2..]),
-            ["show", "version", _] => Reply::line(context.info().version),
-            ["show", "cli", "level"] => Reply::line(level::word(self.level)),
+            ["show", "version", _] => Reply::info(context.info().version),
+            ["show", "cli", "level"] => Reply::info(level::word(self.level)),
             ["show", "cli", "sockets"] => self.show_sockets(),
             ["set", "timeout", _] => self.set_timeout(&words[2..]),
+            ["set", "severity-output", _] => self.mode.severity.set(&words[2..]),
             ["operator", ..] => level::lower(&mut self.level, Level::Operator),
             ["user", ..] => level::lower(&mut self.level, Level::User),
             ["prompt", ..] => self.mode.change(&words[1..]),
-            ["help", ..] => Reply::Text(help::help(&words[1..])),
-            ["echo", ..] => Reply::line(one_line(&String::from_utf8_lossy(&words[1..].join(&b' ')))),
+            ["help", ..] => Reply::Message(Severity::Info, help::help(&words[1..])),
+            ["echo", ..] => Reply::info(one_line(&String::from_utf8_lossy(&words[1..].join(&b' ')))),
             ["quit", ..] => Reply::Close,
-            _ => Reply::Text(help::unknown(&words)),
+            _ => Reply::Message(Severity::Error, help::unknown(&words)),
         }
     }
 
@@ -125,6 +134,10 @@ mod tests {
             (Level::User, "set timeout cli 0", "Invalid timeout value.\n\n"),
         ] {
             assert_eq!(node.run_as(level, command), answer, "{command}");
+        }
+        for argument in ["", " x", " NONE"] {
+            let answer = node.run(&format!("set severity-output{argument}"));
+            assert_eq!(answer, "one of 'none', 'number', 'string' is a required argument\n\n", "{argument}");
         }
         for command in ["show", "SHOW version", "show tab", "\\ ", "\u{e9}", "@1 show table", "show cli"] {
             assert!(node.run(command).starts_with("Unknown command: '"), "{command}");

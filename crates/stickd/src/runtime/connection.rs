@@ -156,7 +156,7 @@ impl Connection {
     async fn run_line(&mut self, line: &[u8]) -> io::Result<Next> {
         for command in commands(line) {
             match self.session.run(&self.context, command) {
-                Reply::Text(text) => self.output.push_str(&text),
+                Reply::Text(text) | Reply::Message(_, text) => self.output.push_str(&text),
                 Reply::Close => return Ok(Next::Close),
                 Reply::Work(work) => {
                     let text = tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?;

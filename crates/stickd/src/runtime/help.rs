@@ -12,13 +12,17 @@ struct Entry {
 }
 
 /// Every command, sorted.
-const COMMANDS: [Entry; 14] = [
+const COMMANDS: [Entry; 15] = [
     Entry {
         usage: "clear table <t> [<filter>]* [cluster]",
         text: "remove entries from a table, here or on all nodes (filter: data/key/ptr)",
     },
     Entry { usage: "echo <text>", text: "answer with the text" },
     Entry { usage: "operator", text: "go down to the level operator on this connection" },
+    Entry {
+        usage: "set severity-output [none|number|string]",
+        text: "begin the messages of this connection with their severity, or not",
+    },
     Entry {
         usage: "set table <table> key <k> [data.* <v>]*",
         text: "create an entry of a table, or change it; with \"cluster\" behind, those of a hub's nodes",
@@ -85,8 +89,10 @@ fn matching(words: &[Vec<u8>]) -> Vec<&'static Entry> {
     let typed: Vec<_> = words.iter().take(3).map(|word| String::from_utf8_lossy(word)).collect();
     let typed = typed.join(" ");
     let own_words = |entry: &Entry| {
-        let words =
-            entry.usage.split(' ').take_while(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()));
+        let words = entry
+            .usage
+            .split(' ')
+            .take_while(|word| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'));
         words.collect::<Vec<_>>().join(" ")
     };
     let choose = |rule: &dyn Fn(&str) -> bool| -> Vec<_> {
@@ -136,7 +142,11 @@ mod tests {
             (
                 "set",
                 "Unknown command: 'set', but",
-                &["set table <table> key <k> [data.* <v>]*", "set timeout [cli] <delay>"],
+                &[
+                    "set severity-output [none|number|string]",
+                    "set table <table> key <k> [data.* <v>]*",
+                    "set timeout [cli] <delay>",
+                ],
             ),
             ("clear zz", "Unknown command: 'clear', but", &["clear table <t> [<filter>]* [cluster]"]),
         ] {

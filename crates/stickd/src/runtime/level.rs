@@ -38,7 +38,9 @@ mod tests {
             (Level::User, "user", ""),
             (Level::Operator, "user", "Permission denied\n"),
         ] {
-            let Reply::Text(answer) = lower(&mut level, to) else { panic!("a text is expected") };
+            let (Reply::Text(answer) | Reply::Message(_, answer)) = lower(&mut level, to) else {
+                panic!("a text is expected")
+            };
             assert_eq!((answer.as_str(), word(level)), (text, after));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
 use nix::unistd::{Group, User};
@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use crate::config::{Level, Owner, StatsSocket, address::Address};
 use crate::net::{self, Stream};
-use crate::unix_path::UnixPath;
+use crate::unix_path::{UnixPath, obstacle};
 
 /// Why a runtime socket cannot be opened. The configuration names the address; the message says what to do.
 #[derive(Debug, Error)]
@@ -32,9 +32,9 @@ pub enum BindError {
     /// Owner or permissions cannot be set.
     #[error("cannot set owner and mode of {0}: {1}")]
     Permissions(String, io::Error),
-    /// What stands at the path is not a socket, so it is left alone.
-    #[error("{0} exists and is not a socket: remove it, or choose another path")]
-    NotASocket(String),
+    /// What stands at the path is not a socket, so it is left alone; or there can be none.
+    #[error("cannot listen on {0}: {1}")]
+    Obstacle(String, String),
     /// The bound socket cannot be moved to its path.
     #[error("cannot put the socket at {0}: {1}")]
     Publish(String, io::Error),
@@ -106,8 +106,8 @@ impl Listener {
 fn bind_unix(config: &StatsSocket, path: &Path, predecessors: &[i32]) -> Result<Socket, BindError> {
     let name = config.address.to_string();
     let (user, group) = owners(config)?;
-    if std::fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.file_type().is_socket()) {
-        return Err(BindError::NotASocket(name));
+    if let Some(obstacle) = obstacle(path) {
+        return Err(BindError::Obstacle(name, obstacle));
     }
     let (listener, place) =
         UnixPath::bind_after(path, predecessors).map_err(|error| BindError::Bind(name.clone(), error))?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::reply::{Reply, put};
+use super::severity::SeverityOutput;
 
 /// The mode of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub(crate) struct Mode {
     pub(crate) interactive: bool,
     prompt: bool,
     timed: bool,
+    /// What stands before messages.
+    pub(crate) severity: SeverityOutput,
 }
 
 const USAGE: &str = "\

@@ -4,6 +4,8 @@ use std::fmt::{self, Write as _};
 
 use haproxy_peers::one_line;
 
+use super::severity::Severity;
+
 /// Chunks are sent when they have about this many bytes.
 pub(crate) const CHUNK_BYTES: usize = 32 << 10;
 
@@ -11,6 +13,8 @@ pub(crate) const CHUNK_BYTES: usize = 32 << 10;
 pub(crate) enum Reply {
     /// The whole answer.
     Text(String),
+    /// The whole answer, which tells about the command itself; see [`SeverityOutput`](super::severity::SeverityOutput).
+    Message(Severity, String),
     /// A long answer, made while it is sent.
     Chunks(Box<dyn Chunks>),
     /// Work that may take long enough to hold up others; gives the answer. It is run on a thread of its own.
@@ -32,11 +36,14 @@ impl Reply {
         Self::Text(String::new())
     }
 
-    /// One line.
+    /// One line that says why the command is not carried out.
     pub(crate) fn line(text: impl fmt::Display) -> Self {
-        let mut line = String::new();
-        put(&mut line, format_args!("{text}\n"));
-        Self::Text(line)
+        Self::Message(Severity::Error, format!("{text}\n"))
+    }
+
+    /// One line that the command asked for.
+    pub(crate) fn info(text: impl fmt::Display) -> Self {
+        Self::Message(Severity::Info, format!("{text}\n"))
     }
 }
 

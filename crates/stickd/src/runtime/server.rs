@@ -447,7 +447,7 @@ mod tests {
         std::fs::write(&path, "text").unwrap();
         let error =
             Server::bind(options(vec![socket(Address::Unix(path.clone()), Level::User)])).await.unwrap_err();
-        assert!(matches!(error, BindError::NotASocket(_)), "{error}");
+        assert!(matches!(error, BindError::Obstacle(..)), "{error}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "text");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     }

@@ -255,7 +255,7 @@ mod tests {
             ..Info::default()
         };
         match run(&info, &super::super::testing::split(options)) {
-            Reply::Text(text) => text,
+            Reply::Text(text) | Reply::Message(_, text) => text,
             _ => panic!("a text is expected"),
         }
     }

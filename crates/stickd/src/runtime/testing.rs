@@ -107,7 +107,7 @@ impl Node {
         let mut session = Session { level, mode: Mode::default(), timeout, sockets: sockets.into() };
         let context: Arc<dyn Context> = Arc::clone(self) as _;
         let mut answer = match session.run(&context, command) {
-            Reply::Text(text) => text,
+            Reply::Text(text) | Reply::Message(_, text) => text,
             Reply::Work(work) => work(),
             Reply::Close => return String::new(),
             Reply::Chunks(mut chunks) => {

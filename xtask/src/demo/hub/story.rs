@@ -39,8 +39,8 @@ fn start(stage: &mut Stage<Cluster>) -> Result<()> {
     let node = stage.cluster.nodes[0].directory().join("haproxy.sock");
     let hub = stage.cluster.hub.directory().join(stickd_testkit::stickd::SOCKET);
     let node_commands = "show table p/clients; show table p/clients.agg; show table p/hub";
-    stage.screen.command(&format!("echo '{node_commands}' | socat - {}", node.display()));
-    stage.screen.command(&format!("echo 'show aggregations' | socat - {}", hub.display()));
+    stage.screen.command(&format!("echo '{node_commands}' | socat - UNIX-CONNECT:{}", node.display()));
+    stage.screen.command(&format!("echo 'show aggregations' | socat - UNIX-CONNECT:{}", hub.display()));
     stage
         .screen
         .say("The hub tells no sums before its nodes told all they know, for up to five seconds; until then");
@@ -85,7 +85,7 @@ fn limit(stage: &mut Stage<Cluster>) -> Result<()> {
 fn contributions(stage: &mut Stage<Cluster>) {
     let command = format!("show contributions data/clients key {CLIENT}");
     stage.screen.say("Who counted what, says the hub:");
-    stage.screen.command(&format!("echo '{command}' | socat - stickd.sock"));
+    stage.screen.command(&format!("echo '{command}' | socat - UNIX-CONNECT:stickd.sock"));
     let answer = stage.cluster.hub.cli().run(&command);
     let lines: Vec<&str> = answer.lines().filter(|line| !line.is_empty()).collect();
     for line in &lines {

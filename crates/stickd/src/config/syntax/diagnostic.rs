@@ -52,6 +52,11 @@ impl Diagnostic {
         Self::new(Severity::Error, None, title.into())
     }
 
+    /// A warning that belongs to no line.
+    pub(crate) fn warning_without_place(title: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, None, title.into())
+    }
+
     fn new(severity: Severity, span: Option<Span>, title: String) -> Self {
         let title = printable(title);
         Self { severity, title, span, label: String::new(), related: Vec::new(), help: Vec::new() }

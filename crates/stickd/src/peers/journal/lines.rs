@@ -55,6 +55,8 @@ pub(in crate::peers) enum Limit<'a> {
     HandshakeTime { address: &'a str, waits_for: &'static str, limit_ms: u32 },
     /// Members of the section.
     Members,
+    /// Memory of tables made from definitions.
+    TableMemory,
 }
 
 impl Limit<'_> {
@@ -65,15 +67,22 @@ impl Limit<'_> {
             Self::Handshakes => "handshakes max",
             Self::HandshakeTime { .. } => "handshakes timeout",
             Self::Members => "members",
+            Self::TableMemory => "dynamic-tables memory",
         }
     }
 
     fn consequence(&self) -> String {
         match self {
-            Self::Accept(error) => return format!("cannot accept a connection: {error}"),
-            Self::Connections => "peers have all connections there may be: new ones are closed",
+            Self::Accept(error) => {
+                return format!(
+                    "cannot accept a connection: {error}; raise the limit of open files (LimitNOFILE=) if there are too many"
+                );
+            }
+            Self::Connections => {
+                "peers have all connections there may be, and new ones are closed: raise it, or see who connects in \"show peers\""
+            }
             Self::ConnectionsWithoutHello | Self::Handshakes => {
-                "a connection that has not said its hello is closed for a new one"
+                "a connection that has not said its hello is closed for a new one: see who connects to this port, or raise it"
             }
             Self::HandshakeTime { address, waits_for, limit_ms } => {
                 return format!(
@@ -81,7 +90,12 @@ impl Limit<'_> {
                      runs there"
                 );
             }
-            Self::Members => "a peer that DNS lists finds no place among the members",
+            Self::Members => {
+                "a peer that DNS lists finds no place among the members: raise the number of its server-template line"
+            }
+            Self::TableMemory => {
+                "tables that peers define take all of it and evict entries before \"size\" is reached: raise it"
+            }
         }
         .to_owned()
     }
@@ -266,12 +280,13 @@ impl Journal {
     }
 
     pub(in crate::peers) fn dynamic_peer_refused(&self, from: Stranger<'_>, status: Status) {
-        let why = "refused a peer that may join: there are dynamic-peers max of them, or its name is none";
+        let why = "refused a peer that may join: there are \"dynamic-peers max\" of them already, or its name is not valid; raise max, or \
+                   name the peer with printable characters";
         self.refused(from, status, why);
     }
 
     pub(in crate::peers) fn unknown_peer_refused(&self, from: Stranger<'_>, status: Status) {
-        self.refused(from, status, "refused an unknown peer: no peer line of this section has its name");
+        self.refused(from, status, "refused an unknown peer: no peer line of this section has its name; add one, or correct the peer's own name (localpeer, -L)");
     }
 
     fn refused(&self, from: Stranger<'_>, status: Status, why: &str) {
@@ -321,7 +336,10 @@ impl Journal {
     pub(in crate::peers) fn not_resolved(&self, domain: &str, members: usize, error: &DnsError) {
         let Some(left_out) = self.due(domain, Level::WARN) else { return };
         let section = &self.section;
-        warn!(section, domain, members, left_out, "cannot resolve, keeping the members there are: {error}");
+        warn!(
+            section,
+            domain, members, left_out, "the name cannot be resolved, and the members stay: {error}"
+        );
     }
 
     pub(in crate::peers) fn resolved_again(&self, domain: &str, members: usize) {
@@ -335,11 +353,17 @@ impl Journal {
     }
 
     pub(in crate::peers) fn answer_is_wrong_more(&self, domain: &str, more: usize) {
-        warn!(section = self.section, domain, more, "more of the kind");
+        warn!(
+            section = self.section,
+            domain, more, "the answer has more faults of this kind than lines of the log"
+        );
     }
 
     pub(in crate::peers) fn nobody_is_listed(&self, domain: &str) {
-        warn!(section = self.section, domain, "the name lists nobody");
+        warn!(
+            section = self.section,
+            domain, "the name lists no host, so it has no members; see its records"
+        );
     }
 }
 
