@@ -70,7 +70,7 @@ impl Share {
 
     /// How many entries the table may have when it wants `wanted` of them, of at most `size`.
     pub(crate) fn places(&self, wanted: u32, size: u32) -> u32 {
-        let taken = self.taken.load(Ordering::Relaxed);
+        let (wanted, taken) = (wanted.min(size), self.taken.load(Ordering::Relaxed));
         if wanted <= taken {
             return taken;
         }
@@ -133,7 +133,8 @@ mod tests {
     #[test]
     fn without_a_limit_the_size_counts() {
         let limit = Arc::new(MemoryLimit::new(0));
-        let table = Table::new(table("t", 1_000), 1).within(&limit, 100, 0);
+        let table = Table::new(table("t", 1_000), 1).within(&limit, 100, 5_000);
+        assert_eq!((limit.used(), limit.shortages()), (100_000, 0), "no more than its size");
         for number in 0..2_000 {
             touch(&table, number).unwrap();
         }

@@ -120,7 +120,7 @@ impl Daemon {
         let door = match Door::open() {
             Ok(door) => Some(door),
             Err(error) if start.predecessors.is_empty() => {
-                warn!(%error, "no hand-over socket: -sf of a later process cannot take over from this one");
+                warn!(%error, "no hand-over socket, so -sf of a later process cannot take over from this one: give the unit RuntimeDirectory=stickd");
                 None
             }
             Err(error) => return Err(error).context("cannot take over without a hand-over socket"),
@@ -389,11 +389,17 @@ impl Daemon {
             match cluster.stop_progress() {
                 StopProgress::Taught => info!(section, "the next process has everything"),
                 StopProgress::Alone => {
-                    warn!(section, "no next process took over what this one holds");
+                    warn!(
+                        section,
+                        "no next process took over what this one holds: the peers keep their entries; start the next one with -sf to keep all"
+                    );
                 }
                 StopProgress::Teaching => {
                     let seconds = HAND_OVER_STALL.as_secs();
-                    warn!(section, "the next process took nothing for {seconds} s: giving up on it");
+                    warn!(
+                        section,
+                        "the next process took nothing for {seconds} s and is not waited for any longer: see its log"
+                    );
                 }
             }
         }

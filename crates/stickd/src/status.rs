@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 
 use haproxy_peers::{
     LastStatus, Order, OrderError, Orders, PeerKind, PeerLevel, ProtocolVersion, ResyncState, SessionId,
-    SharedTable,
+    SharedTable, TablePart,
 };
 use stick_aggregate::Aggregate;
 use stick_table::{Millis, Table};
@@ -378,7 +378,22 @@ fn peer_view(
     if let Some(connection) = connection {
         add_session(&mut view, connection, now);
     }
+    if view.tables.is_empty() {
+        view.tables = shared_tables(cluster);
+    }
     view
+}
+
+/// The tables of a peer without a session, such as the local one: nothing was told yet.
+fn shared_tables(cluster: &Cluster) -> Vec<SharedTableView> {
+    let tables = cluster.tables().all();
+    let told = tables.iter().filter(|shared| !matches!(shared.part(), TablePart::Orders { .. }));
+    let view = |shared: &Arc<SharedTable>| SharedTableView {
+        table: TableRef { id: shared.definition().name.clone(), local_id: shared.id(), remote_id: 0 },
+        state: TableState { references: 1, ..TableState::default() },
+        ..SharedTableView::default()
+    };
+    told.map(view).collect()
 }
 
 fn address(

@@ -64,7 +64,12 @@ impl Supervisor {
             let thread = thread::current();
             let name = thread.name().unwrap_or("without a name");
             let place = panic.location().map_or_else(String::new, ToString::to_string);
-            error!(thread = name, place, "a fault in stickd: {}", message(panic));
+            error!(
+                thread = name,
+                place,
+                "a fault in stickd, which ends it: {}; report this line",
+                message(panic)
+            );
             shared.fail(Failure::Thread(name.to_owned()));
             let aborter = thread::Builder::new().name("aborter".to_owned());
             let _ = aborter.spawn(|| {

@@ -223,7 +223,8 @@ fn explain(release: &Release, certificates: &Certificates, case: &Case, stickd_c
     );
     println!("{release}: here \"{ours}\", there \"{theirs}\":\n    {found}");
     assert!(found.contains("section=\"p\"") && found.contains("127.0.0.1:"), "{found}");
-    assert!(!stickd_connects || found.contains("peer=\"A\""), "{found}");
+    let name = if stickd_connects { "peer=\"A\"" } else { "configured_there=\"A\"" };
+    assert!(found.contains(name), "{found}");
     assert_is_prose(&found);
     let peers = stickd.cli().run("show peers");
     assert!(!peers.contains("app_state=RUNNING"), "{peers}");

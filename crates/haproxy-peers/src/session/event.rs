@@ -83,7 +83,7 @@ impl fmt::Display for SessionEvent {
             Self::LessonLacks { lacking } => {
                 write!(f, "the process before this one stored nothing of {lacking}: the peers are asked for it")
             }
-            Self::LessonAbandoned => f.write_str("the peer does not teach: given up waiting for its lesson"),
+            Self::LessonAbandoned => f.write_str("the peer does not teach: its lesson is not awaited any longer, and another peer is asked"),
             Self::LessonTaught => f.write_str("the peer confirmed its lesson"),
             Self::TaughtElsewhere(taught) => {
                 write!(f, "node {} has its former values from this hub", crate::shown(taught.node.as_bytes()))
@@ -105,9 +105,9 @@ impl fmt::Display for SessionEvent {
             Self::TableLoses { table, differences, remedy } => {
                 write!(f, "table {table} is defined differently by the peer: {differences}; {remedy}")
             }
-            Self::PeerReportsError { size_limit: false } => f.write_str("the peer reports a protocol error"),
+            Self::PeerReportsError { size_limit: false } => f.write_str("the peer reports that this node sent a malformed message, and closes the session; see its log"),
             Self::PeerReportsError { size_limit: true } => {
-                f.write_str("the peer reports a message over its size limit (its tune.bufsize)")
+                f.write_str("the peer reports a message over its size limit, and closes the session; give both the same tune.bufsize")
             }
         }
     }
@@ -132,7 +132,10 @@ mod tests {
                 SessionEvent::LessonLacks { lacking: "gpc0 of table t".into() },
                 "the process before this one stored nothing of gpc0 of table t: the peers are asked for it",
             ),
-            (SessionEvent::LessonAbandoned, "the peer does not teach: given up waiting for its lesson"),
+            (
+                SessionEvent::LessonAbandoned,
+                "the peer does not teach: its lesson is not awaited any longer, and another peer is asked",
+            ),
             (SessionEvent::LessonTaught, "the peer confirmed its lesson"),
             (
                 SessionEvent::LessonUnconfirmed,
@@ -163,10 +166,13 @@ mod tests {
                 },
                 "table t is defined differently by the peer: gpc0; add it",
             ),
-            (SessionEvent::PeerReportsError { size_limit: false }, "the peer reports a protocol error"),
+            (
+                SessionEvent::PeerReportsError { size_limit: false },
+                "the peer reports that this node sent a malformed message, and closes the session; see its log",
+            ),
             (
                 SessionEvent::PeerReportsError { size_limit: true },
-                "the peer reports a message over its size limit (its tune.bufsize)",
+                "the peer reports a message over its size limit, and closes the session; give both the same tune.bufsize",
             ),
         ] {
             assert_eq!(event.to_string(), text);

@@ -43,7 +43,7 @@ pub struct DynamicUsage {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum CreateError {
-    #[error("no table of this name is configured")]
+    #[error("no table of this name is configured: declare it here, or let \"dynamic-tables\" make it")]
     NotConfigured,
     #[error(
         "the section has its limit of {limit} tables made from definitions already: raise \"{keyword} max\""

@@ -60,7 +60,11 @@ fn a_table_in_disagreement_is_reported_once() {
     assert_eq!(texts.len(), 3, "{texts:?}");
     assert!(texts[0].starts_with("updates of table t are ignored: key type string"), "{texts:?}");
     assert!(texts[1].starts_with("table u is defined differently by the peer: expire 90000 ms"), "{texts:?}");
-    assert_eq!(texts[2], "updates of table elsewhere are ignored: no table of this name is configured");
+    assert_eq!(
+        texts[2],
+        "updates of table elsewhere are ignored: no table of this name is configured: declare it here, or let \
+         \"dynamic-tables\" make it"
+    );
     assert_eq!(
         (gpc0(&world, 0, 1), values(&world, 1, DataType::Gpc0, 0, &[2])),
         (None, vec![Some(Value::Unsigned(6))])

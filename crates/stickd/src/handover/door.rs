@@ -124,7 +124,7 @@ impl Door {
                     });
                 }
                 Err(error) => {
-                    warn!(%error, "cannot accept a connection for a hand-over");
+                    warn!(%error, "cannot accept a connection for a hand-over; raise the limit of open files if there are too many");
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -138,7 +138,11 @@ impl Doorkeeper {
         let (user, pid) = (credentials.uid(), credentials.pid().unwrap_or(0));
         // The directory keeps others out; whoever changed its permissions does not change this.
         if user != geteuid().as_raw() && user != 0 {
-            warn!(pid, user, "refused a process of another user at the hand-over socket");
+            warn!(
+                pid,
+                user,
+                "refused a process of another user at the hand-over socket: start it as the user of this one"
+            );
             return Ok(());
         }
         let mut stream = BufReader::new(stream);
@@ -174,7 +178,11 @@ impl Doorkeeper {
         match self.clusters.iter().find(is_it) {
             Some(cluster) => cluster.learn_from_predecessor(Box::new(stream), pid).await,
             None => {
-                warn!(pid, section = name, "the old process teaches a section that is not configured here");
+                warn!(
+                    pid,
+                    section = name,
+                    "the old process teaches a section that is not configured here: what it holds is lost"
+                );
             }
         }
     }

@@ -26,7 +26,7 @@ pub(super) fn start(name: &'static str, output: impl AsFd) -> io::Result<Arc<Que
                 Next::Report(count) => tracing::warn!(
                     output = name,
                     lines = count,
-                    "the log lost lines: its reader was too slow, or the output could not be written"
+                    "the log lost lines: its reader was too slow, or the output could not be written; see the program that reads it"
                 ),
             }
         }

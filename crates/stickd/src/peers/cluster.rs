@@ -284,7 +284,7 @@ impl Cluster {
 
     /// Tells the section of something that happened in a session, and the log.
     pub(super) fn handle_event(self: &Arc<Self>, connection: &Connection, event: &SessionEvent) {
-        self.journal.event(&connection.name, event);
+        self.journal.event(connection, event);
         self.totals.note_event(event);
         self.with_section(|section, now| section.handle_event(now, connection.id, event));
         if *event == SessionEvent::LessonTaught {

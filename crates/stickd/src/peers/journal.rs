@@ -12,7 +12,7 @@ use tracing::Level;
 
 use super::totals::{Totals, count};
 use crate::clock::Clock;
-use crate::config::PeersSection;
+use crate::config::{Address, PeersSection};
 use crate::log;
 
 mod left_out;
@@ -28,10 +28,15 @@ use quota::LogQuota;
 mod refusals;
 use refusals::Refusals;
 
+/// Bytes of names of peers at one address, about.
+const MAX_NAMES: usize = 100;
+
 /// Writes the lines of one section.
 pub(super) struct Journal {
     section: String,
     local_peer: String,
+    /// The peers that are configured at each IP address.
+    at_address: HashMap<IpAddr, String>,
     clock: Clock,
     quota: LogQuota,
     refusals: Refusals,
@@ -48,12 +53,18 @@ impl Journal {
         Self {
             section: config.name.clone(),
             local_peer: config.local.name.clone(),
+            at_address: names_by_address(config),
             clock,
             quota: LogQuota::new(named, clock.now()),
             refusals: Refusals::default(),
             failures: Mutex::default(),
             totals,
         }
+    }
+
+    /// The names of the peers that are configured at an address, to stand in a line about a connection that told none.
+    fn names_at(&self, address: Option<IpAddr>) -> Option<&str> {
+        self.at_address.get(&address?).map(String::as_str)
     }
 
     /// Gives a discovered member a quota of its own, unless it has one.
@@ -104,4 +115,19 @@ impl Journal {
         let before = self.failures.lock().insert(peer.to_owned(), reason.to_owned());
         before.as_deref() != Some(reason)
     }
+}
+
+fn names_by_address(config: &PeersSection) -> HashMap<IpAddr, String> {
+    let mut names: HashMap<IpAddr, String> = HashMap::new();
+    for remote in &config.remotes {
+        if let Some(Address::Ip(address)) = &remote.address {
+            let there = names.entry(address.ip().to_canonical()).or_default();
+            let separator = if there.is_empty() { "" } else { ", " };
+            // Of many peers behind one address no one is meant.
+            if there.len() < MAX_NAMES {
+                there.extend([separator, &remote.name]);
+            }
+        }
+    }
+    names
 }

@@ -76,7 +76,7 @@ async fn conclude(
             else {
                 // Accepted all the same when another session took the place of this attempt meanwhile.
                 if status != Status::Accepted {
-                    cluster.journal.refused_by(&connection.name, status);
+                    cluster.journal.refused_by(&connection.name, address, status);
                 }
                 return;
             };

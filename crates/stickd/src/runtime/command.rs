@@ -66,7 +66,7 @@ impl Session {
             ["help", ..] => Reply::Message(Severity::Info, help::help(&words[1..])),
             ["echo", ..] => Reply::info(one_line(&String::from_utf8_lossy(&words[1..].join(&b' ')))),
             ["quit", ..] => Reply::Close,
-            _ => Reply::Message(Severity::Error, help::unknown(&words)),
+            _ => Reply::Message(Severity::Info, help::unknown(&words)),
         }
     }
 

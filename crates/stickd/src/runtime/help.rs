@@ -28,7 +28,7 @@ const COMMANDS: [Entry; 15] = [
         text: "create an entry of a table, or change it; with \"cluster\" behind, those of a hub's nodes",
     },
     Entry { usage: "set timeout [cli] <delay>", text: "close this connection when it is idle for so long" },
-    Entry { usage: "show aggregations [section]", text: "tell what the hubs sum, and of whom" },
+    Entry { usage: "show aggregations [section]", text: "tell what the hubs sum, and of which nodes" },
     Entry { usage: "show cli level", text: "tell the level of this connection" },
     Entry { usage: "show cli sockets", text: "list the sockets of this interface" },
     Entry {

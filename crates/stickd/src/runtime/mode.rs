@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::reply::{Reply, put};
-use super::severity::SeverityOutput;
+use super::severity::{Severity, SeverityOutput};
 
 /// The mode of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Mode {
                     next.timed = !next.timed;
                     (true, true)
                 }
-                _ => return Reply::Text(USAGE.to_owned()),
+                _ => return Reply::Message(Severity::Info, USAGE.to_owned()),
             };
         }
         *self = next;
@@ -71,7 +71,9 @@ mod tests {
     fn after(options: &[&str]) -> (Mode, String) {
         let mut mode = Mode::default();
         let options: Vec<_> = options.iter().map(|option| option.as_bytes().to_vec()).collect();
-        let Reply::Text(text) = mode.change(&options) else { panic!("a text is expected") };
+        let (Reply::Text(text) | Reply::Message(_, text)) = mode.change(&options) else {
+            panic!("a text is expected")
+        };
         (mode, text)
     }
 

@@ -32,7 +32,7 @@ enum SetError {
     #[error("Unable to allocate a new entry")]
     Full,
     #[error(
-        "The table holds sums, which nodes tell anew at any time; add \"cluster\" to set the values of all nodes, or clear them"
+        "The table holds sums, which nodes tell again at any time; add \"cluster\" to set the values of all nodes, or clear them"
     )]
     Sum,
 }

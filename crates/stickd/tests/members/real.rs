@@ -76,7 +76,7 @@ fn a_haproxy_is_found_withdrawn_and_forgotten(release: &Release) {
     wait_value(&cli, "b", 2, &node);
     let log = node.stickd.daemon().log();
     for (line, count) in
-        [("a member is listed", 2), ("is not listed any more", 1), ("the name lists nobody", 2)]
+        [("a member is listed", 2), ("is not listed any more", 1), ("the name lists no host", 2)]
     {
         assert_eq!(node.logged(line), count, "{line}: {log}");
     }

@@ -136,10 +136,10 @@ impl Journal {
         }
     }
 
-    pub(in crate::peers) fn refused_by(&self, peer: &str, status: Status) {
+    pub(in crate::peers) fn refused_by(&self, peer: &str, address: &str, status: Status) {
         let Some(left_out) = self.due(peer, Level::WARN) else { return };
         let (section, meaning, status) = (&self.section, remedies::explain(status), status.code());
-        warn!(section, peer, status, left_out, "the peer refused: {meaning}");
+        warn!(section, peer, address, status, left_out, "the peer refused: {meaning}");
     }
 
     pub(in crate::peers) fn accepted(
@@ -154,7 +154,7 @@ impl Journal {
     }
 
     /// A hub logs what its sums leave out by [`LeftOutLog`](super::LeftOutLog), whoever noticed it.
-    pub(in crate::peers) fn event(&self, peer: &str, event: &SessionEvent) {
+    pub(in crate::peers) fn event(&self, connection: &Connection, event: &SessionEvent) {
         let level = match event {
             SessionEvent::LeftOut { .. } => return,
             SessionEvent::TableIgnored { .. }
@@ -164,10 +164,10 @@ impl Journal {
             | SessionEvent::LessonUnconfirmed => Level::WARN,
             _ => Level::INFO,
         };
-        let Some(left_out) = self.due(peer, level) else { return };
-        let section = &self.section;
+        let Some(left_out) = self.due(&connection.name, level) else { return };
+        let (section, peer) = (&self.section, &connection.name);
         if level == Level::WARN {
-            warn!(section, peer, left_out, "{event}");
+            warn!(section, peer, address = address_of(connection), left_out, "{event}");
         } else {
             info!(section, peer, left_out, "{event}");
         }
@@ -180,7 +180,8 @@ impl Journal {
         match reason {
             EndReason::Error(error) => {
                 let address = address_of(connection);
-                warn!(section, peer, address, left_out, "session closed: {error}");
+                let remedy = remedies::session(error);
+                warn!(section, peer, address, left_out, "session closed: {error}{remedy}");
             }
             EndReason::Connection(reason) => info!(section, peer, left_out, "session ended: {reason}"),
             EndReason::Closed(reason) => info!(section, peer, left_out, "session closed: {reason}"),
@@ -242,8 +243,8 @@ impl Journal {
 impl Journal {
     pub(in crate::peers) fn tls_failed(&self, from: Stranger<'_>, error: &HandshakeError) {
         let Some(left_out) = self.refusal_due(from.ip, "TLS") else { return };
-        let (section, address) = (&self.section, from.address);
-        warn!(section, address, left_out, "TLS handshake failed: {error}");
+        let (section, address, configured_there) = (&self.section, from.address, self.names_at(from.ip));
+        warn!(section, address, configured_there, left_out, "TLS handshake failed: {error}");
     }
 
     pub(in crate::peers) fn hello_refused(&self, from: Stranger<'_>, error: &HelloError) {
@@ -251,7 +252,11 @@ impl Journal {
         let (section, address, local_peer) = (&self.section, from.address, &self.local_peer);
         let status = error.status().map_or(0, Status::code);
         let remedy = remedies::hello(error);
-        warn!(section, address, status, local_peer, left_out, "refused a hello: {error}; {remedy}");
+        let configured_there = self.names_at(from.ip);
+        warn!(
+            section,
+            address, configured_there, status, local_peer, left_out, "refused a hello: {error}; {remedy}"
+        );
     }
 
     /// A certificate that is not for this name.

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use haproxy_peers::{HelloError, Status};
+use haproxy_peers::{HelloError, SessionError, Status};
 
 /// What a status means and what to do about it.
 pub(super) const fn explain(status: Status) -> &'static str {
@@ -51,5 +51,16 @@ pub(super) const fn hello(error: &HelloError) -> &'static str {
             "the sender does not keep to the peers protocol: see what runs at that address"
         }
         HelloError::TooLong(_) => "shorten the peer's name, or raise tune.bufsize",
+    }
+}
+
+/// About a session that a fault ends, to stand behind its text.
+pub(super) const fn session(error: &SessionError) -> &'static str {
+    match error {
+        SessionError::Malformed(_) => {
+            "; see the peer's release and log, and whether another program has its address"
+        }
+        SessionError::Silent(_) => "; the peer hangs, or the network between drops its packets",
+        SessionError::Levels(_) => "",
     }
 }
