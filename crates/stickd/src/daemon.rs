@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use haproxy_peers::{DynamicTables, Limits, StopProgress, TablePart, TableSet};
 use parking_lot::Mutex;
 use rustix::process::Pid;
@@ -78,7 +78,7 @@ impl Daemon {
             let table = Arc::new(Table::new(definition.clone(), random()));
             tables.insert(definition.name.clone(), table);
         }
-        let places = Arc::new(places(&config)?);
+        let places = Arc::new(places(&config));
         let origins = Origins::shared();
         let mut clusters = Vec::new();
         for section in config.sections.iter().filter(|section| !section.disabled) {
@@ -458,19 +458,13 @@ impl Config {
 }
 
 /// The places for connections that peers open: `maxconn`, or as many as the sections allow, as far as files may be opened.
-fn places(config: &Config) -> anyhow::Result<Places> {
+fn places(config: &Config) -> Places {
     let sections = || config.sections.iter().filter(|section| !section.disabled);
     let reserved: usize = sections().map(|section| section.configured_peers() as usize).sum();
     let most: u64 = sections().map(|section| u64::from(section.most_connections())).sum();
     let wanted = config.global.max_connections.map_or(most, |connections| connections.number.into());
     let apart = files::apart_from_peers(config);
     let limit = files::raise_limit(wanted + apart);
-    let least = files::least(config);
-    if limit < least {
-        bail!(
-            "the limit of open files is {limit}, and this configuration needs {least} at least: raise it (LimitNOFILE= of the unit, ulimit -n)"
-        );
-    }
     let possible = limit.saturating_sub(apart).max(reserved as u64 + 1);
     if possible < wanted && config.global.max_connections.is_some() {
         warn!(
@@ -480,7 +474,7 @@ fn places(config: &Config) -> anyhow::Result<Places> {
     } else if possible < wanted {
         info!(limit, "the limit of open files allows {possible} connections of peers instead of {wanted}");
     }
-    Ok(Places::new(wanted.min(possible) as usize, reserved))
+    Places::new(wanted.min(possible) as usize, reserved)
 }
 
 fn table_set(section: &PeersSection, tables: &HashMap<String, Arc<Table>>, config: &Config) -> TableSet {

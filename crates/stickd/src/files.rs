@@ -1,5 +1,6 @@
 //! Open files: how many the daemon may need, and how many it may have.
 
+use anyhow::bail;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
@@ -25,8 +26,24 @@ pub(crate) fn apart_from_peers(config: &Config) -> u64 {
     APART + (runtime + peers.sum::<usize>()) as u64
 }
 
+/// Raises the limit of open files as far as a process needs that works at all.
+///
+/// # Errors
+/// When that is not allowed.
+pub fn check_limit(config: &Config) -> anyhow::Result<()> {
+    let least = least(config);
+    let limit = raise_limit(least);
+    if limit < least {
+        bail!(
+            "the limit of open files is {limit}, and this configuration needs {least} at least: raise it (LimitNOFILE= of the \
+             unit, ulimit -n)"
+        );
+    }
+    Ok(())
+}
+
 /// Fewest files with which a process works: its own, and one for each socket and each configured peer.
-pub(crate) fn least(config: &Config) -> u64 {
+fn least(config: &Config) -> u64 {
     let sections = config.sections.iter().filter(|section| !section.disabled);
     let sockets = sections.map(|section| section.local.listeners.len() + section.configured_peers() as usize);
     LEAST_APART + (config.global.stats_sockets.len() + sockets.sum::<usize>()) as u64

@@ -12,7 +12,7 @@ pub mod config;
 pub mod daemon;
 mod date;
 mod dns;
-mod files;
+pub mod files;
 pub mod handover;
 pub mod log;
 pub mod net;

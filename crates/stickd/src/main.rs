@@ -7,6 +7,7 @@ use std::time::Duration;
 use stickd::args::{Arguments, Check, Command, Run};
 use stickd::config::{Config, Options};
 use stickd::daemon::{Daemon, Start};
+use stickd::files;
 use stickd::handover::{Identity, Predecessors};
 use stickd::log::Log;
 use stickd::prepare;
@@ -74,6 +75,7 @@ fn command_line(arguments: &Run) -> Option<CommandLine> {
 }
 
 fn serve(config: Config, arguments: &Run, supervisor: Supervisor) -> anyhow::Result<()> {
+    files::check_limit(&config)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     // Sockets are looked at after so many turns of tasks: one that applies what was read takes up to a millisecond.
     let runtime = runtime.enable_all().event_interval(8).build()?;

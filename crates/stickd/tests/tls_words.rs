@@ -1,6 +1,7 @@
 //! What the log says when TLS fails between stickd and a real HAProxy: the peer or its address, the reason and the remedy, in words.
 
 use std::fs;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -99,7 +100,7 @@ fn what_fails_when_stickd_connects_is_explained(release: &Release) {
         (
             "ssl verify none",
             "ssl crt {good} {verified}",
-            &["certificate of this node|refuses this node's certificate"],
+            &["wants a certificate of this node|demands a certificate of this node", "\"crt FILE\""],
         ),
         (
             "ssl verify none crt {expired}",
@@ -229,6 +230,35 @@ fn explain(release: &Release, certificates: &Certificates, case: &Case, stickd_c
     let peers = stickd.cli().run("show peers");
     assert!(!peers.contains("app_state=RUNNING"), "{peers}");
     drop(haproxy);
+}
+
+/// Neither side says anything: who waits for whom is named, in both directions.
+#[test]
+fn a_handshake_that_does_not_end_is_named() {
+    let certificates = Certificates::new();
+    let ours = certificates.fill("ssl crt {good}");
+    let (here, silent) = (ports::free_address(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let there = silent.local_addr().unwrap();
+    let text = format!(
+        "global\n  localpeer stickd\n  stats socket unix@{SOCKET} level admin\n\
+         peers p\n  bind {here} {ours}\n  server stickd\n  server A {there} ssl verify none\n  handshakes timeout 100ms\n"
+    );
+    let stickd = StickdProcess::start(STICKD, Some(&text), &[]);
+    let client = TcpStream::connect(here).unwrap();
+    let from = client.local_addr().unwrap();
+    stickd
+        .daemon()
+        .wait_log("its TLS handshake and hello did not come within 100 ms; see what runs there", LOGGED);
+    stickd.daemon().wait_log(
+        "no end of the TLS handshake within 5 s; see whether a peers listener is at this address",
+        LOGGED,
+    );
+    let log = stickd.daemon().log();
+    let line = |text: &str| log.lines().find(|line| line.contains(text)).unwrap_or_default().to_owned();
+    println!("{}\n{}", line("did not come"), line("no end of"));
+    assert!(line("did not come").contains(&format!("the connection from {from} is closed")), "{log}");
+    assert!(line("no end of").contains(&format!("peer=\"A\" address=\"{there}\"")), "{log}");
+    log.lines().for_each(assert_is_prose);
 }
 
 /// No name of a type of the library, no link, no list of numbers.

@@ -60,10 +60,7 @@ impl Route {
             return Ok(Self { left: [Place::Unix(path.clone())].into(), source: None, failures: Vec::new() });
         }
         let late = |_| {
-            io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the name was not resolved within 3 s; see the name servers of this machine",
-            )
+            io::Error::other("the name was not resolved within 3 s; see the name servers of this machine")
         };
         let found = timeout(CONNECT_TIMEOUT, resolve(address)).await.map_err(late)??;
         Self::over(&[&found, others].concat(), source)
@@ -119,7 +116,7 @@ impl Route {
                 }
                 () = sleep_until(next_at), if !self.left.is_empty() => {}
                 () = sleep_until(deadline) => {
-                    let late = || io::Error::new(io::ErrorKind::TimedOut, "no answer within 3 s; see whether the machine is up and a firewall drops packets to it");
+                    let late = || io::Error::new(io::ErrorKind::TimedOut, "no answer within 3 s");
                     self.failures.extend(waiting.into_iter().map(|place| (place, late())));
                     return Err(self.error());
                 }

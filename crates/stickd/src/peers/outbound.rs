@@ -183,7 +183,7 @@ async fn greet(
         };
         let listens =
             "see whether a peers listener is at this address, with \"ssl\" on both sides or on none";
-        io::Error::new(io::ErrorKind::TimedOut, format!("{late} within 5 s; {listens}"))
+        io::Error::other(format!("{late} within 5 s; {listens}"))
     };
     let answered = timeout(STATUS_TIMEOUT, handshake).await.unwrap_or_else(|_| Err(silent()))?;
     cluster.journal.connected(&connection.name, &answered.remote, hello.version, answered.status);

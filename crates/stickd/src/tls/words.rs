@@ -59,7 +59,7 @@ pub(super) fn fault(error: &Error) -> String {
         | Error::PeerSentOversizedRecord => {
             format!(
                 "the peer does not keep to the TLS protocol ({}); see what listens at its address, and its log",
-                last_part(error)
+                misbehaviour(error)
             )
         }
         Error::General(text) => text.clone(),
@@ -139,10 +139,14 @@ pub(super) fn chain_fault(error: &webpki::Error) -> String {
 }
 
 fn bad_algorithm(id: &[u8]) -> String {
-    let algorithm = match id {
-        SHA1_RSA | SHA1_ECDSA => "SHA-1, which can be forged",
-        MD5_RSA => "MD5, which can be forged",
-        _ => "an algorithm that stickd does not take",
+    // It stands between a tag and its parameters.
+    let is = |one: &[u8]| id.windows(one.len()).any(|part| part == one);
+    let algorithm = if is(SHA1_RSA) || is(SHA1_ECDSA) {
+        "SHA-1, which can be forged"
+    } else if is(MD5_RSA) {
+        "MD5, which can be forged"
+    } else {
+        "an algorithm that stickd does not take"
     };
     format!(
         "it is signed with {algorithm}; have it signed with SHA-256 and an RSA key of 2048 bits or more, an ECDSA or an Ed25519 \
@@ -180,7 +184,8 @@ pub(super) fn refusal(alert: AlertDescription) -> String {
     let because = |why: &str| format!("the peer refuses this node's certificate because {why}");
     match alert {
         A::CertificateRequired => {
-            because("it was shown none: it asks for one; add \"crt FILE\" to the peer's line here")
+            "the peer demands a certificate of this node, and none is configured; add \"crt FILE\" to the peer's line here"
+                .to_owned()
         }
         A::UnknownCA => {
             because("it does not know the authority that signed it; add that authority to the peer's \"ca-file\"")
@@ -266,6 +271,21 @@ fn no_protocol() -> String {
 
 fn day(time: UnixTime) -> Day {
     Day::of(time.as_secs())
+}
+
+/// What a peer did wrong.
+fn misbehaviour(error: &Error) -> String {
+    match error {
+        Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
+            "a message out of its turn".to_owned()
+        }
+        Error::PeerSentOversizedRecord => "a record that is too large".to_owned(),
+        Error::InvalidMessage(_) => {
+            let text = error.to_string();
+            format!("malformed message: {}", in_words(text.rsplit(" of type ").next().unwrap_or(&text)))
+        }
+        _ => last_part(error),
+    }
 }
 
 /// The last part of a library's text, which is the name of a case.

@@ -176,15 +176,18 @@ impl Journal {
     pub(in crate::peers) fn session_ended(&self, connection: &Connection, reason: &EndReason) {
         let level = if matches!(reason, EndReason::Error(_)) { Level::WARN } else { Level::INFO };
         let Some(left_out) = self.due(&connection.name, level) else { return };
-        let (section, peer) = (&self.section, &connection.name);
+        let (section, peer, address) = (&self.section, &connection.name, address_of(connection));
         match reason {
             EndReason::Error(error) => {
-                let address = address_of(connection);
                 let remedy = remedies::session(error);
                 warn!(section, peer, address, left_out, "session closed: {error}{remedy}");
             }
-            EndReason::Connection(reason) => info!(section, peer, left_out, "session ended: {reason}"),
-            EndReason::Closed(reason) => info!(section, peer, left_out, "session closed: {reason}"),
+            EndReason::Connection(reason) => {
+                info!(section, peer, address, left_out, "session ended: {reason}");
+            }
+            EndReason::Closed(reason) => {
+                info!(section, peer, address, left_out, "session closed: {reason}");
+            }
         }
     }
 

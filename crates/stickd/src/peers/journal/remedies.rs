@@ -28,6 +28,7 @@ pub(super) const fn unreachable(kind: ErrorKind) -> &'static str {
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
             "; see the routes of this machine, and whether the peer is up"
         }
+        ErrorKind::TimedOut => "; see whether the machine is up, and whether a firewall drops packets to it",
         ErrorKind::PermissionDenied => "; see the rules of the firewall and the permissions of the socket",
         _ => "",
     }
