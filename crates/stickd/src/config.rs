@@ -46,6 +46,7 @@ pub use check::summary;
 pub use cidr::Cidr;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use hub::{Hub, Mapping, PeerLevel, Source};
+pub(crate) use idle::refuse_idle;
 pub use model::{
     Bind, BindTls, CaFile, DynamicPeers, DynamicTables, Global, Handshakes, Level, LocalPeer, LogFormat,
     LogLevel, LogOutput, LogTarget, MaxConnections, Owner, PeersSection, RemotePeer, ServerTls,
@@ -99,7 +100,7 @@ impl Config {
     /// Reads files, and the `.cfg` files of directories in name order; without any path, the built-in configuration.
     ///
     /// # Errors
-    /// Everything that is wrong in all files, and the warnings too. Also when a process would serve nothing.
+    /// Everything that is wrong in all files, and the warnings too.
     pub fn load(paths: &[PathBuf], options: &Options) -> Result<Self, Diagnostics> {
         if paths.is_empty() {
             return Self::builtin(options);
@@ -110,7 +111,7 @@ impl Config {
                 report.push(Diagnostic::without_place(error.to_string()));
             }
         }
-        idle::refuse(parser::parse(sources, report, options)?)
+        parser::parse(sources, report, options)
     }
 
     /// Reads one text; `name` stands for its file in messages.

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Config, Diagnostic, Diagnostics, Options, PeersSection, Span, summary};
+use crate::config::{Config, Diagnostic, Diagnostics, Options, PeersSection, Span, refuse_idle, summary};
 use crate::runtime;
 use crate::tls::{Acceptor, Connector, TlsError};
 
@@ -16,9 +16,9 @@ const BUILT_IN: &str = "No file is given (-f), so this is the built-in configura
 /// Reads a configuration and what it names.
 ///
 /// # Errors
-/// Everything that is wrong, and the warnings too. What a faulty text names is not looked at.
+/// Everything that is wrong, and the warnings too; also when a process would serve nothing. What a faulty text names is not looked at.
 pub fn load(paths: &[PathBuf], options: &Options) -> Result<Config, Diagnostics> {
-    let config = Config::load(paths, options)?;
+    let config = refuse_idle(Config::load(paths, options)?)?;
     let faults = faults(&config);
     if faults.is_empty() { Ok(config) } else { Err(config.warnings.with(faults)) }
 }
