@@ -7,7 +7,7 @@ const HELP: &str = "a peers section makes a node of a cluster, for example `peer
                     `server lb1 10.0.0.11:10000` and `table t type ip size 1m expire 10m store gpc0`";
 
 /// Refuses a configuration with which nothing would listen, and warns where only the runtime API would.
-pub(super) fn refuse(mut config: Config) -> Result<Config, Diagnostics> {
+pub(crate) fn refuse_idle(mut config: Config) -> Result<Config, Diagnostics> {
     if config.sections.iter().any(|section| !section.disabled) {
         return Ok(config);
     }
@@ -38,8 +38,8 @@ mod tests {
         let load = |text: &str| {
             let file = directory.path().join("a.cfg");
             fs::write(&file, text).unwrap();
-            match Config::load(&[file], &Options { local_peer: Some("me".to_owned()), ..Options::default() })
-            {
+            let options = Options { local_peer: Some("me".to_owned()), ..Options::default() };
+            match Config::load(&[file], &options).and_then(refuse_idle) {
                 Ok(config) => (true, config.warnings.render(false)),
                 Err(diagnostics) => (false, diagnostics.render(false)),
             }

@@ -216,7 +216,7 @@ pub(in crate::config) fn size(word: &Word, min: u32, max: u32, report: &mut Repo
 }
 
 /// Reads an amount of memory, in bytes.
-pub(super) fn memory(word: &Word, report: &mut Report) -> Option<u64> {
+pub(in crate::config) fn memory(word: &Word, report: &mut Report) -> Option<u64> {
     match units::parse_memory(&word.text) {
         Ok(bytes) => Some(bytes),
         Err(error) => {
