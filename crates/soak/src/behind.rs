@@ -3,8 +3,13 @@
 
 use std::fmt;
 use std::ops::AddAssign;
+use std::time::{Duration, Instant};
 
 use crate::cluster::is_haproxy;
+
+/// Touches of two processes that are less than this apart no lifetime tells apart, as a live update of what was touched within the
+/// last second has none (docs/peers-protocol.md §8.3, `Ages` of stick-table), with the time between two dumps.
+const TOO_CLOSE: Duration = Duration::from_millis(1_600);
 
 /// What an entry tells, from the oldest to the newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +24,27 @@ pub(crate) enum Knowledge {
     Newer,
 }
 
+/// What a member has of a key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    pub(crate) knows: Knowledge,
+    /// When its entry ends.
+    pub(crate) ends: Option<Instant>,
+}
+
+impl Told {
+    /// Whether this is newer than what another has.
+    fn is_newer(&self, other: &Self) -> bool {
+        self.knows > other.knows && self.knows != Knowledge::Newer
+    }
+
+    /// Whether the lifetimes do not say so.
+    fn is_close(&self, other: &Self) -> bool {
+        let apart = self.ends.zip(other.ends).map(|(this, other)| this.saturating_duration_since(other));
+        apart.is_some_and(|apart| apart < TOO_CLOSE)
+    }
+}
+
 /// Why an entry may differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
@@ -28,22 +54,27 @@ pub(crate) enum Reason {
     Ahead,
     /// No member that the stickd could reach held a newer value.
     NobodyKnew,
-    /// The stickd could have asked a member that held a newer value: a fault of stickd.
+    /// Members that the stickd could reach held a newer value, touched so soon after that no lifetime tells the two apart.
+    TooClose,
+    /// A member that the stickd could reach held a newer value: a fault of stickd.
     SomebodyKnew,
 }
 
 impl Reason {
-    /// Why the entry of `member` differs; `known` is what each member's entry tells. At a calm point each member reaches all others.
-    pub(crate) fn of(member: usize, known: &[Knowledge]) -> Self {
-        let own = known[member];
+    /// Why the entry of `member` differs; `told` is what each member has. At a calm point each member reaches all others.
+    pub(crate) fn of(member: usize, told: &[Told]) -> Self {
+        let own = &told[member];
+        let mut newer = told.iter().filter(|other| other.is_newer(own)).peekable();
         if is_haproxy(member) {
             Self::Haproxy
-        } else if own == Knowledge::Newer {
+        } else if own.knows == Knowledge::Newer {
             Self::Ahead
-        } else if known.iter().any(|other| *other > own && *other != Knowledge::Newer) {
-            Self::SomebodyKnew
-        } else {
+        } else if newer.peek().is_none() {
             Self::NobodyKnew
+        } else if newer.all(|other| other.is_close(own)) {
+            Self::TooClose
+        } else {
+            Self::SomebodyKnew
         }
     }
 }
@@ -57,6 +88,8 @@ pub struct Behind {
     pub ahead: u64,
     /// At stickds, where no member that the stickd could reach held a newer value.
     pub nobody_knew: u64,
+    /// At stickds, where some member that the stickd could reach held a newer value, touched within 1.5 s.
+    pub too_close: u64,
     /// At stickds, where some member that the stickd could reach held a newer value.
     pub somebody_knew: u64,
 }
@@ -67,6 +100,7 @@ impl Behind {
             Reason::Haproxy => &mut self.haproxys,
             Reason::Ahead => &mut self.ahead,
             Reason::NobodyKnew => &mut self.nobody_knew,
+            Reason::TooClose => &mut self.too_close,
             Reason::SomebodyKnew => &mut self.somebody_knew,
         } += 1;
     }
@@ -77,6 +111,7 @@ impl AddAssign for Behind {
         self.haproxys += other.haproxys;
         self.ahead += other.ahead;
         self.nobody_knew += other.nobody_knew;
+        self.too_close += other.too_close;
         self.somebody_knew += other.somebody_knew;
     }
 }
@@ -86,6 +121,7 @@ impl fmt::Display for Behind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = [
             (self.somebody_knew, "at stickds where a reachable member knew better"),
+            (self.too_close, "at stickds where a newer touch was too close to tell"),
             (self.nobody_knew, "at stickds where nobody knew better"),
             (self.ahead, "at stickds ahead of the owner"),
             (self.haproxys, "at HAProxys"),
@@ -117,7 +153,21 @@ mod tests {
             (4, [Right, Right, Right, Right, Newer], Reason::Ahead),
             (4, [Older(1), Older(1), Older(1), Newer, Older(1)], Reason::NobodyKnew),
         ] {
-            assert_eq!(Reason::of(member, &known), reason, "{member} of {known:?}");
+            let told = known.map(|knows| Told { knows, ends: None });
+            assert_eq!(Reason::of(member, &told), reason, "{member} of {known:?}");
+        }
+    }
+
+    #[test]
+    fn touches_that_are_close_no_lifetime_tells_apart() {
+        let now = Instant::now();
+        let ends = |ms| Some(now + Duration::from_millis(ms));
+        for (others, reason) in [(1_400, Reason::TooClose), (1_700, Reason::SomebodyKnew)] {
+            let mut told = [Told { knows: Knowledge::Right, ends: ends(others) }; 5];
+            told[3] = Told { knows: Knowledge::Older(2), ends: ends(0) };
+            assert_eq!(Reason::of(3, &told), reason);
+            told[3] = Told { knows: Knowledge::Nothing, ends: None };
+            assert_eq!(Reason::of(3, &told), Reason::SomebodyKnew, "it holds nothing");
         }
     }
 

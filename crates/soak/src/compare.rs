@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use stickd_testkit::EntryDump;
 
-use crate::behind::{Behind, Knowledge, Reason};
-use crate::cluster::{MEMBERS, NAMES, Seen};
+use crate::behind::{Behind, Knowledge, Reason, Told};
+use crate::cluster::{MEMBERS, NAMES, Seen, is_haproxy};
 use crate::kind::{Field, Kind};
 use crate::ledger::{Ledger, Place, Truth};
 
@@ -50,6 +50,8 @@ pub(crate) struct Fault {
     pub(crate) member: usize,
     pub(crate) place: Place,
     pub(crate) what: String,
+    /// Whether all that is wrong is that an update of one HAProxy reached this other one late.
+    pub(crate) is_late_haproxy: bool,
 }
 
 /// What came of it.
@@ -120,7 +122,7 @@ pub(crate) fn compare(ledger: &Ledger, tables: &[Tables], round: &Round, look: L
 
 impl Comparison {
     fn fault(&mut self, member: usize, place: &Place, what: String) {
-        self.faults.push(Fault { member, place: place.clone(), what });
+        self.faults.push(Fault { member, place: place.clone(), what, is_late_haproxy: false });
     }
 
     /// Compares what all members have of a key.
@@ -133,20 +135,24 @@ impl Comparison {
         let found: Vec<Found> = (0..tables.len())
             .map(|member| Found::look(place, truth, touched, tables, member, round))
             .collect();
-        let known: Vec<Knowledge> = found.iter().map(|found| found.knows).collect();
+        let told: Vec<Told> = found.iter().map(|found| found.told).collect();
         for (member, Found { is_there, deviation, wrong, .. }) in found.into_iter().enumerate() {
             self.entries += u64::from(is_there);
             match wrong {
                 Some(Wrong { what, is_excusable: true })
                     if round.may_be_behind(place.0, truth, member, look) =>
                 {
-                    let reason = Reason::of(member, &known);
+                    let reason = Reason::of(member, &told);
                     self.behind.count(reason);
                     if reason == Reason::SomebodyKnew {
-                        self.avoidable.push(Fault { member, place: place.clone(), what });
+                        let place = place.clone();
+                        self.avoidable.push(Fault { member, place, what, is_late_haproxy: false });
                     }
                 }
-                Some(Wrong { what, .. }) => self.fault(member, place, what),
+                Some(Wrong { what, is_excusable }) => {
+                    let is_late_haproxy = !is_excusable && is_haproxy(member) && is_haproxy(truth.owner);
+                    self.faults.push(Fault { member, place: place.clone(), what, is_late_haproxy });
+                }
                 None => self.worst = self.worst.max(deviation),
             }
         }
@@ -170,7 +176,7 @@ struct Found {
     /// Of the lifetime, where nothing excuses it.
     deviation: Duration,
     wrong: Option<Wrong>,
-    knows: Knowledge,
+    told: Told,
 }
 
 /// What is not as it was sent.
@@ -201,7 +207,7 @@ impl Found {
                 wrong: is_missing
                     .then(|| wrong(format!("missing, {left} ms should be left"), true))
                     .flatten(),
-                knows: Knowledge::Nothing,
+                told: Told { knows: Knowledge::Nothing, ends: None },
             };
         };
         let delay = round.delay(truth, touched, member);
@@ -220,7 +226,10 @@ impl Found {
         Self {
             is_there: true,
             deviation: Duration::from_millis(if is_measured { deviation.unsigned_abs() } else { 0 }),
-            knows: if wrong.is_none() { Knowledge::Right } else { knowledge(place.0, truth, entry) },
+            told: Told {
+                knows: if wrong.is_none() { Knowledge::Right } else { knowledge(place.0, truth, entry) },
+                ends: Some(moment + Duration::from_millis(entry.exp)),
+            },
             wrong,
         }
     }
@@ -404,7 +413,7 @@ mod tests {
         assert_eq!(world.faults(Look::First).len(), 1, "a member that was there all the time may not");
         world.round.replaced[1] = true;
         assert!(world.faults(Look::First).is_empty());
-        let behind = Behind { haproxys: 1, somebody_knew: 1, ..Behind::default() };
+        let behind = Behind { haproxys: 1, too_close: 1, ..Behind::default() };
         assert_eq!(world.behind(Look::First), behind);
         assert_eq!(world.faults(Look::Last).len(), 2, "nobody may after a request for each key");
         let place = (Kind::Array, KEY.to_owned());
@@ -425,8 +434,14 @@ mod tests {
         };
         let none = Behind::default();
         assert_eq!(behind([3, 3, 3, 3, 3]), none);
-        assert_eq!(behind([3, 3, 3, 2, 3]), Behind { somebody_knew: 1, ..none }, "the owner knows");
+        assert_eq!(behind([3, 3, 3, 2, 3]), Behind { too_close: 1, ..none }, "the owner knows");
         assert_eq!(behind([3, 2, 3, 4, 3]), Behind { haproxys: 1, ahead: 1, ..none });
+        let mut world = World::new();
+        world.tables[3] = world.member(890_000, 2, 7);
+        world.round.replaced[0] = true;
+        let comparison = compare(&world.ledger, &world.tables, &world.round, Look::First);
+        assert_eq!(comparison.behind, Behind { somebody_knew: 1, ..none });
+        assert!(comparison.avoidable[0].what.contains("890000 ms left"), "{:?}", comparison.avoidable);
     }
 
     #[test]
