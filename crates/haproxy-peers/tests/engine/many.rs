@@ -70,18 +70,17 @@ fn a_session_follows_256_tables_of_64_shards_in_steps_of_less_than_a_millisecond
         let member = members.next().unwrap();
         timed(|| greet(&mut world, member, 0))
     });
-    let mut steps = 0;
-    let step = shortest(5, || {
+    // The shortest time of each step over many sessions.
+    let mut steps = [HOLD; 17];
+    for _ in 0..20 {
         let mut session = greet(&mut world, members.next().unwrap(), 0);
-        let (mut longest, mut more) = (Duration::ZERO, true);
-        steps = 0;
-        while more {
-            longest = longest.max(timed(|| more = session.begin(16)));
-            steps += 1;
+        for (place, shortest) in steps.iter_mut().enumerate() {
+            let mut more = false;
+            *shortest = timed(|| more = session.begin(16)).min(*shortest);
+            assert_eq!(more, place < 16, "16 tables each, and none is left");
         }
-        longest
-    });
-    println!("256 tables of 64 shards: greeting {greeting:?}, each of {steps} steps {step:?}");
-    assert_eq!(steps, 17, "16 tables each, and none is left");
+    }
+    let step = steps.into_iter().max().unwrap();
+    println!("256 tables of 64 shards: greeting {greeting:?}, each of 17 steps at most {step:?}");
     assert!(greeting < HOLD && step < HOLD, "{greeting:?}, {step:?}");
 }
