@@ -95,7 +95,8 @@ impl Parser<'_> {
         let first = line.split_whitespace().next().unwrap_or_default();
         let begins_section = SECTIONS.contains(&first);
         let is_continued = std::mem::take(&mut self.is_continued);
-        if is_continued && !begins_section {
+        // What follows may begin with `peers` as well, but a section's name is rarely indented.
+        if is_continued && !(begins_section && line.starts_with(first)) {
             self.is_continued = line.trim_end().ends_with('\\');
             return None;
         }
@@ -322,6 +323,8 @@ impl Parser<'_> {
         let example = match keyword.text.as_str() {
             "peers" => "peers mypeers",
             "aggregations" => "aggregations data",
+            "frontend" => "frontend t1",
+            "listen" => "listen t1",
             _ => "backend t1",
         };
         let Some(name) = arguments.value(keyword, "a name", example, report) else { return };

@@ -47,7 +47,8 @@ impl Answer {
 }
 
 /// Why stickd refuses what a release accepts, by what it says.
-const REFUSED: [(&str, &str); 26] = [
+const REFUSED: [(&str, &str); 27] = [
+    ("would serve nothing", "every section is disabled; HAProxy serves its frontends"),
     ("stickd cannot honour", "the word would change what is on the wire or who may connect"),
     ("is not an address", "an address of a kind that stickd does not have, or without a port"),
     ("is no address to connect to", "a wildcard is nobody's address"),
