@@ -535,14 +535,17 @@ impl Model {
             if let (Some(present), Some(former)) = (present, former) {
                 let (new, old) = (parts[present].clone(), parts[former].clone());
                 let is_since = new.end - Millis::from(EXPIRE) >= since;
-                if new.stale {
+                let is_of_former = new.stale && !is_since;
+                if is_of_former {
                     parts[present].values = self.combined(&new.values, &old.values);
                     parts[present].end = new.end.max(old.end);
                 }
-                let is_learned = !new.stale && is_since && self.knows(&new.values, &old.values);
+                let is_learned = is_since && self.knows(&new.values, &old.values);
                 let part = &mut parts[present];
-                (part.stale, part.offered, part.known) = (false, false, !is_learned);
-                if new.stale || is_learned {
+                if !is_learned {
+                    (part.stale, part.offered, part.known) = (false, false, true);
+                }
+                if is_of_former || is_learned {
                     parts.remove(former);
                 }
             } else if parts[one].stale || parts[one].former {

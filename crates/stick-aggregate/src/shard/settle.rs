@@ -132,9 +132,6 @@ impl Shard {
             return false;
         }
         match (present, former) {
-            (Some(present), Some(former)) if head.is_stale(session) => {
-                place = self.fold(shared, slot, present, former, now);
-            }
             (Some(present), Some(former)) => {
                 let part = |number| {
                     let width = PART_HEAD + shared.columns.data_words;
@@ -142,10 +139,14 @@ impl Shard {
                 };
                 let (new, old) = (part(present), part(former));
                 let told_at = new[1].wrapping_sub(shared.expire().unwrap_or(0));
+                // Whatever session told it: the process that was taught may have begun another one since.
                 let is_since = told_at.wrapping_sub(since).cast_signed() >= 0;
                 if is_since && lives::knows(&shared.columns, &new[PART_HEAD..], &old[PART_HEAD..], now) {
                     self.remove_part(shared, slot, former);
                     return true;
+                }
+                if head.is_stale(session) && !is_since {
+                    place = self.fold(shared, slot, present, former, now);
                 }
             }
             (Some(_), None) if !head.is_stale(session) => return false,

@@ -292,3 +292,24 @@ fn what_another_hub_taught_a_process_that_told_nothing_yet_counts_once() {
     hub.tell_number(1, 1);
     assert_eq!(hub.number(), Some(39));
 }
+
+#[test]
+fn a_lesson_that_is_told_again_in_the_next_session_adds_up_nothing_that_was_told_since() {
+    let mut hub = Hub::new(&["gpc0"]);
+    hub.tell_number(1, 30);
+    hub.restart(1);
+    let began = hub.now;
+    hub.pass(10);
+    // The other hub knew nothing of this key.
+    hub.aggregate.taught_elsewhere(NODE, began);
+    hub.tell_number(1, 4);
+    assert_eq!(hub.number(), Some(34));
+    // The same process comes back.
+    hub.restart(1);
+    hub.aggregate.taught_elsewhere(NODE, began);
+    assert_eq!(hub.number(), Some(34));
+    hub.tell_number(1, 11);
+    assert_eq!(hub.number(), Some(41), "4 is a part of 11");
+    hub.tell_number(1, 45);
+    assert_eq!(hub.number(), Some(45), "it has been taught by now");
+}
