@@ -11,6 +11,7 @@ mod fuzz;
 mod haproxies;
 mod instructions;
 mod micro;
+mod mutants;
 mod run;
 mod setup;
 mod sim;
@@ -53,6 +54,8 @@ enum Command {
     },
     /// Count the instructions per update of the hot paths and compare with the committed figures (1 minute)
     Instructions(instructions::Options),
+    /// Change lines of the engine at random, one at a time, and see whether a test fails (30 s for each)
+    Mutants(mutants::Options),
     /// Run HAProxys and stickds under traffic, restarts and cuts, and compare all tables again and again
     Soak(soak::Options),
     /// Run whole clusters in virtual time with faults, told by seeds; see `--profile list` and `--break list`
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Haproxy => haproxies::print(),
         Command::Micro { arguments } => micro::run(&arguments),
         Command::Instructions(options) => instructions::run(&options),
+        Command::Mutants(options) => mutants::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Sim(options) => sim::run(&options),
         Command::Test(options) => check::run(&options),
