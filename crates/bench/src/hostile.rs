@@ -122,7 +122,7 @@ fn definitions(subject: &Subject, stop: &AtomicBool) -> Result<()> {
         let column = if id % 2 == 0 { "gpc0" } else { "gpc(90)" };
         let table = TableDefinition::new(TABLE, KeyType::Ip, 1).with_expire(Some(EXPIRE_MS));
         let table = table.with_column(column.parse()?)?;
-        Definition::from_table(id, &table).encode(Padding::None, &mut bytes);
+        Definition::from_table(id, &table)?.encode(Padding::None, &mut bytes)?;
     }
     flood(subject, "verifier", &bytes, stop)
 }

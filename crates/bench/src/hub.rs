@@ -48,7 +48,8 @@ fn definition() -> Vec<u8> {
         table.with_column(column).expect("these columns go together")
     });
     let mut bytes = Vec::new();
-    Definition::from_table(TABLE_ID, &table).encode(Padding::None, &mut bytes);
+    let definition = Definition::from_table(TABLE_ID, &table).expect("a table with a name");
+    definition.encode(Padding::None, &mut bytes).expect("the definition of a table");
     bytes
 }
 

@@ -125,7 +125,7 @@ impl Link {
             relative_pid: 1,
         };
         let mut bytes = Vec::new();
-        hello.encode(&mut bytes);
+        hello.encode(&mut bytes)?;
         stream.write_all(&bytes)?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
         let (mut parser, mut byte) = (StatusParser::new(100), [0]);

@@ -46,7 +46,8 @@ fn definition() -> Vec<u8> {
     let column = "gpc0".parse().expect("a data type");
     let definition = definition.with_column(column).expect("the only column");
     let mut bytes = Vec::new();
-    Definition::from_table(TABLE_ID, &definition).encode(Padding::None, &mut bytes);
+    let definition = Definition::from_table(TABLE_ID, &definition).expect("a table with a name");
+    definition.encode(Padding::None, &mut bytes).expect("the definition of a table");
     bytes
 }
 

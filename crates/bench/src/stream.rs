@@ -143,7 +143,9 @@ pub(crate) struct Stream {
 /// The definition of the table as a message.
 pub(crate) fn definition(keys: Keys, expire_ms: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
-    Definition::from_table(TABLE_ID, &keys.definition(expire_ms)).encode(Padding::None, &mut bytes);
+    let definition =
+        Definition::from_table(TABLE_ID, &keys.definition(expire_ms)).expect("a table with a name");
+    definition.encode(Padding::None, &mut bytes).expect("the definition of a table");
     bytes
 }
 

@@ -90,7 +90,7 @@ impl Taught {
 pub(crate) fn verify(received: &Received, taught: &[&Taught], expect: Expect) -> Result<Verified> {
     let first = taught.first().context("nothing was taught")?;
     let keys = first.work.keys;
-    let wanted = Definition::from_table(0, &keys.definition(first.expire_ms));
+    let wanted = Definition::from_table(1, &keys.definition(first.expire_ms))?;
     let mut check = Check::new(received, taught, keys);
     let (mut at, mut current) = (0, false);
     while let Some((frame, size)) = decode_frame(&received.bytes[at..], at as u64, usize::MAX)? {
@@ -112,7 +112,7 @@ pub(crate) fn verify(received: &Received, taught: &[&Taught], expect: Expect) ->
 fn is_measured(wanted: &Definition, reader: &mut Reader<'_>) -> Result<bool> {
     match Definition::decode(reader)? {
         DefineOutcome::Usable(definition) if definition.name == TABLE.as_bytes() => {
-            let told = Definition { id: 0, ..definition };
+            let told = Definition { id: wanted.id, ..definition };
             ensure!(told == *wanted, "the subject defines its table otherwise: {told:?}, not {wanted:?}");
             Ok(true)
         }

@@ -50,12 +50,12 @@ impl Case {
         let mut local = table(key_type, source)?;
         local.recv_only = source.arbitrary()?;
         let sender = table(key_type, source)?;
-        let mut definition = Definition::from_table(1, &sender);
+        let mut definition = Definition::from_table(1, &sender).unwrap();
         if source.ratio(1, 8)? {
             definition.data_types |= 1 << 40;
         }
         let mut messages = vec![Vec::new()];
-        definition.encode(Padding::None, &mut messages[0]);
+        definition.encode(Padding::None, &mut messages[0]).unwrap();
         for _ in 0..source.int_in_range(1..=6)? {
             let mut message = Vec::new();
             update(&definition, key_type, source, &mut message)?;
@@ -65,8 +65,8 @@ impl Case {
     }
 
     fn run(&self, pieces: &[&[u8]]) -> (Contents, Option<SessionError>) {
-        let table = Arc::new(Table::new(self.local.clone(), 5));
-        let tables = Arc::new(TableSet::new("p", [(Arc::clone(&table), None)], None, None, 3));
+        let table = Arc::new(Table::new(self.local.clone(), 5).unwrap());
+        let tables = Arc::new(TableSet::new("p", [(Arc::clone(&table), None)], None, None, 3).unwrap());
         let mut session = Session::new(node::setup(&tables, ProtocolVersion::V2_1, Role::Remote), START);
         let error = pieces.iter().find_map(|piece| session.handle_input(NOW, piece).err());
         (node::contents(&table, NOW), error)
@@ -89,7 +89,7 @@ impl Case {
         }
         assert_eq!(error, failed);
         assert!(contents.keys().eq(entries.keys()));
-        let table = Table::new(self.local.clone(), 5);
+        let table = Table::new(self.local.clone(), 5).unwrap();
         for ((key, (words, string, ..)), expected) in contents.iter().zip(entries.values()) {
             for column in self.local.columns() {
                 for element in 0..column.count() {

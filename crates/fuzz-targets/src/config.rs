@@ -148,5 +148,5 @@ fn check_table(entry: &TableEntry) {
     let table = &entry.definition;
     assert!(table.size >= 1 && table.expire != Some(0));
     assert!((1..=1024).contains(&table.brates_factor));
-    assert_eq!(Definition::from_table(1, table).agreement(table), Agreement::default());
+    assert_eq!(Definition::from_table(1, table).unwrap().agreement(table), Agreement::default());
 }

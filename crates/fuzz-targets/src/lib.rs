@@ -15,6 +15,7 @@ mod runtime;
 mod section;
 mod session;
 mod stream;
+mod tables;
 mod wire;
 
 pub use batch::batch;
@@ -27,6 +28,7 @@ pub use runtime::runtime;
 pub use section::section;
 pub use session::session;
 pub use stream::stream;
+pub use tables::{key, table_line};
 pub use wire::{frame, varint};
 
 /// A target by its name, which is that of its directory in `fuzz/corpus` and of its program in `fuzz/fuzz_targets`.
@@ -39,7 +41,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 20] = [
     Target { name: "ack", run: ack },
     Target { name: "batch", run: batch },
     Target { name: "config", run: config },
@@ -49,6 +51,7 @@ pub const TARGETS: [Target; 18] = [
     Target { name: "error", run: error },
     Target { name: "frame", run: frame },
     Target { name: "hello", run: hello },
+    Target { name: "key", run: key },
     Target { name: "round_trip", run: round_trip },
     Target { name: "runtime", run: runtime },
     Target { name: "section", run: section },
@@ -56,6 +59,7 @@ pub const TARGETS: [Target; 18] = [
     Target { name: "status", run: status },
     Target { name: "stream", run: stream },
     Target { name: "switch", run: switch },
+    Target { name: "table_line", run: table_line },
     Target { name: "update", run: update },
     Target { name: "varint", run: varint },
 ];

@@ -2,8 +2,8 @@
 
 use haproxy_peers::{
     Ack, Agreement, Control, DecodeError, Decoder, DefineHead, DefineOutcome, Definition, Difference,
-    ErrorMessage, IgnoredReason, Message, Padding, Reader, Switch, Update, UpdateForm, class, decode_frame,
-    kind,
+    EncodeError, ErrorMessage, IgnoredReason, Message, Padding, Reader, Switch, Update, UpdateForm, class,
+    decode_frame, kind,
 };
 
 /// Where the payload is said to begin, so that offsets in errors show whether they are counted from there.
@@ -43,19 +43,24 @@ pub fn define(data: &[u8]) {
     };
     let head = DefineHead::decode(&mut Reader::new(data, OFFSET));
     assert_eq!(head, Ok(DefineHead { id: definition.id, name: &definition.name }));
-    let written = payload_of(|out| definition.encode(Padding::None, out));
+    check_table(&definition);
+    if definition.id == 0 || definition.id > i32::MAX.cast_unsigned() {
+        // To HAProxy that is a table which was not defined.
+        let error = EncodeError::TableId(definition.id);
+        return assert_eq!(definition.encode(Padding::None, &mut Vec::new()), Err(error));
+    }
+    let written = payload_of(|out| definition.encode(Padding::None, out).unwrap());
     // An id over 32 bits is cut, as HAProxy does; all else has one form.
     if Reader::new(data, 0).varint("id").is_ok_and(|id| id <= u64::from(u32::MAX)) {
         assert_eq!(written, data[..data.len() - reader.remaining()]);
     }
     for padding in [Padding::None, Padding::ForOldReceivers] {
-        let payload = payload_of(|out| definition.encode(padding, out));
+        let payload = payload_of(|out| definition.encode(padding, out).unwrap());
         let again = Definition::decode(&mut Reader::new(&payload, OFFSET));
         assert_eq!(again, Ok(DefineOutcome::Usable(definition.clone())));
     }
     let known: Vec<_> = definition.columns().map(|column| column.data_type).collect();
     assert!(known.is_sorted() && known.iter().all(|data_type| definition.stores(*data_type)));
-    check_table(&definition);
 }
 
 /// A table made after a definition takes everything that the definition's updates bring.
@@ -68,7 +73,7 @@ fn check_table(definition: &Definition) {
     let only_unknown =
         agreement.differences().iter().all(|difference| matches!(difference, Difference::Unknown(_)));
     assert!(agreement.is_usable() && only_unknown, "{agreement}");
-    let own = Definition::from_table(definition.id, &table);
+    let own = Definition::from_table(1, &table).unwrap();
     assert_eq!(own.agreement(&table), Agreement::default());
     assert_eq!((own.key_type, own.key_size), (definition.key_type, definition.key_size));
     assert_eq!(own.to_table("p/t", 10), Ok(table));
@@ -101,10 +106,18 @@ pub fn update(data: &[u8]) {
     assert!(elements + update.key.len() + update.trailing.len() <= payload.len());
     // Numbers over their width, long keys and strings in more room than they need have other forms, so what is written is
     // compared with what is written of that.
-    let written = payload_of(|out| update.encode(key_type, Padding::None, out));
+    let mut message = Vec::new();
+    match update.encode(&definition, Padding::None, &mut message) {
+        Ok(()) => {}
+        // An entry that has expired, and what ends a receiver's string: read, and never written.
+        Err(EncodeError::Lifetime(_)) => return assert_eq!(update.header.remaining_ms(), Some(0)),
+        Err(EncodeError::DictionaryNul(_)) => return,
+        Err(error) => panic!("{error}"),
+    }
+    let written = payload_of(|out| update.encode(&definition, Padding::None, out).unwrap());
     assert!(written.len() <= payload.len() + 5 * elements, "only negative numbers may become longer");
     assert_eq!(decode(&written).as_ref(), Ok(&update));
-    let padded = payload_of(|out| update.encode(key_type, Padding::ForOldReceivers, out));
+    let padded = payload_of(|out| update.encode(&definition, Padding::ForOldReceivers, out).unwrap());
     assert!(padded.starts_with(&written) && !(128..240).contains(&padded.len()));
     assert!(decode(&padded).is_ok_and(|padded| (padded.header, padded.key) == (update.header, update.key)));
 }

@@ -48,14 +48,14 @@ pub(crate) fn tables((size, last): (u32, u32), dynamic: bool, shards: Option<Non
         definition("wide", KeyType::Ipv6, size, 60_000, &["gpc(42)"]),
     ];
     let copy = definition("copy", string, size, 0, &["server_id", "gpc0", "server_key"]);
-    let mut copy = Some(Arc::new(Table::new(copy, 9)));
+    let mut copy = Some(Arc::new(Table::new(copy, 9).unwrap()));
     let tables = definitions.into_iter().enumerate().map(|(place, definition)| {
         let copy = if place == 1 { copy.take() } else { None };
-        (Arc::new(Table::new(definition, 7)), copy)
+        (Arc::new(Table::new(definition, 7).unwrap()), copy)
     });
     let dynamic =
         dynamic.then_some(DynamicTables { size, max_tables: 40, max_bytes: 1 << 30, max_server_key: 256 });
-    Arc::new(TableSet::new("p", tables, shards, dynamic, 3))
+    Arc::new(TableSet::new("p", tables, shards, dynamic, 3).unwrap())
 }
 
 /// A session's setup with everything as usual.

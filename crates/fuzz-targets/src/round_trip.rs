@@ -86,18 +86,16 @@ impl Stream {
     }
 
     fn define(&mut self, definition: &Definition) {
-        match self.send(|out, padding| definition.encode(padding, out)) {
+        match self.send(|out, padding| definition.encode(padding, out).unwrap()) {
             Message::Define(found) => assert_eq!(*found, *definition),
             other => panic!("{other:?} instead of {definition:?}"),
         }
     }
 
     fn update(&mut self, definition: &Definition, update: &Update) {
-        let Some(key_type) = definition.key_type() else { return };
         let padding = self.padding;
-        let Message::Update(found) = self.send(|out, padding| update.encode(key_type, padding, out)) else {
-            panic!("no update was read")
-        };
+        let send = |out: &mut Vec<u8>, padding| update.encode(definition, padding, out).unwrap();
+        let Message::Update(found) = self.send(send) else { panic!("no update was read") };
         let mut found = found.update;
         if padding == Padding::ForOldReceivers {
             found.trailing.truncate(update.trailing.len());
@@ -130,7 +128,7 @@ fn definition(source: &mut Unstructured<'_>) -> Result<Definition> {
     let name_len = NonZeroU16::arbitrary(source)?.get() % 300 + 1;
     let name = source.bytes(usize::from(name_len).min(source.len()))?.to_vec();
     let definition = Definition {
-        id: source.arbitrary()?,
+        id: (source.arbitrary::<u32>()? & i32::MAX.cast_unsigned()).max(1),
         name: if name.is_empty() { b"t".to_vec() } else { name },
         key_type,
         key_size,
@@ -138,7 +136,7 @@ fn definition(source: &mut Unstructured<'_>) -> Result<Definition> {
         tail: (has_array || source.arbitrary()?).then_some(tail),
     };
     let mut payload = Vec::new();
-    definition.encode(Padding::None, &mut payload);
+    definition.encode(Padding::None, &mut payload).unwrap();
     assert!(!payload.is_empty());
     Ok(definition)
 }
@@ -146,7 +144,9 @@ fn definition(source: &mut Unstructured<'_>) -> Result<Definition> {
 /// An update in the form in which a sender writes it.
 fn update(definition: &Definition, source: &mut Unstructured<'_>) -> Result<Update> {
     let key_type = definition.key_type().ok_or(arbitrary::Error::IncorrectFormat)?;
-    let header = UpdateHeader { id: source.arbitrary()?, lifetime_ms: source.arbitrary()? };
+    // Longer ones are not written, as they mean an entry that has expired.
+    let (id, lifetime_ms) = (source.arbitrary()?, source.arbitrary::<Option<u32>>()?);
+    let header = UpdateHeader { id, lifetime_ms: lifetime_ms.map(|ms| ms & i32::MAX.cast_unsigned()) };
     let raw_len = source.int_in_range(0..=key_type.max_bytes())?;
     let raw = source.bytes(raw_len.min(source.len()))?;
     let key = match key_type.canonical(raw) {
@@ -169,7 +169,7 @@ fn update(definition: &Definition, source: &mut Unstructured<'_>) -> Result<Upda
 /// The decoder of single updates and the definition's own agree with the stream's.
 fn check_alone(definition: &Definition, key_type: KeyType, update: &Update) {
     let mut message = Vec::new();
-    definition.encode(Padding::None, &mut message);
+    definition.encode(Padding::None, &mut message).unwrap();
     let payload = |message: &[u8]| match haproxy_peers::decode_frame(message, 0, usize::MAX) {
         Ok(Some((frame, _))) => frame.payload().to_vec(),
         other => panic!("{other:?}"),
@@ -177,7 +177,7 @@ fn check_alone(definition: &Definition, key_type: KeyType, update: &Update) {
     let outcome = Definition::decode(&mut Reader::new(&payload(&message), 0));
     assert_eq!(outcome, Ok(DefineOutcome::Usable(definition.clone())));
     message.clear();
-    update.encode(key_type, Padding::None, &mut message);
+    update.encode(definition, Padding::None, &mut message).unwrap();
     let form = update.header.form();
     let found = Update::decode(form, definition, key_type, &mut Reader::new(&payload(&message), 0));
     assert_eq!(found.as_ref(), Ok(update));
@@ -199,7 +199,9 @@ fn value(storage: Storage, source: &mut Unstructured<'_>) -> Result<WireValue> {
             _ => {
                 let id = source.int_in_range(1..=128)?;
                 let length = source.int_in_range(0..=300)?.min(source.len());
-                DictionaryItem::New(id, Cow::Owned(source.bytes(length)?.to_vec()))
+                // No NUL: the receiver's string would end there.
+                let text = source.bytes(length)?.iter().map(|&byte| byte.max(1)).collect();
+                DictionaryItem::New(id, Cow::Owned(text))
             }
         }),
     })

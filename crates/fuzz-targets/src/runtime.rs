@@ -159,7 +159,7 @@ impl Node {
 /// A table of two entries.
 fn table(definition: TableDefinition) -> Arc<Table> {
     let key_type = definition.key_type;
-    let table = Table::new(definition, 0);
+    let table = Table::new(definition, 0).unwrap();
     for number in [1, 2] {
         let key = match key_type {
             KeyType::String { .. } => vec![b'a' + number],

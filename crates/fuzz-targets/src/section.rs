@@ -121,7 +121,7 @@ impl Driver {
             pid: 7,
             seed: options.seed,
         };
-        let section = Section::new(config, START);
+        let section = Section::new(config, START).unwrap();
         let (connections, places) = (Vec::new(), BTreeMap::new());
         let (closed, listed) = (BTreeSet::new(), BTreeSet::new());
         let mut driver = Self { section, options, now: START, connections, places, closed, listed };

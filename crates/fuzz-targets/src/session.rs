@@ -108,7 +108,7 @@ impl Life {
             Step::Remove { table, key } => {
                 if let Some(shared) = self.tables.get(table.into()) {
                     let key = script::key(shared.definition().key_type, key);
-                    shared.table().remove(&key, self.now);
+                    shared.table().remove(&key, self.now).unwrap();
                 }
             }
             Step::Sweep => {

@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn equal_tables_agree() {
         let table = table(KeyType::DEFAULT_STRING, 1000, &["gpc0", "gpc_rate(2,10s)", "server_key"]);
-        let agreement = Definition::from_table(1, &table).agreement(&table);
+        let agreement = Definition::from_table(1, &table).unwrap().agreement(&table);
         assert_eq!(agreement, Agreement::default());
         assert!(agreement.is_usable());
     }
@@ -237,7 +237,7 @@ mod tests {
     fn every_difference_is_told_with_both_values() {
         let theirs = table(KeyType::DEFAULT_STRING, 0, &["gpt(3)", "conn_rate(10s)", "gpc0"]);
         let ours = table(KeyType::Ip, 5000, &["gpt(2)", "conn_rate(1m)", "gpc1"]);
-        let mut definition = Definition::from_table(1, &theirs);
+        let mut definition = Definition::from_table(1, &theirs).unwrap();
         definition.data_types |= 1 << 40;
         let agreement = definition.agreement(&ours);
         assert!(!agreement.is_usable());
@@ -259,7 +259,8 @@ mod tests {
     #[test]
     fn only_the_key_makes_a_table_unusable() {
         let ours = table(KeyType::String { max_len: 10 }, 1000, &["gpc0"]);
-        let mut definition = Definition::from_table(1, &table(KeyType::String { max_len: 10 }, 5, &["gpt0"]));
+        let mut definition =
+            Definition::from_table(1, &table(KeyType::String { max_len: 10 }, 5, &["gpt0"])).unwrap();
         assert!(definition.agreement(&ours).is_usable());
         definition.key_size += 1;
         assert!(!definition.agreement(&ours).is_usable());
@@ -274,7 +275,7 @@ mod tests {
     #[test]
     fn what_a_sender_of_before_1_8_does_not_tell_is_no_difference() {
         let ours = table(KeyType::Ip, 1000, &["conn_rate(10s)"]);
-        let definition = Definition { tail: None, ..Definition::from_table(1, &ours) };
+        let definition = Definition { tail: None, ..Definition::from_table(1, &ours).unwrap() };
         assert_eq!(definition.agreement(&ours), Agreement::default());
     }
 }

@@ -10,7 +10,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::{DEFAULT_MAX_PAYLOAD, DICTIONARY_SLOTS, DecodeError, DecodeErrorKind, Reader, varint};
+use crate::{
+    DEFAULT_MAX_PAYLOAD, DICTIONARY_SLOTS, DecodeError, DecodeErrorKind, EncodeError, Reader, varint,
+};
 
 /// One dictionary value as it stands on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -52,6 +54,21 @@ impl<'a> DictionaryItem<'a> {
             return Err(DecodeError::new(at, DecodeErrorKind::StringTooLong { length, limit: max_string }));
         };
         Ok(Self::New(slot, Cow::Borrowed(item.bytes(count, "dictionary string")?)))
+    }
+
+    /// Whether a receiver reads the value: an id out of range makes it close the session, and a string ends at a NUL.
+    pub(crate) fn check(&self) -> Result<(), EncodeError> {
+        let (Self::Known(id) | Self::New(id, _)) = *self else { return Ok(()) };
+        if id == 0 || usize::from(id) > DICTIONARY_SLOTS {
+            return Err(EncodeError::DictionaryId(id));
+        }
+        match self {
+            Self::New(_, text) => {
+                let nul = memchr::memchr(0, text);
+                nul.map_or(Ok(()), |at| Err(EncodeError::DictionaryNul(at)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Appends the value.

@@ -10,7 +10,7 @@ use std::mem;
 
 use thiserror::Error;
 
-use crate::{ProtocolVersion, Status, shown};
+use crate::{DEFAULT_MAX_PAYLOAD, EncodeError, ProtocolVersion, Status, shown};
 
 /// The word that opens line 1, with its blank.
 const PROTOCOL_WORD: &[u8] = b"HAProxyS ";
@@ -35,10 +35,38 @@ pub struct Hello {
 impl Hello {
     /// Appends the hello. Send it in one write: a HAProxy that gets it in parts does not note the version
     /// (peers-protocol §18.9).
-    pub fn encode(&self, out: &mut Vec<u8>) {
+    ///
+    /// ```
+    /// use haproxy_peers::{Hello, ProtocolVersion};
+    ///
+    /// let target = "hub\nlb2 1 1".to_owned();
+    /// let hello = Hello { version: ProtocolVersion::V2_1, target, sender: "lb1".into(), pid: 1, relative_pid: 1 };
+    /// let error = hello.encode(&mut Vec::new()).unwrap_err();
+    /// assert_eq!(error.to_string(), "the name of the target holds '\\n', which ends it");
+    /// ```
+    ///
+    /// # Errors
+    /// When a name is empty or holds what would end it (a line end; a blank in that of the sender), or the hello does not fit
+    /// the buffer that receivers have by default, [`DEFAULT_MAX_PAYLOAD`]. Nothing is appended then.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let Self { version, target, sender, pid, relative_pid } = self;
+        for (end, name, ends) in
+            [("target", target, &['\n', '\r'][..]), ("sender", sender, &['\n', '\r', ' '])]
+        {
+            if name.is_empty() {
+                return Err(EncodeError::NoName(end));
+            }
+            if let Some(letter) = name.chars().find(|letter| ends.contains(letter)) {
+                return Err(EncodeError::NameLetter { end, letter });
+            }
+        }
         let text = format!("HAProxyS {version}\n{target}\n{sender} {pid} {relative_pid}\n");
+        let (length, limit) = (text.len(), DEFAULT_MAX_PAYLOAD);
+        if length >= limit {
+            return Err(EncodeError::HelloTooLong { length, limit });
+        }
         out.extend_from_slice(text.as_bytes());
+        Ok(())
     }
 }
 
@@ -247,9 +275,40 @@ mod tests {
         \x68\x61\x41\x20\x34\x32\x34\x32\x20\x31\x0a";
 
     #[test]
+    fn a_hello_that_would_be_misread_is_not_written() {
+        let fault = |target: &str, sender: &str| {
+            let mut out = Vec::new();
+            let hello = Hello { target: target.into(), sender: sender.into(), ..example() };
+            let error = hello.encode(&mut out).unwrap_err();
+            assert!(out.is_empty());
+            error.to_string()
+        };
+        assert_eq!(fault("", "a"), "the hello names nobody at its target end");
+        assert_eq!(fault("a", ""), "the hello names nobody at its sender end");
+        for (target, sender, message) in [
+            ("a\nb 1 1", "c", "the name of the target holds '\\n', which ends it"),
+            ("a\r", "c", "the name of the target holds '\\r', which ends it"),
+            ("a", "b\n", "the name of the sender holds '\\n', which ends it"),
+            ("a", "b c", "the name of the sender holds ' ', which ends it"),
+        ] {
+            assert_eq!(fault(target, sender), message);
+        }
+        let rest = "HAProxyS 2.1\n\na 4242 1\n".len();
+        let longest = "a".repeat(DEFAULT_MAX_PAYLOAD - 1 - rest);
+        let hello = |target: String| Hello { target, sender: "a".into(), ..example() };
+        let mut out = Vec::new();
+        assert_eq!(hello(longest.clone()).encode(&mut out), Ok(()));
+        let mut parser = HelloParser::new(DEFAULT_MAX_PAYLOAD);
+        let progress = parser.feed(&out, |name| name == longest);
+        assert!(matches!(progress, HelloProgress::Complete(..)), "the longest one is taken");
+        let message = "the hello has 16384 bytes, receivers take less than 16384 (tune.bufsize)";
+        assert_eq!(fault(&(longest + "a"), "a"), message);
+    }
+
+    #[test]
     fn the_documented_example() {
         let mut out = Vec::new();
-        example().encode(&mut out);
+        example().encode(&mut out).unwrap();
         assert_eq!(out, EXAMPLE);
         assert_eq!(feed(&out), HelloProgress::Complete(example(), EXAMPLE.len()));
     }
@@ -337,13 +396,13 @@ mod tests {
     proptest! {
         #[test]
         fn hellos_come_back_however_they_are_cut(
-            target in "[^\n\r]{0,20}", sender in "[^\n\r ]{0,20}", pid: u32, relative_pid: u32, minor in 0u32..2,
+            target in "[^\n\r]{1,20}", sender in "[^\n\r ]{1,20}", pid: u32, relative_pid: u32, minor in 0u32..2,
             cuts in prop::collection::vec(0usize..120, 0..4),
         ) {
             let version = ProtocolVersion { major: 2, minor };
             let hello = Hello { version, target: target.clone(), sender, pid, relative_pid };
             let mut bytes = Vec::new();
-            hello.encode(&mut bytes);
+            hello.encode(&mut bytes).unwrap();
             let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(bytes.len() - 1)).collect();
             cuts.extend([0, bytes.len()]);
             cuts.sort_unstable();

@@ -23,6 +23,9 @@ pub use shown::{is_printable, one_line, shown};
 mod error;
 pub use error::{DecodeError, DecodeErrorKind};
 
+mod encode_error;
+pub use encode_error::EncodeError;
+
 pub mod varint;
 
 mod reader;
@@ -91,7 +94,7 @@ pub use hub::{Hub, Mapping, NamedPart, PeerLevel};
 mod tables;
 pub use tables::{
     CreateError, DynamicTables, DynamicUsage, LeftOut, LeftOutReason, ORDER_MS, Order, OrderError, Orders,
-    SharedTable, TablePart, TableSet, UpdateIds,
+    SharedTable, TablePart, TableSet, TableSetError, UpdateIds,
 };
 
 mod session;
@@ -105,5 +108,5 @@ pub(crate) use session::{LessonsTaught, Levels};
 mod section;
 pub use section::{
     Action, ConfiguredPeer, EndReason, Greeting, HubState, LastHeard, PeerCounters, PeerId, PeerKind,
-    PeerView, ResyncState, Section, SectionConfig, SectionView, SessionId, StopProgress,
+    PeerView, ResyncState, Section, SectionConfig, SectionError, SectionView, SessionId, StopProgress,
 };

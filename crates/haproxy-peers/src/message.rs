@@ -221,12 +221,12 @@ mod tests {
     fn definition(id: u32, name: &str) -> Definition {
         let table =
             TableDefinition::new(name, KeyType::Integer, 1).with_column("gpc0".parse().unwrap()).unwrap();
-        Definition::from_table(id, &table)
+        Definition::from_table(id, &table).unwrap()
     }
 
     fn define(definition: &Definition) -> Vec<u8> {
         let mut out = Vec::new();
-        definition.encode(Padding::None, &mut out);
+        definition.encode_unchecked(Padding::None, &mut out);
         out
     }
 
@@ -305,10 +305,10 @@ mod tests {
     #[test]
     fn the_number_of_tables_is_limited() {
         let mut decoder = Decoder::new();
-        for id in 0..MAX_TABLES as u32 {
+        for id in 1..=MAX_TABLES as u32 {
             next(&mut decoder, &define(&definition(id, "a")));
         }
-        let over = define(&definition(MAX_TABLES as u32, "a"));
+        let over = define(&definition(MAX_TABLES as u32 + 1, "a"));
         assert_eq!(ignored(&mut decoder, &over), IgnoredReason::TooManyTables);
         assert!(matches!(next(&mut decoder, &define(&definition(5, "b"))), Message::Define(_)));
     }

@@ -1,7 +1,9 @@
 //! One peers section: who is a member, who connects when, who teaches whom.
 
 mod driver;
-pub use driver::{Action, ConfiguredPeer, EndReason, Greeting, PeerId, SectionConfig, SessionId};
+pub use driver::{
+    Action, ConfiguredPeer, EndReason, Greeting, PeerId, SectionConfig, SectionError, SessionId,
+};
 
 mod collision;
 
@@ -71,13 +73,37 @@ pub struct Section {
 }
 
 impl Section {
-    /// A section that starts at `now`. All sections of a process have [`Origins::MAX`](stick_table::Origins::MAX) peers at
-    /// most; those for which there is no number left are not members.
-    pub fn new(mut config: SectionConfig, now: Millis) -> Self {
+    /// A section that starts at `now`.
+    ///
+    /// ```
+    /// use haproxy_peers::{Limits, Section, SectionConfig, SectionError, TableSet};
+    ///
+    /// let config = SectionConfig {
+    ///     name: "p".into(),
+    ///     local_name: "me".into(),
+    ///     peers: vec![("lb1".to_owned(), 0).into(), ("me".to_owned(), 0).into()],
+    ///     max_dynamic_peers: 0,
+    ///     discovers: false,
+    ///     forget_ms: 0,
+    ///     relay: false,
+    ///     tables: TableSet::new("p", [], None, None, 0).unwrap().into(),
+    ///     limits: Limits::default(),
+    ///     expects_predecessor: false,
+    ///     pid: 1,
+    ///     seed: 1,
+    /// };
+    /// assert_eq!(Section::new(config, 0).err(), Some(SectionError::Itself("me".into())));
+    /// ```
+    ///
+    /// # Errors
+    /// When a name is none, a peer is there twice or has the name of this side, or there are more than
+    /// [`Origins::MAX`](stick_table::Origins::MAX) peers in all sections of the process.
+    pub fn new(mut config: SectionConfig, now: Millis) -> Result<Self, SectionError> {
+        driver::check(&config)?;
         let origins = Arc::clone(config.tables.origins());
         let mut peers = vec![Peer::local(PeerId(0), config.local_name.clone(), now)];
         for configured in std::mem::take(&mut config.peers) {
-            let Some(lease) = origins.take() else { break };
+            let lease = origins.take().ok_or(SectionError::TooManyPeers)?;
             peers.push(Peer::configured(PeerId(peers.len() as u64), configured, lease, now));
         }
         config.tables.levels().begin(own_number(&config.local_name, config.seed));
@@ -96,7 +122,7 @@ impl Section {
             next_session: 1,
         };
         section.handle_timeout(now);
-        section
+        Ok(section)
     }
 
     /// The section's tables.

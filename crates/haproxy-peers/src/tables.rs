@@ -9,8 +9,9 @@ use parking_lot::{Mutex, RwLock};
 use stick_aggregate::{Aggregate, Room};
 use stick_table::defect::Defect;
 use stick_table::{KeyType, MemoryLimit, Origins, Table, TableDefinition};
+use thiserror::Error;
 
-use crate::{Definition, Hub, LessonsTaught, Levels, NamedPart, PeerLevel, TableShards};
+use crate::{Definition, Hub, LessonsTaught, Levels, NamedPart, PeerLevel, TableShards, ToTableError};
 
 mod dynamic;
 pub use dynamic::{CreateError, DynamicTables, DynamicUsage};
@@ -49,6 +50,47 @@ impl Default for UpdateIds {
     }
 }
 
+/// Why tables cannot be those of a section.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum TableSetError {
+    #[error("there are two tables of the name \"{0}\"")]
+    Twice(String),
+    #[error("the tables \"{0}\" and \"{1}\" have the same name for peers")]
+    SameForPeers(String, String),
+    #[error("the table \"{0}\" writes to itself")]
+    WritesToItself(String),
+    #[error(
+        "the table \"{name}\" cannot write to \"{target}\", whose keys are of type {found}, not {wanted}"
+    )]
+    WriteTo { name: String, target: String, wanted: KeyType, found: KeyType },
+}
+
+/// Whether a table can be beside those of a section.
+fn check(list: &[Arc<SharedTable>], table: &Arc<Table>, copy: Option<&Table>) -> Result<(), TableSetError> {
+    let definition = table.definition();
+    let name = || definition.name.clone();
+    for shared in list {
+        let other = shared.definition();
+        if other.name == definition.name {
+            return Err(TableSetError::Twice(name()));
+        }
+        if other.network_name() == definition.network_name() {
+            return Err(TableSetError::SameForPeers(other.name.clone(), name()));
+        }
+    }
+    let Some(copy) = copy else { return Ok(()) };
+    if std::ptr::eq(copy, &**table) {
+        return Err(TableSetError::WritesToItself(name()));
+    }
+    let (wanted, found) = (definition.key_type, copy.definition().key_type);
+    if wanted != found {
+        let target = copy.definition().name.clone();
+        return Err(TableSetError::WriteTo { name: name(), target, wanted, found });
+    }
+    Ok(())
+}
+
 /// The tables of a section in the order of their ids. Tables are added, never removed.
 pub struct TableSet {
     section: String,
@@ -84,15 +126,33 @@ pub struct TableSet {
 }
 
 impl TableSet {
-    /// The configured tables of a section, each with the target of its `write-to`, which must have the same keys or is
-    /// left out. `seed` is for the hashes of tables made later; pass a random number.
+    /// The configured tables of a section, each with the target of its `write-to`. `seed` is for the hashes of tables made later;
+    /// pass a random number.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use haproxy_peers::TableSet;
+    /// use stick_table::{Table, TableDefinition};
+    ///
+    /// let table = |line: &str| Arc::new(Table::new(line.parse().unwrap(), 0).unwrap());
+    /// let (ips, names) = (table("table p/t type ip size 10"), table("table p/u type string size 10"));
+    /// let error = TableSet::new("p", [(ips, Some(names))], None, None, 0).err().unwrap();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "the table \"p/t\" cannot write to \"p/u\", whose keys are of type string, not ip"
+    /// );
+    /// ```
+    ///
+    /// # Errors
+    /// When two tables have one name, here or for peers, or a table cannot write to its target: it is that target itself, or
+    /// its keys are of another type.
     pub fn new(
         section: impl Into<String>,
         tables: impl IntoIterator<Item = (Arc<Table>, Option<Arc<Table>>)>,
         shards: Option<NonZeroU32>,
         dynamic: Option<DynamicTables>,
         seed: u64,
-    ) -> Self {
+    ) -> Result<Self, TableSetError> {
         let mut set = Self {
             section: section.into(),
             tables: RwLock::default(),
@@ -117,11 +177,12 @@ impl TableSet {
         {
             let mut list = set.tables.write();
             for (table, copy) in tables {
+                check(&list, &table, copy.as_deref())?;
                 set.push(&mut list, table, copy, TablePart::Shared);
             }
         }
         set.configured = set.len();
-        set
+        Ok(set)
     }
 
     /// Lets each session number the updates of a table otherwise than by 1, 2, 3…: to see what happens where the numbers wrap.
@@ -156,8 +217,6 @@ impl TableSet {
         copy: Option<Arc<Table>>,
         part: TablePart,
     ) -> Arc<SharedTable> {
-        // A key of another type would not fit the target's rows.
-        let copy = copy.filter(|copy| copy.definition().key_type == table.definition().key_type);
         let shards = self.shards.map(|shards| TableShards::new(&table.definition().name, shards));
         let id = list.len() as u32 + 1;
         let lives = Lives::new(table.definition().expire);
@@ -273,24 +332,22 @@ impl TableSet {
         let Some(result) = result else {
             let part = if self.is_hub() { TablePart::PassedOn } else { TablePart::Shared };
             let bytes = dynamic.entry_bytes(&local);
-            let mut table = Table::new(local, seed);
+            let mut table = Table::new(local, seed).map_err(ToTableError::from)?;
             if !self.is_hub() {
                 table = table.within(&self.memory, bytes, DynamicTables::FIRST);
             }
             return Ok(self.push(&mut list, Arc::new(table), None, part));
         };
         let hub = self.hub.as_ref().ok_or(CreateError::NotConfigured)?;
-        let output = Arc::new(Table::new(result, seed));
+        let output = Arc::new(Table::new(result, seed).map_err(ToTableError::from)?);
         let aggregate = Aggregate::new(local.clone(), Arc::clone(&output), &hub.rules, seed)?;
         let aggregate = aggregate.within(Arc::clone(&self.room));
         // Tables are taught in the order of their ids: a node has the sum before its own value, so it never sees a sum that
         // is lower.
         let mut empty = local;
         empty.size = 1;
-        let mut both = [
-            (output, TablePart::Result),
-            (Arc::new(Table::new(empty, seed)), TablePart::Source(Arc::new(aggregate))),
-        ];
+        let empty = Arc::new(Table::new(empty, seed).map_err(ToTableError::from)?);
+        let mut both = [(output, TablePart::Result), (empty, TablePart::Source(Arc::new(aggregate)))];
         if Defect::OwnValuesFirst.is_on() {
             both.reverse();
         }
@@ -418,8 +475,8 @@ mod tests {
 
     #[test]
     fn a_table_is_found_by_its_local_and_its_network_name() {
-        let tables = ["t", "p/u"].map(|name| (Table::new(table(name), 1).into(), None));
-        let set = TableSet::new("p", tables, None, None, 1);
+        let tables = ["t", "p/u"].map(|name| (Table::new(table(name), 1).unwrap().into(), None));
+        let set = TableSet::new("p", tables, None, None, 1).unwrap();
         let ids = |found: Option<Arc<SharedTable>>| found.map(|shared| shared.id());
         assert_eq!(
             ["t", "p/u", "/u", "u"].map(|name| ids(set.by_local_name(name))),
@@ -430,20 +487,47 @@ mod tests {
             [Some(1), None, Some(2), None]
         );
         assert!(!set.is_empty());
-        assert!(TableSet::new("p", [], None, None, 1).is_empty());
+        assert!(TableSet::new("p", [], None, None, 1).unwrap().is_empty());
+    }
+
+    #[test]
+    fn tables_that_cannot_be_together_are_refused() {
+        let new = |line: &str| Arc::new(Table::new(line.parse().unwrap(), 1).unwrap());
+        let error = |tables: Vec<(Arc<Table>, Option<Arc<Table>>)>| {
+            TableSet::new("p", tables, None, None, 1).err().unwrap().to_string()
+        };
+        let (ip, same) = (new("table p/t type ip size 1"), new("table p/t type string size 1"));
+        assert_eq!(
+            error(vec![(Arc::clone(&ip), None), (same, None)]),
+            "there are two tables of the name \"p/t\""
+        );
+        let other = new("table q/t type ip size 1");
+        assert_eq!(
+            error(vec![(Arc::clone(&ip), None), (other, None)]),
+            "the tables \"p/t\" and \"q/t\" have the same name for peers"
+        );
+        assert_eq!(
+            error(vec![(Arc::clone(&ip), Some(Arc::clone(&ip)))]),
+            "the table \"p/t\" writes to itself"
+        );
+        let long = new("table p/u type string len 9 size 1");
+        assert_eq!(
+            error(vec![(Arc::clone(&ip), Some(long))]),
+            "the table \"p/t\" cannot write to \"p/u\", whose keys are of type string len 9, not ip"
+        );
     }
 
     /// Each looked for the table before one of them made it.
     #[test]
     fn two_peers_that_define_a_table_at_once_share_it_also_in_the_last_place() {
         let dynamic = DynamicTables { size: 100, max_tables: 1, max_bytes: 0, max_server_key: 10 };
-        let set = TableSet::new("p", [], None, Some(dynamic), 1);
-        let definition = Definition::from_table(7, &table("t"));
+        let set = TableSet::new("p", [], None, Some(dynamic), 1).unwrap();
+        let definition = Definition::from_table(7, &table("t")).unwrap();
         let first = set.create(&definition, PeerLevel::Below).unwrap();
         let second = set.create(&definition, PeerLevel::Below).unwrap();
         assert!(Arc::ptr_eq(&first, &second));
         assert_eq!(
-            set.create(&Definition::from_table(8, &table("u")), PeerLevel::Below).err(),
+            set.create(&Definition::from_table(8, &table("u")).unwrap(), PeerLevel::Below).err(),
             Some(CreateError::TooMany { limit: 1, keyword: "dynamic-tables" })
         );
         let usage = set.dynamic_usage();
@@ -455,13 +539,15 @@ mod tests {
     fn memory_counts_as_far_as_it_is_used() {
         let dynamic =
             DynamicTables { size: 102_400, max_tables: 256, max_bytes: 1 << 30, max_server_key: 256 };
-        let set = TableSet::new("p", [], None, Some(dynamic), 1);
+        let set = TableSet::new("p", [], None, Some(dynamic), 1).unwrap();
         for number in 0..256 {
             let columns = ["gpc0", "http_req_rate(10s)", "server_key"].map(|column| column.parse().unwrap());
             let wide = TableDefinition::new(format!("t{number}"), KeyType::String { max_len: 256 }, 1);
             let wide = columns.into_iter().fold(wide, |table, column| table.with_column(column).unwrap());
-            let made =
-                set.create(&Definition::from_table(number, &wide.with_expire(Some(1_000))), PeerLevel::Below);
+            let made = set.create(
+                &Definition::from_table(number + 1, &wide.with_expire(Some(1_000))).unwrap(),
+                PeerLevel::Below,
+            );
             assert!(made.is_ok(), "{number}: {:?}", made.err());
         }
         let usage = set.dynamic_usage();

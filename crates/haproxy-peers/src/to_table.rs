@@ -46,6 +46,7 @@ impl Definition {
         for column in self.columns() {
             table.add_column(column.to_column(self.tail.is_some())?)?;
         }
+        table.check()?;
         Ok(table)
     }
 }
@@ -80,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_table_is_made_as_the_sender_has_it() {
-        let mut definition = Definition::from_table(1, &table());
+        let mut definition = Definition::from_table(1, &table()).unwrap();
         assert_eq!(definition.to_table("p/t", 9), Ok(table()));
         definition.data_types |= 1 << 50;
         assert_eq!(definition.to_table("p/t", 9), Ok(table()));
@@ -93,7 +94,7 @@ mod tests {
     #[test]
     fn what_cannot_be_made_is_told() {
         let refused = |change: fn(&mut Definition)| {
-            let mut definition = Definition::from_table(1, &table());
+            let mut definition = Definition::from_table(1, &table()).unwrap();
             change(&mut definition);
             definition.to_table("p/t", 9).unwrap_err().to_string()
         };
@@ -123,7 +124,7 @@ mod tests {
 
     #[test]
     fn rates_of_a_sender_of_before_1_8_have_no_period() {
-        let mut definition = Definition::from_table(1, &table());
+        let mut definition = Definition::from_table(1, &table()).unwrap();
         definition.data_types = 1 << DataType::ConnRate.number();
         definition.tail = None;
         assert_eq!(definition.to_table("t", 1), Err(ColumnError::MissingPeriod(DataType::ConnRate).into()));

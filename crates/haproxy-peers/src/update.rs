@@ -7,10 +7,11 @@
 //! values  of every data type of the definition, in the order of their numbers; arrays element by element
 //! ```
 
-use stick_table::{DataType, KeyType};
+use stick_table::{DataType, KeyType, Storage, units};
 
 use crate::{
-    DecodeError, Definition, FrameWriter, Padding, Reader, WireValue, class, decode_key, encode_key, kind,
+    DecodeError, Definition, EncodeError, FrameWriter, Padding, Reader, WireColumn, WireValue, class,
+    decode_key, encode_key, kind,
 };
 
 /// Which of the optional fields an update has.
@@ -162,8 +163,39 @@ impl Update {
         Ok(Self { header, key, values, trailing: reader.rest().to_vec() })
     }
 
-    /// Appends the message.
-    pub fn encode(&self, key_type: KeyType, padding: Padding, out: &mut Vec<u8>) {
+    /// Appends the message, as an update of the table of `definition`.
+    ///
+    /// ```
+    /// use haproxy_peers::{Definition, EncodeError, Padding, Update, UpdateHeader, WireValue};
+    /// use stick_table::DataType;
+    ///
+    /// let table = "table t type ip size 100 store gpc0,conn_cnt".parse()?;
+    /// let definition = Definition::from_table(1, &table)?;
+    /// let mut update = Update {
+    ///     header: UpdateHeader { id: Some(1), lifetime_ms: None },
+    ///     key: vec![10, 0, 0, 1],
+    ///     values: vec![(DataType::Gpc0, vec![WireValue::Unsigned(7)])],
+    ///     trailing: vec![],
+    /// };
+    /// let mut out = Vec::new();
+    /// let missing = update.encode(&definition, Padding::None, &mut out);
+    /// assert_eq!(missing, Err(EncodeError::MissingValues(DataType::ConnCnt)));
+    /// update.values.push((DataType::ConnCnt, vec![WireValue::Unsigned(1)]));
+    /// update.encode(&definition, Padding::None, &mut out)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When a receiver would not read the same: the key is none of the table's, values are missing or of another kind than the
+    /// definition says, and so on, see [`EncodeError`]. Nothing is appended then. What [`trailing`](Self::trailing) holds
+    /// stands for data types that this version does not know, and is not looked at.
+    pub fn encode(
+        &self,
+        definition: &Definition,
+        padding: Padding,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        let key_type = self.check(definition)?;
         let mut frame = self.header.begin(out);
         let payload = frame.payload();
         encode_key(key_type, &self.key, payload);
@@ -172,6 +204,56 @@ impl Update {
         }
         payload.extend_from_slice(&self.trailing);
         frame.finish(padding);
+        Ok(())
+    }
+
+    /// Whether a receiver that has the definition reads what would be written; returns the type of the key.
+    fn check(&self, definition: &Definition) -> Result<KeyType, EncodeError> {
+        let no_type = EncodeError::KeyType(definition.key_type, definition.key_size);
+        let key_type = definition.key_type().ok_or(no_type)?;
+        key_type.check(&self.key)?;
+        if let Some(lifetime) = self.header.lifetime_ms.filter(|&lifetime| lifetime > units::MAX_TIME_MS) {
+            return Err(EncodeError::Lifetime(lifetime));
+        }
+        let mut values = self.values.iter();
+        for column in definition.columns() {
+            let data_type = column.data_type;
+            match values.next() {
+                Some((found, elements)) if *found == data_type => {
+                    self.check_elements(column, elements, definition)?;
+                }
+                Some((found, _)) if !definition.stores(*found) => {
+                    return Err(EncodeError::UnexpectedValues(*found));
+                }
+                _ => return Err(EncodeError::MissingValues(data_type)),
+            }
+        }
+        values.next().map_or(Ok(key_type), |(found, _)| Err(EncodeError::UnexpectedValues(*found)))
+    }
+
+    fn check_elements(
+        &self,
+        column: WireColumn,
+        elements: &[WireValue],
+        definition: &Definition,
+    ) -> Result<(), EncodeError> {
+        let WireColumn { data_type, count: wanted, .. } = column;
+        // What HAProxy 2.0 does with one that is not set.
+        let may_be_omitted = data_type == DataType::ServerKey && definition.is_last(data_type);
+        if elements.is_empty() && may_be_omitted && self.trailing.is_empty() {
+            return Ok(());
+        }
+        if elements.len() as u64 != wanted {
+            return Err(EncodeError::Elements { data_type, wanted, found: elements.len() });
+        }
+        elements.iter().try_for_each(|element| match element {
+            WireValue::Dictionary(item) if data_type.storage() == Storage::Dictionary => item.check(),
+            other if other.storage() == data_type.storage() => Ok(()),
+            other => {
+                let (wanted, found) = (data_type.storage(), other.storage());
+                Err(EncodeError::Storage { data_type, wanted, found })
+            }
+        })
     }
 
     /// The elements of a data type; empty when the sender does not store it.
@@ -203,7 +285,7 @@ mod tests {
         let table = columns.iter().fold(TableDefinition::new("t", key_type, 1), |table, column| {
             table.with_column(column.parse().unwrap()).unwrap()
         });
-        Definition::from_table(1, &table)
+        Definition::from_table(1, &table).unwrap()
     }
 
     fn hex(text: &str) -> Vec<u8> {
@@ -219,8 +301,69 @@ mod tests {
 
     fn encoded(definition: &Definition, update: &Update) -> Vec<u8> {
         let mut out = Vec::new();
-        update.encode(definition.key_type().unwrap(), Padding::None, &mut out);
+        update.encode(definition, Padding::None, &mut out).unwrap();
         out
+    }
+
+    /// Each would be misread by a receiver, or end its session.
+    #[test]
+    fn an_update_that_does_not_fit_its_definition_is_not_written() {
+        let full = definition(KeyType::Ip, &["gpc0", "bytes_in_cnt", "server_key", "gpt(2)"]);
+        let right = Update {
+            header: UpdateHeader { id: Some(1), lifetime_ms: Some(i32::MAX.cast_unsigned()) },
+            key: vec![10, 0, 0, 1],
+            values: vec![
+                (DataType::Gpc0, unsigned(&[1])),
+                (DataType::BytesInCnt, vec![WireValue::Unsigned64(2)]),
+                (DataType::ServerKey, vec![WireValue::Dictionary(DictionaryItem::Known(128))]),
+                (DataType::Gpt, unsigned(&[3, 4])),
+            ],
+            trailing: vec![],
+        };
+        assert_eq!(decode(&full, &encoded(&full, &right)), Ok(right.clone()));
+        let fault = |change: &dyn Fn(&mut Update, &mut Definition)| {
+            let (mut update, mut definition, mut out) = (right.clone(), full.clone(), Vec::new());
+            change(&mut update, &mut definition);
+            let error = update.encode(&definition, Padding::None, &mut out).unwrap_err();
+            assert!(out.is_empty());
+            error
+        };
+        let item = |update: &mut Update, item| update.values[2].1 = vec![WireValue::Dictionary(item)];
+        use EncodeError as E;
+        let (gpc0, gpt, bytes) = (DataType::Gpc0, DataType::Gpt, DataType::BytesInCnt);
+        assert_eq!(fault(&|it, _| it.key = vec![1, 2]), E::Key(KeyType::Ip.check(&[1, 2]).unwrap_err()));
+        assert_eq!(fault(&|it, _| it.header.lifetime_ms = Some(1 << 31)), E::Lifetime(1 << 31));
+        assert_eq!(fault(&|it, _| it.values.clear()), E::MissingValues(gpc0));
+        assert_eq!(fault(&|it, _| _ = it.values.pop()), E::MissingValues(gpt));
+        assert_eq!(fault(&|it, _| it.values.swap(0, 1)), E::MissingValues(gpc0));
+        let more = (DataType::ConnCnt, unsigned(&[1]));
+        assert_eq!(fault(&|it, _| it.values.insert(1, more.clone())), E::UnexpectedValues(DataType::ConnCnt));
+        assert_eq!(fault(&|it, _| it.values.push(more.clone())), E::UnexpectedValues(DataType::ConnCnt));
+        let elements = |data_type, wanted, found| E::Elements { data_type, wanted, found };
+        assert_eq!(fault(&|it, _| _ = it.values[3].1.pop()), elements(gpt, 2, 1));
+        assert_eq!(fault(&|it, _| it.values[0].1 = unsigned(&[1, 2])), elements(gpc0, 1, 2));
+        assert_eq!(fault(&|it, _| it.values[2].1.clear()), elements(DataType::ServerKey, 1, 0));
+        let kind = |data_type, wanted, found| E::Storage { data_type, wanted, found };
+        let wide = vec![WireValue::Unsigned64(1)];
+        assert_eq!(
+            fault(&|it, _| it.values[0].1 = wide.clone()),
+            kind(gpc0, Storage::Unsigned, Storage::Unsigned64)
+        );
+        let frequency = vec![rate(1, 2, 3)];
+        let found = fault(&|it, _| it.values[0].1 = frequency.clone());
+        assert_eq!(found, kind(gpc0, Storage::Unsigned, Storage::Frequency));
+        assert_eq!(
+            fault(&|it, _| it.values[1].1 = unsigned(&[1])),
+            kind(bytes, Storage::Unsigned64, Storage::Unsigned)
+        );
+        assert_eq!(fault(&|it, _| item(it, DictionaryItem::Known(0))), E::DictionaryId(0));
+        assert_eq!(fault(&|it, _| item(it, DictionaryItem::Known(129))), E::DictionaryId(129));
+        let nul = DictionaryItem::New(1, b"a\0"[..].into());
+        assert_eq!(fault(&|it, _| item(it, nul.clone())), E::DictionaryNul(1));
+        assert_eq!(
+            fault(&|_, definition| definition.key_type.0 = 9).to_string(),
+            "keys of type number 9 with 4 bytes cannot be written"
+        );
     }
 
     fn rate(age: u32, current: u32, previous: u32) -> WireValue {
@@ -400,7 +543,7 @@ mod tests {
             (Just(data_types), Just(count), columns)
         });
         let header = any::<(Option<u32>, Option<u32>)>()
-            .prop_map(|(id, lifetime_ms)| UpdateHeader { id, lifetime_ms });
+            .prop_map(|(id, ms)| UpdateHeader { id, lifetime_ms: ms.map(|ms| ms & units::MAX_TIME_MS) });
         (keys, values, header).prop_map(|((key_type, size, key), (data_types, count, values), header)| {
             let parameter = |&(data_type, _): &(DataType, Vec<WireValue>)| WireColumn {
                 data_type,
@@ -428,7 +571,7 @@ mod tests {
         #[test]
         fn padding_changes_nothing_but_the_end((definition, update) in definition_and_update()) {
             let mut bytes = Vec::new();
-            update.encode(definition.key_type().unwrap(), Padding::ForOldReceivers, &mut bytes);
+            update.encode(&definition, Padding::ForOldReceivers, &mut bytes).unwrap();
             let padded = decode(&definition, &bytes).unwrap();
             prop_assert!(padded.trailing.iter().all(|&byte| byte == 0));
             prop_assert_eq!(Update { trailing: vec![], ..padded }, update);

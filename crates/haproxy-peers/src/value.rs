@@ -67,6 +67,17 @@ impl WireValue {
         })
     }
 
+    /// The storage that the element is of.
+    pub const fn storage(&self) -> Storage {
+        match self {
+            Self::Signed(_) => Storage::Signed,
+            Self::Unsigned(_) => Storage::Unsigned,
+            Self::Unsigned64(_) => Storage::Unsigned64,
+            Self::Frequency(_) => Storage::Frequency,
+            Self::Dictionary(_) => Storage::Dictionary,
+        }
+    }
+
     /// Appends the element.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {

@@ -60,7 +60,10 @@ fn a_definition_that_comes_again_allocates_nothing() {
         let (mut node, mut sender) = warm(kind);
         let mut stream = Vec::new();
         for _ in 0..1_000 {
-            Definition::from_table(1, &kind.definition(1)).encode(Padding::None, &mut stream);
+            Definition::from_table(1, &kind.definition(1))
+                .unwrap()
+                .encode(Padding::None, &mut stream)
+                .unwrap();
         }
         stream.extend(sender.live(0..UPDATES));
         assert_at_most(0, allocations(|| node.learn(&stream, u64::MAX)), kind);
@@ -77,9 +80,9 @@ fn batches_of_many_tables_take_little_memory() {
         table.name = format!("mypeers/t{number}");
         table
     };
-    let tables = (0..TABLES).map(|number| (Arc::new(Table::new(named(number), 1)), None));
+    let tables = (0..TABLES).map(|number| (Arc::new(Table::new(named(number), 1).unwrap()), None));
     let setup = SessionSetup {
-        tables: Arc::new(TableSet::new("mypeers", tables, None, None, 1)),
+        tables: Arc::new(TableSet::new("mypeers", tables, None, None, 1).unwrap()),
         version: ProtocolVersion::V2_1,
         role: Role::Remote,
         origin: Origin::peer(1),
@@ -96,7 +99,10 @@ fn batches_of_many_tables_take_little_memory() {
     let (_, definition) = decode_frame(&updates, 0, 16_384).unwrap().unwrap();
     let mut streams = (0..TABLES).map(|number| {
         let mut stream = Vec::with_capacity(updates.len());
-        Definition::from_table(number + 1, &named(number)).encode(Padding::None, &mut stream);
+        Definition::from_table(number + 1, &named(number))
+            .unwrap()
+            .encode(Padding::None, &mut stream)
+            .unwrap();
         stream.extend_from_slice(&updates[definition..]);
         stream
     });

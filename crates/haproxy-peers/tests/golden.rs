@@ -101,7 +101,7 @@ impl<'a> Stream<'a> {
             };
             assert_eq!(lines[0], format!("HAProxyS {}", hello.version));
             assert_eq!(lines[2], format!("{} {} {}", hello.sender, hello.pid, hello.relative_pid));
-            hello.encode(&mut encoded);
+            hello.encode(&mut encoded).unwrap();
             consumed
         } else {
             let StatusProgress::Complete(status, consumed) = StatusParser::new(BUFFER).feed(self.bytes)
@@ -261,7 +261,7 @@ fn check_definition(definition: &Definition, listed: &Value, place: &str) {
         let name = definition.display_name();
         let local_name = if name.starts_with('/') { format!("p{name}") } else { name.into_owned() };
         let table = definition.to_table(local_name, 1000).unwrap();
-        assert_eq!(Definition::from_table(definition.id, &table), *definition, "{place}");
+        assert_eq!(Definition::from_table(definition.id, &table).unwrap(), *definition, "{place}");
         assert_eq!(definition.agreement(&table).differences(), [], "{place}");
     }
 }
@@ -270,10 +270,10 @@ fn encode(message: &Message<'_>, out: &mut Vec<u8>) {
     match message {
         Message::Control(control) => control.encode(out),
         Message::Error(error) => error.encode(out),
-        Message::Define(definition) => definition.encode(Padding::None, out),
+        Message::Define(definition) => definition.encode(Padding::None, out).unwrap(),
         Message::Switch(switch) => switch.encode(out),
         Message::Ack(ack) => ack.encode(out),
-        Message::Update(update) => update.update.encode(update.key_type, Padding::None, out),
+        Message::Update(update) => update.update.encode(&update.table, Padding::None, out).unwrap(),
         Message::Ignored { frame, reason } => panic!("{frame:?} ignored: {reason:?}"),
     }
 }

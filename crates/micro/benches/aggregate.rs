@@ -54,7 +54,7 @@ struct Work {
 
 impl Work {
     fn new(columns: &[&str]) -> Self {
-        let output = Arc::new(Table::new(definition("sums", columns), 1));
+        let output = Arc::new(Table::new(definition("sums", columns), 1).unwrap());
         let aggregate = Aggregate::new(definition("counts", columns), output, &Rules::default(), 1)
             .expect("tables that fit");
         let mut batch = aggregate.batch();
@@ -68,7 +68,8 @@ impl Work {
     /// What a node tells of some keys. Each counter has its own phase.
     fn fill(&mut self, keys: impl Iterator<Item = u32>, node: u16, now: u64) {
         for key in keys {
-            let words = self.batch.push(&key.wrapping_mul(2_654_435_761).to_be_bytes(), Lifetime::Restart);
+            let bytes = key.wrapping_mul(2_654_435_761).to_be_bytes();
+            let words = self.batch.push_canonical(&bytes, Lifetime::Restart);
             for (place, word) in (0..).zip(&mut *words) {
                 *word = key % 100 + u32::from(node) + place;
             }

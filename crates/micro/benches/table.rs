@@ -11,7 +11,7 @@ use stickd_micro::{Kind, NOW, Rows};
 const ENTRIES: [u32; 2] = [10_000, 1_000_000];
 
 fn filled(entries: u32) -> (Table, Rows) {
-    let table = Table::new(Kind::Ip.definition(entries), 1);
+    let table = Table::new(Kind::Ip.definition(entries), 1).unwrap();
     let mut rows = Rows::new(Kind::Ip, &table, 0..entries);
     assert_eq!(rows.apply(&table, entries as usize).created, u64::from(entries));
     (table, rows)
@@ -25,7 +25,7 @@ fn apply(criterion: &mut Criterion) {
         group.bench_function(format!("new/{entries}"), |bencher| {
             bencher.iter_batched(
                 || {
-                    let table = Table::new(Kind::Ip.definition(entries), 1);
+                    let table = Table::new(Kind::Ip.definition(entries), 1).unwrap();
                     let rows = Rows::new(Kind::Ip, &table, 0..entries);
                     (table, rows)
                 },

@@ -25,8 +25,8 @@ pub struct Node {
 impl Node {
     /// An empty table of up to `size` entries, and a session with peer 1.
     pub fn new(kind: Kind, size: u32) -> Self {
-        let table = Arc::new(Table::new(kind.definition(size), 1));
-        let tables = Arc::new(TableSet::new("mypeers", [(Arc::clone(&table), None)], None, None, 1));
+        let table = Arc::new(Table::new(kind.definition(size), 1).unwrap());
+        let tables = Arc::new(TableSet::new("mypeers", [(Arc::clone(&table), None)], None, None, 1).unwrap());
         Self::on(tables, table, 1)
     }
 

@@ -31,7 +31,7 @@ impl Rows {
         let mut total = Applied::default();
         for keys in self.keys[..count].chunks(BATCH) {
             for key in keys {
-                self.batch.push(key, Lifetime::Restart).copy_from_slice(&self.words);
+                self.batch.push_canonical(key, Lifetime::Restart).copy_from_slice(&self.words);
             }
             let applied = table.apply(&mut self.batch, Origin::peer(1), Precedence::Newest, NOW);
             total.created += applied.created;

@@ -47,8 +47,9 @@ impl Sender {
 
     fn stream(&mut self, numbers: Range<u32>, timed: bool) -> Vec<u8> {
         let mut bytes = Vec::new();
+        let definition = Definition::from_table(1, &self.definition).expect("a table with a name");
         if self.last_id == 0 {
-            Definition::from_table(1, &self.definition).encode(Padding::None, &mut bytes);
+            definition.encode(Padding::None, &mut bytes).expect("the definition of a table");
         }
         self.round += 1;
         for (place, number) in (0..).zip(numbers) {
@@ -56,7 +57,8 @@ impl Sender {
             let id = (place % RUN == 0).then_some(self.last_id);
             let lifetime_ms = timed.then(|| Kind::EXPIRE_MS - number % 600_000);
             let header = UpdateHeader { id, lifetime_ms };
-            self.update(number, header).encode(self.kind.key_type(), Padding::None, &mut bytes);
+            let update = self.update(number, header);
+            update.encode(&definition, Padding::None, &mut bytes).expect("what the definition says");
         }
         bytes
     }

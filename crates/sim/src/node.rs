@@ -78,7 +78,7 @@ impl Node {
             seed: setup.seed,
         };
         let mut node = Self {
-            section: Section::new(config, now),
+            section: Section::new(config, now).unwrap(),
             refresh_at: tables.is_hub().then_some(now + REFRESH_MS),
             tables,
             connections: BTreeMap::new(),
@@ -335,17 +335,19 @@ impl Process for Node {
     fn read(&self, now: Millis, table: usize, key: u32) -> Option<Reading> {
         let table = self.table(table)?;
         let period = table.definition().column(DataType::HttpReqRate)?.period();
-        table.get(&key.to_be_bytes(), now, |entry| {
-            let gpc0 = match entry.value(DataType::Gpc0, 0) {
-                Some(Value::Unsigned(value)) => value,
-                _ => 0,
-            };
-            let rate = match entry.value(DataType::HttpReqRate, 0) {
-                Some(Value::Frequency(counter)) => counter.read(period, now as u32),
-                _ => 0,
-            };
-            Reading { gpc0, rate, remaining_ms: entry.remaining() }
-        })
+        table
+            .get(&key.to_be_bytes(), now, |entry| {
+                let gpc0 = match entry.value(DataType::Gpc0, 0) {
+                    Some(Value::Unsigned(value)) => value,
+                    _ => 0,
+                };
+                let rate = match entry.value(DataType::HttpReqRate, 0) {
+                    Some(Value::Frequency(counter)) => counter.read(period, now as u32),
+                    _ => 0,
+                };
+                Reading { gpc0, rate, remaining_ms: entry.remaining() }
+            })
+            .unwrap()
     }
 
     fn place_of(&self, name: &str) -> Option<usize> {
@@ -388,7 +390,7 @@ impl Process for Node {
         if let Greeting::Welcome { id, peer, mut session, .. } = self.section.greet(now, &hello, true) {
             let mut bytes = Vec::new();
             Control::ResyncFinished.encode(&mut bytes);
-            Definition::from_table(1, table.definition()).encode(Padding::None, &mut bytes);
+            Definition::from_table(1, table.definition()).unwrap().encode(Padding::None, &mut bytes).unwrap();
             let mut frame = UpdateHeader { id: Some(1), lifetime_ms: Some(60_000) }.begin(&mut bytes);
             frame.payload().extend_from_slice(&write.key.to_be_bytes());
             encode_unsigned(write.gpc0, frame.payload());

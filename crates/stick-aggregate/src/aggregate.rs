@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::{Mutex, MutexGuard};
 use stick_table::{
-    Batch, FrequencyCounter, Layout, Lifetime, Millis, Origin, Schema, Storage, Table, TableDefinition, Value,
+    Batch, FrequencyCounter, KeyError, Layout, Lifetime, Millis, Origin, Schema, Storage, Table,
+    TableDefinition, Value,
 };
 
 use crate::columns::{AggregateError, Columns};
@@ -53,14 +54,15 @@ impl Aggregate {
     ///
     /// # Errors
     /// When the tables do not fit each other: keys of another type, another period or `brates-factor` of a common rate, no
-    /// `expire` although the source has one, or nothing in common.
+    /// `expire` although the source has one, or nothing in common; or when the source cannot be a table.
     pub fn new(
         source: TableDefinition,
         output: Arc<Table>,
         rules: &Rules,
         seed: u64,
     ) -> Result<Self, AggregateError> {
-        let schema = Schema::new(source, seed);
+        let name = source.name.clone();
+        let schema = Schema::new(source, seed).map_err(|error| AggregateError::Definition(name, error))?;
         let columns = Columns::new(&schema, &output, rules)?;
         let count = schema.definition().size.div_ceil(KEYS_PER_SHARD).clamp(1, MAX_SHARDS);
         let shared = Shared::new(schema, output, columns);
@@ -231,14 +233,17 @@ impl Aggregate {
     ///
     /// Nodes do not know of it: who clears a key for good has their entries changed first. A node's update that was on its
     /// way meanwhile counts with its former values, until the node tells the next one.
-    pub fn clear(&self, key: &[u8], lifetime: Lifetime, now: Millis) -> u32 {
-        let Some(hash) = self.shared.schema.hash(key) else { return 0 };
+    ///
+    /// # Errors
+    /// When the key is none of the source's, see [`KeyType::check`](stick_table::KeyType::check).
+    pub fn clear(&self, key: &[u8], lifetime: Lifetime, now: Millis) -> Result<u32, KeyError> {
+        let hash = self.shared.schema.hash(key)?;
         let mut shard = self.shards[self.shard_of(hash)].lock();
         let found = shard.store.form().with_key(key, |key| shard.store.find(hash, key));
-        let Some(slot) = found else { return 0 };
+        let Some(slot) = found else { return Ok(0) };
         let cleared = shard.clear(&self.shared, slot, lifetime, now);
         shard.publish(&self.shared, now);
-        cleared
+        Ok(cleared)
     }
 
     /// As [`clear`](Self::clear), of all keys.
@@ -277,17 +282,20 @@ impl Aggregate {
     }
 
     /// What the nodes told of a key, in no particular order.
-    pub fn contributions(&self, key: &[u8], now: Millis) -> Vec<Contribution> {
-        let Some(hash) = self.shared.schema.hash(key) else { return Vec::new() };
+    ///
+    /// # Errors
+    /// When the key is none of the source's, see [`KeyType::check`](stick_table::KeyType::check).
+    pub fn contributions(&self, key: &[u8], now: Millis) -> Result<Vec<Contribution>, KeyError> {
+        let hash = self.shared.schema.hash(key)?;
         let mut shard = self.shards[self.shard_of(hash)].lock();
         let found = shard.store.form().with_key(key, |key| shard.store.find(hash, key));
-        let Some(slot) = found else { return Vec::new() };
+        let Some(slot) = found else { return Ok(Vec::new()) };
         if !shard.look_at(&self.shared, slot, now) {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let parts = shard.store.parts(slot).chunks_exact(PART_HEAD + self.shared.columns.data_words);
         let live = parts.filter(|part| !self.shared.is_over(part, now as u32));
-        live.filter_map(|part| self.contribution(&shard, part, now as u32)).collect()
+        Ok(live.filter_map(|part| self.contribution(&shard, part, now as u32)).collect())
     }
 
     /// `None` for one of a node that went this moment.
@@ -421,13 +429,13 @@ mod tests {
     fn what_happens_to_a_whole_node_waits_for_no_shard() {
         let table = |name| TableDefinition::new(name, KeyType::Ip, 1_000).with_expire(Some(60_000));
         let table = |name| table(name).with_column("gpc0".parse().unwrap()).unwrap();
-        let output = Arc::new(Table::new(table("o"), 1));
+        let output = Arc::new(Table::new(table("o"), 1).unwrap());
         let aggregate = Aggregate::new(table("s"), output, &Rules::default(), 1).unwrap();
         let node = Origin::peer(1);
         let mut batch = aggregate.batch();
         batch.set_columns(std::iter::once(0..1));
         for key in 0..500_u32 {
-            batch.push(&key.to_be_bytes(), Lifetime::Restart)[0] = 1;
+            batch.push(&key.to_be_bytes(), Lifetime::Restart).unwrap()[0] = 1;
         }
         assert_eq!(aggregate.absorb(&mut batch, node, Told::Live, 1).created, 500);
         aggregate.process_may_have_changed(node);

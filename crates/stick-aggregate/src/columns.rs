@@ -1,6 +1,6 @@
 //! What is summed of a source, and where it goes.
 
-use stick_table::{DataType, Schema, Storage, Table};
+use stick_table::{DataType, DefinitionError, Schema, Storage, Table};
 use thiserror::Error;
 
 use crate::rule::{Rule, Rules};
@@ -9,6 +9,8 @@ use crate::rule::{Rule, Rules};
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum AggregateError {
+    #[error("{0} cannot be a table: {1}")]
+    Definition(String, DefinitionError),
     #[error("the keys of {0} and {1} are of different types: give both the same")]
     KeyType(String, String),
     #[error("{0} has the periods {1} ms and {2} ms: give it the same in both tables")]

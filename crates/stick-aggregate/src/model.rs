@@ -2,16 +2,16 @@
 
 mod check;
 mod operation;
+mod rates;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use stick_table::{
-    DataType, FrequencyCounter, KeyType, Lifetime, Millis, Origin, Table, TableDefinition, Value,
-};
+use stick_table::{DataType, KeyType, Lifetime, Millis, Origin, Table, TableDefinition, Value};
 
-use self::operation::{Operation, Values, operation};
+use self::operation::{Operation, Values, operation, rule};
+use self::rates::{both, read};
 use crate::{Absorbed, Aggregate, OwnWalk, Rule, Rules, Told};
 
 const EXPIRE: u32 = 3_000;
@@ -31,15 +31,6 @@ struct Part {
     offered: bool,
     /// Of the session that told it.
     known: bool,
-}
-
-fn read(counter: FrequencyCounter, now: Millis) -> u32 {
-    counter.read(PERIOD, now as u32)
-}
-
-/// Two counters as one: that the sum is right is checked elsewhere.
-fn both(one: FrequencyCounter, other: FrequencyCounter, now: Millis) -> FrequencyCounter {
-    crate::rate::sum_of(&[one, other], PERIOD, now as u32)
 }
 
 struct Model {
@@ -79,7 +70,7 @@ impl Model {
             // Not every type takes every rule.
             let _ = rules.set(data_type, rule);
         }
-        let output = Arc::new(Table::new(table("o", 1_000), 1));
+        let output = Arc::new(Table::new(table("o", 1_000), 1).unwrap());
         let aggregate = Aggregate::new(table("s", SIZE), output, &rules, 3).unwrap();
         // The clock wraps on the way.
         let now = u64::from(u32::MAX) - 5_001;
@@ -184,7 +175,7 @@ impl Model {
                 && (!few || matches!(data_type, DataType::ConnCnt | DataType::HttpReqRate))
         });
         batch.set_columns(types.map(|data_type| at(data_type)..at(data_type) + data_type.storage().words()));
-        let words = batch.push(&key(number), lifetime);
+        let words = batch.push(&key(number), lifetime).unwrap();
         words[at(DataType::ConnCnt)] = values.count;
         let rate = [values.rate.tick, values.rate.current, values.rate.previous];
         words[at(DataType::HttpReqRate)..][..3].copy_from_slice(&rate);
@@ -461,10 +452,14 @@ impl Model {
         let parts = self.twin.remove(&number).unwrap_or_default();
         let live = parts.iter().filter(|part| part.end > self.now).count();
         self.refused.retain(|(of, _), _| *of != number);
-        assert_eq!(self.aggregate.clear(&key(number), Lifetime::Exactly(1), self.now), live as u32);
-        let open = self.aggregate.output().get(&key(number), self.now, |entry| {
-            (entry.value(DataType::ConnCnt, 0).unwrap(), entry.remaining().unwrap())
-        });
+        assert_eq!(self.aggregate.clear(&key(number), Lifetime::Exactly(1), self.now).unwrap(), live as u32);
+        let open = self
+            .aggregate
+            .output()
+            .get(&key(number), self.now, |entry| {
+                (entry.value(DataType::ConnCnt, 0).unwrap(), entry.remaining().unwrap())
+            })
+            .unwrap();
         if live > 0 {
             assert!(matches!(open, Some((Value::Unsigned(0), 1..=2))), "{open:?}");
         }
@@ -577,10 +572,6 @@ impl Model {
             self.put_back(number, parts);
         }
     }
-}
-
-fn rule() -> impl Strategy<Value = Rule> {
-    proptest::sample::select(Rule::ALL.to_vec())
 }
 
 proptest! {

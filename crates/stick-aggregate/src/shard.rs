@@ -198,7 +198,7 @@ impl Shard {
         let parts = Parts { words: store.parts(slot), width: PART_HEAD + shared.columns.data_words };
         let survey = parts.survey(tick);
         let (lifetime, look) = shared.lifetime(survey);
-        let words = results.push(store.key(slot), lifetime);
+        let words = results.push_canonical(store.key(slot), lifetime);
         let counted = shared.with_written(|written| {
             let nodes = parts.by_node(survey.has_former, &shared.columns, written, scratch, tick);
             result::count(&shared.columns, (&parts, &nodes), written, tick, words, falls)
@@ -214,7 +214,7 @@ impl Shard {
         if self.results.is_full() {
             self.publish(shared, now);
         }
-        let words = self.results.push(self.store.key(slot), lifetime);
+        let words = self.results.push_canonical(self.store.key(slot), lifetime);
         let parts = Parts { words: &[], width: PART_HEAD + shared.columns.data_words };
         result::count(&shared.columns, (&parts, &parts), |_, _| true, now as u32, words, &mut self.falls);
     }

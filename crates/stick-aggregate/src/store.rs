@@ -414,7 +414,7 @@ mod tests {
 
     fn stored(key_type: KeyType, steps: &[(u8, u8, usize)]) {
         let definition = TableDefinition::new("t", key_type, 100);
-        let schema = Schema::new(definition, 5);
+        let schema = Schema::new(definition, 5).unwrap();
         let mut store = Store::new(key_type, 3);
         let mut twin: BTreeMap<Vec<u8>, Vec<[u32; 3]>> = BTreeMap::new();
         let mut next = 0;

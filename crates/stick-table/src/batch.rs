@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::common::Common;
 use crate::sought_key::SoughtKey;
-use crate::{Lifetime, Table};
+use crate::{KeyError, Lifetime, Table};
 
 /// The data word of a `server_key` that the update leaves as it is.
 const KEEP_STRING: u32 = u32::MAX;
@@ -40,7 +40,7 @@ pub struct Applied {
     pub created: u64,
     /// Entries that existed.
     pub updated: u64,
-    /// Changes that found the table full and nothing purged, see [`TableFull`](crate::TableFull).
+    /// Changes that found the table full and nothing purged, see [`UpdateError::Full`](crate::UpdateError::Full).
     pub refused: u64,
     /// Changes without effect: outdated by [`Precedence`], already over, or a repetition of what is not there.
     pub skipped: u64,
@@ -79,11 +79,11 @@ struct Change {
 /// use stick_table::{Batch, DataType, KeyType, Lifetime, Origin, Precedence, Table, TableDefinition};
 ///
 /// let definition = TableDefinition::new("t", KeyType::Ip, 1000).with_column("gpc0".parse()?)?;
-/// let table = Table::new(definition, 0);
+/// let table = Table::new(definition, 0)?;
 /// let mut batch = Batch::new(&table);
 /// let gpc0 = table.layout().offset(DataType::Gpc0, 0).unwrap();
 /// batch.set_columns([gpc0..gpc0 + 1]);
-/// batch.push(&[10, 0, 0, 1], Lifetime::Restart)[gpc0] = 7;
+/// batch.push(&[10, 0, 0, 1], Lifetime::Restart)?[gpc0] = 7;
 /// assert_eq!(table.apply(&mut batch, Origin::peer(1), Precedence::Newest, 0).created, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -189,10 +189,22 @@ impl Batch {
     ///
     /// The word of `server_key` is set to "leave as it is"; see [`Batch::set_string`].
     ///
+    /// # Errors
+    /// When the key is none of the table's, see [`KeyType::check`](crate::KeyType::check); nothing is added then.
+    #[inline]
+    pub fn push(&mut self, key: &[u8], lifetime: Lifetime) -> Result<&mut [u32], KeyError> {
+        self.common.definition.key_type.check(key)?;
+        Ok(self.push_canonical(key, lifetime))
+    }
+
+    /// As [`push`](Self::push), without a look at a key that is known to be canonical: one of an entry, or one that was decoded
+    /// by the table's key type.
+    ///
     /// # Panics
     /// When the key is longer than the table's key type allows.
     #[inline]
-    pub fn push(&mut self, key: &[u8], lifetime: Lifetime) -> &mut [u32] {
+    pub fn push_canonical(&mut self, key: &[u8], lifetime: Lifetime) -> &mut [u32] {
+        debug_assert!(self.common.definition.key_type.check(key).is_ok(), "the key is not canonical");
         let start = self.changes.len() * self.stride;
         if self.words.len() < start + self.stride {
             let wanted = (start + self.stride) * 2;
@@ -316,7 +328,7 @@ mod tests {
         let definition = columns
             .into_iter()
             .fold(definition, |definition, column| definition.with_column(column.parse().unwrap()).unwrap());
-        Table::new(definition, 1)
+        Table::new(definition, 1).unwrap()
     }
 
     fn apply(
@@ -330,15 +342,17 @@ mod tests {
         let mut batch = Batch::new(table);
         let gpc0 = table.layout().offset(DataType::Gpc0, 0).unwrap();
         batch.set_columns(std::iter::once(gpc0..gpc0 + 1));
-        batch.push(&[0, 0, 0, 1], lifetime)[gpc0] = value;
+        batch.push(&[0, 0, 0, 1], lifetime).unwrap()[gpc0] = value;
         table.apply(&mut batch, Origin::peer(peer), precedence, now)
     }
 
     fn entry(table: &Table, now: Millis) -> Option<(u32, u32)> {
-        table.get(&[0, 0, 0, 1], now, |entry| match entry.value(DataType::Gpc0, 0) {
-            Some(Value::Unsigned(value)) => (value, entry.remaining().unwrap()),
-            other => panic!("{other:?}"),
-        })
+        table
+            .get(&[0, 0, 0, 1], now, |entry| match entry.value(DataType::Gpc0, 0) {
+                Some(Value::Unsigned(value)) => (value, entry.remaining().unwrap()),
+                other => panic!("{other:?}"),
+            })
+            .unwrap()
     }
 
     /// A lesson of a peer with a lifetime, from a sender whose entries live as long as those here.
@@ -347,7 +361,7 @@ mod tests {
         let gpc0 = table.layout().offset(DataType::Gpc0, 0).unwrap();
         batch.set_columns(std::iter::once(gpc0..gpc0 + 1));
         batch.set_ages(Some(Ages { spread: 0, under_way: 0, waited: 10_000, session: 0 }));
-        batch.push(&[0, 0, 0, 1], Lifetime::Exactly(left))[gpc0] = value;
+        batch.push(&[0, 0, 0, 1], Lifetime::Exactly(left)).unwrap()[gpc0] = value;
         table.apply(&mut batch, Origin::peer(peer), Precedence::FillGaps, 0)
     }
 
@@ -383,7 +397,7 @@ mod tests {
         let table = table();
         let is_of_lesson = |peer, precedence| {
             apply(&table, peer, precedence, 1, Lifetime::Restart, 0);
-            table.get(&[0, 0, 0, 1], 0, |entry| entry.is_of_lesson()).unwrap()
+            table.get(&[0, 0, 0, 1], 0, |entry| entry.is_of_lesson()).unwrap().unwrap()
         };
         assert!(is_of_lesson(1, Precedence::FillGaps));
         assert!(is_of_lesson(1, Precedence::FillGaps));
@@ -425,7 +439,8 @@ mod tests {
     #[test]
     fn columns_that_are_not_written_keep_their_values_until_the_entry_is_over() {
         let table = table();
-        let gpt0 = |now| table.get(&[0, 0, 0, 1], now, |entry| entry.value(DataType::Gpt0, 0)).flatten();
+        let gpt0 =
+            |now| table.get(&[0, 0, 0, 1], now, |entry| entry.value(DataType::Gpt0, 0)).unwrap().flatten();
         let set = table.update(&[0, 0, 0, 1], Origin::LOCAL, Lifetime::Restart, 0, |entry| {
             entry.set(DataType::Gpt0, 0, &Value::Unsigned(9))
         });
@@ -444,7 +459,7 @@ mod tests {
             let gpc0 = table.layout().offset(DataType::Gpc0, 0).unwrap();
             batch.set_columns(std::iter::once(gpc0..gpc0 + 1));
             for key in 0..50u32 {
-                batch.push(&key.to_be_bytes(), Lifetime::Restart)[gpc0] = round;
+                batch.push(&key.to_be_bytes(), Lifetime::Restart).unwrap()[gpc0] = round;
             }
             batch.give_back();
             assert_eq!(batch.len(), 50, "changes are not lost");
@@ -461,7 +476,7 @@ mod tests {
     #[test]
     fn a_full_batch_is_within_its_bound() {
         let long = TableDefinition::new("l", KeyType::String { max_len: 200 }, 100);
-        let long = Table::new(long.with_column("gpc0".parse().unwrap()).unwrap(), 1);
+        let long = Table::new(long.with_column("gpc0".parse().unwrap()).unwrap(), 1).unwrap();
         let server: Arc<str> = "srv1".into();
         for (table, key) in [(table(), 4), (long, 200)] {
             let mut batch = Batch::new(&table);
@@ -470,8 +485,10 @@ mod tests {
             batch.set_columns(std::iter::once(0..words));
             while !batch.is_full() {
                 let mut bytes = vec![1; key];
-                bytes[..4].copy_from_slice(&(batch.len() as u32 | 1 << 24).to_be_bytes());
-                batch.push(&bytes, Lifetime::Restart);
+                // No byte of a string is NUL.
+                let number = batch.len();
+                bytes[..2].copy_from_slice(&[(number % 255) as u8 + 1, (number / 255) as u8 + 1]);
+                batch.push(&bytes, Lifetime::Restart).unwrap();
                 batch.set_string(&server);
             }
             table.apply(&mut batch, Origin::peer(1), Precedence::Newest, 0);
@@ -487,15 +504,16 @@ mod tests {
         let offset = table.layout().offset(DataType::ServerKey, 0).unwrap();
         batch.set_columns(std::iter::once(offset..offset + 1));
         let server: Arc<str> = "srv1".into();
-        batch.push(&[0, 0, 0, 1], Lifetime::Restart);
+        batch.push(&[0, 0, 0, 1], Lifetime::Restart).unwrap();
         batch.set_string(&server);
-        batch.push(&[0, 0, 0, 2], Lifetime::Restart);
-        batch.push(&[0, 0, 0, 1], Lifetime::Restart);
-        batch.push(&[0, 0, 0, 3], Lifetime::Restart);
+        batch.push(&[0, 0, 0, 2], Lifetime::Restart).unwrap();
+        batch.push(&[0, 0, 0, 1], Lifetime::Restart).unwrap();
+        batch.push(&[0, 0, 0, 3], Lifetime::Restart).unwrap();
         batch.pop();
         assert_eq!(batch.len(), 3);
         table.apply(&mut batch, Origin::peer(1), Precedence::Newest, 0);
-        let string = |key: u8| table.get(&[0, 0, 0, key], 0, |entry| entry.value(DataType::ServerKey, 0));
+        let string =
+            |key: u8| table.get(&[0, 0, 0, key], 0, |entry| entry.value(DataType::ServerKey, 0)).unwrap();
         assert_eq!(string(1), Some(Some(Value::Dictionary(Some(server)))));
         assert_eq!(string(2), Some(Some(Value::Dictionary(None))));
         assert_eq!(string(3), None);
@@ -506,19 +524,19 @@ mod tests {
         let definition = TableDefinition::new("t", KeyType::String { max_len: 200 }, 100)
             .with_column("gpc0".parse().unwrap())
             .unwrap();
-        let table = Table::new(definition, 1);
+        let table = Table::new(definition, 1).unwrap();
         let mut batch = Batch::new(&table);
         batch.set_columns(std::iter::once(0..1));
         let keys = ["a", "b", "c"].map(|letter| letter.repeat(100));
-        batch.push(keys[0].as_bytes(), Lifetime::Restart)[0] = 1;
+        batch.push(keys[0].as_bytes(), Lifetime::Restart).unwrap()[0] = 1;
         batch.pop();
         assert!(batch.is_empty());
-        batch.push(keys[1].as_bytes(), Lifetime::Restart)[0] = 2;
-        batch.push(keys[0].as_bytes(), Lifetime::Restart)[0] = 3;
+        batch.push(keys[1].as_bytes(), Lifetime::Restart).unwrap()[0] = 2;
+        batch.push(keys[0].as_bytes(), Lifetime::Restart).unwrap()[0] = 3;
         batch.pop();
-        batch.push(keys[2].as_bytes(), Lifetime::Restart)[0] = 4;
+        batch.push(keys[2].as_bytes(), Lifetime::Restart).unwrap()[0] = 4;
         assert_eq!(table.apply(&mut batch, Origin::peer(1), Precedence::Newest, 0).created, 2);
-        let value = |key: &str| table.get(key.as_bytes(), 0, |entry| entry.words()[0]);
+        let value = |key: &str| table.get(key.as_bytes(), 0, |entry| entry.words()[0]).unwrap();
         assert_eq!(keys.each_ref().map(|key| value(key)), [None, Some(2), Some(4)]);
         batch.pop();
         assert!(batch.is_empty(), "there is nothing to take back");
@@ -532,7 +550,7 @@ mod tests {
         batch.set_columns(std::iter::once(gpc0..gpc0 + 1));
         let mut apply = |count: u32, value| {
             for key in 0..count {
-                batch.push(&(key % 50).to_be_bytes(), Lifetime::Restart)[gpc0] = value;
+                batch.push(&(key % 50).to_be_bytes(), Lifetime::Restart).unwrap()[gpc0] = value;
             }
             table.apply(&mut batch, Origin::peer(1), Precedence::Newest, 0);
             batch.memory()

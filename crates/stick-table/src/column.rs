@@ -22,8 +22,12 @@ pub struct Column {
 pub enum ColumnError {
     #[error("unknown data type \"{0}\"")]
     UnknownType(String),
+    #[error("\"{0}\" is a list: give one data type")]
+    List(String),
     #[error("the argument's closing parenthesis is missing")]
     Unclosed,
+    #[error("\"{0}\" follows the closing parenthesis")]
+    Trailing(String),
     #[error("{0} takes no argument")]
     UnexpectedArgument(DataType),
     #[error("{0} is no array: it takes no number of elements")]
@@ -108,9 +112,16 @@ impl FromStr for Column {
     type Err = ColumnError;
 
     fn from_str(word: &str) -> Result<Self, ColumnError> {
+        if is_list(word) {
+            return Err(ColumnError::List(word.to_owned()));
+        }
         let (name, arguments) = match word.split_once('(') {
             None => (word, None),
-            Some((name, rest)) => (name, Some(rest.strip_suffix(')').ok_or(ColumnError::Unclosed)?)),
+            Some((name, rest)) => match rest.split_once(')') {
+                Some((arguments, "")) => (name, Some(arguments)),
+                Some((_, more)) => return Err(ColumnError::Trailing(more.to_owned())),
+                None => return Err(ColumnError::Unclosed),
+            },
         };
         let data_type = DataType::from_name(name).ok_or_else(|| ColumnError::UnknownType(name.to_owned()))?;
         let Some(arguments) = arguments else { return Self::new(data_type, None, None) };
@@ -130,6 +141,19 @@ impl FromStr for Column {
         };
         Self::new(data_type, count, period)
     }
+}
+
+/// Whether there is a comma outside of parentheses.
+fn is_list(word: &str) -> bool {
+    let mut depth = 0_u32;
+    word.bytes().any(|byte| {
+        match byte {
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        byte == b',' && depth == 0
+    })
 }
 
 impl fmt::Display for Column {
@@ -172,6 +196,11 @@ mod tests {
             ("conn_rate", "conn_rate needs a period, such as conn_rate(10s)"),
             ("conn_rate(10q)", "the period of conn_rate: the unit is unknown: use us, ms, s, m, h or d"),
             ("conn_rate(0)", "the period of conn_rate is 0; use 2ms or more"),
+            ("http_req_rate(10s),gpc0", "\"http_req_rate(10s),gpc0\" is a list: give one data type"),
+            ("gpc0,http_req_rate(10s)", "\"gpc0,http_req_rate(10s)\" is a list: give one data type"),
+            ("gpc0,gpc1", "\"gpc0,gpc1\" is a list: give one data type"),
+            ("gpc_rate(2,10s", "the argument's closing parenthesis is missing"),
+            ("conn_rate(10s)x", "\"x\" follows the closing parenthesis"),
             ("conn_rate(10s", "the argument's closing parenthesis is missing"),
             ("gpt", "gpt needs a number of elements, such as gpt(4)"),
             ("gpt(0)", "gpt takes 1 to 100 elements"),

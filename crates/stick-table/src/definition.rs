@@ -1,10 +1,20 @@
 //! What a table is: the meaning of one `stick-table` or `table` line.
 
+mod line;
+pub use line::{LineError, LineFault};
+
 use thiserror::Error;
 
-use crate::{Column, DataType, KeyType, Layout};
+use crate::{Column, DataType, KeyType, Layout, units};
 
-/// Key type, size, expiry and stored data types of a table (stick-tables §1).
+/// Largest factor of byte rates (stick-tables §1).
+const MAX_BRATES_FACTOR: u32 = 1024;
+
+/// Key type, size, expiry and stored data types of a table (stick-tables §1). It parses from a `stick-table` or a `table` line
+/// and prints as one.
+///
+/// Its fields may be set to anything; [`check`](Self::check) says whether a table can be made, and
+/// [`Table::new`](crate::Table::new) asks it.
 ///
 /// ```
 /// use stick_table::{KeyType, TableDefinition};
@@ -12,12 +22,16 @@ use crate::{Column, DataType, KeyType, Layout};
 /// let definition = TableDefinition::new("mypeers/rates", KeyType::Ip, 100_000)
 ///     .with_expire(Some(30_000))
 ///     .with_column("http_req_rate(10s)".parse()?)?;
-/// assert_eq!(definition.columns().len(), 1);
+/// assert_eq!(
+///     definition.to_string(),
+///     "table mypeers/rates type ip size 100000 expire 30000ms store http_req_rate(10000ms)"
+/// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableDefinition {
-    /// Full local name: `<section>/<name>` for a table of a peers section, else the proxy's name.
+    /// Full local name: `<section>/<name>` for a table of a peers section, else the proxy's name. Printable, without blanks;
+    /// what peers see of it has at most [`MAX_NAME`](Self::MAX_NAME) bytes.
     pub name: String,
     /// Type of the keys.
     pub key_type: KeyType,
@@ -48,7 +62,7 @@ pub enum ServerKeySource {
     Addr,
 }
 
-/// Why a column cannot be added to a definition.
+/// Why a column cannot be added to a definition, or no table can be made of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum DefinitionError {
@@ -56,15 +70,34 @@ pub enum DefinitionError {
     Duplicate(DataType),
     #[error("{0} cannot be stored together with {1}: the array replaces it")]
     Exclusive(DataType, DataType),
+    #[error("the table has no name: set one")]
+    NoName,
+    #[error("the table's name has {0} bytes, the limit is {limit}", limit = TableDefinition::MAX_NAME)]
+    NameTooLong(usize),
+    #[error("the table's name holds {0:?}; use letters, digits and \"_-.:/\"")]
+    NameLetter(char),
+    #[error("the table's size is 0; it holds at least 1 entry")]
+    Size,
+    #[error("the table's expire is {0} ms; it is 1 to {limit} ms, or none", limit = units::MAX_TIME_MS)]
+    Expire(u32),
+    #[error("the table's keys have {0} bytes; a length is 1 to {limit}", limit = KeyType::MAX_LEN)]
+    KeyLength(u32),
+    #[error("the brates-factor is {0}; it is 1 to {MAX_BRATES_FACTOR}")]
+    BratesFactor(u32),
+    #[error("the table writes to itself: name another one after write-to")]
+    WriteToItself,
 }
 
 impl TableDefinition {
+    /// Most bytes of a table's [network name](Self::network_name).
+    pub const MAX_NAME: usize = 255;
+
     /// A definition that stores nothing, never expires and purges when full.
     pub fn new(name: impl Into<String>, key_type: KeyType, size: u32) -> Self {
         Self {
             name: name.into(),
             key_type,
-            size: size.max(1),
+            size,
             expire: None,
             no_purge: false,
             server_key_source: ServerKeySource::default(),
@@ -75,7 +108,65 @@ impl TableDefinition {
         }
     }
 
-    /// Sets the lifetime of an entry in ms; 0 means none, as in HAProxy.
+    /// Whether a table can be made of the definition.
+    ///
+    /// ```
+    /// use stick_table::{DefinitionError, KeyType, Table, TableDefinition};
+    ///
+    /// let definition = TableDefinition::new("t", KeyType::Ip, 100).with_expire(Some(u32::MAX));
+    /// assert_eq!(definition.check(), Err(DefinitionError::Expire(u32::MAX)));
+    /// assert_eq!(Table::new(definition, 0).err(), Some(DefinitionError::Expire(u32::MAX)));
+    /// ```
+    ///
+    /// # Errors
+    /// When a number or a name is out of its range.
+    pub fn check(&self) -> Result<(), DefinitionError> {
+        self.check_name()?;
+        match self.key_type {
+            KeyType::String { max_len: len } | KeyType::Binary { len }
+                if len == 0 || len > KeyType::MAX_LEN =>
+            {
+                return Err(DefinitionError::KeyLength(len));
+            }
+            _ => {}
+        }
+        self.check_size()?;
+        if let Some(expire) = self.expire.filter(|&expire| expire == 0 || expire > units::MAX_TIME_MS) {
+            return Err(DefinitionError::Expire(expire));
+        }
+        self.check_factor()?;
+        self.check_write_to()
+    }
+
+    fn check_name(&self) -> Result<(), DefinitionError> {
+        if self.name.is_empty() {
+            return Err(DefinitionError::NoName);
+        }
+        if let Some(letter) = self.name.chars().find(|letter| letter.is_whitespace() || letter.is_control()) {
+            return Err(DefinitionError::NameLetter(letter));
+        }
+        let len = self.network_name().len();
+        if len > Self::MAX_NAME { Err(DefinitionError::NameTooLong(len)) } else { Ok(()) }
+    }
+
+    fn check_size(&self) -> Result<(), DefinitionError> {
+        if self.size == 0 { Err(DefinitionError::Size) } else { Ok(()) }
+    }
+
+    fn check_factor(&self) -> Result<(), DefinitionError> {
+        let factor = self.brates_factor;
+        if (1..=MAX_BRATES_FACTOR).contains(&factor) {
+            Ok(())
+        } else {
+            Err(DefinitionError::BratesFactor(factor))
+        }
+    }
+
+    fn check_write_to(&self) -> Result<(), DefinitionError> {
+        if self.write_to.as_ref() == Some(&self.name) { Err(DefinitionError::WriteToItself) } else { Ok(()) }
+    }
+
+    /// Sets the lifetime of an entry in ms, at most 2^31 − 1; 0 means none, as in HAProxy.
     #[must_use]
     pub fn with_expire(mut self, expire: Option<u32>) -> Self {
         self.expire = expire.filter(|&expire| expire != 0);
@@ -143,6 +234,7 @@ impl TableDefinition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Schema, Table};
 
     fn table(columns: &[&str]) -> Result<TableDefinition, DefinitionError> {
         columns.iter().try_fold(TableDefinition::new("t", KeyType::Ip, 10), |definition, column| {
@@ -169,6 +261,55 @@ mod tests {
         ] {
             assert_eq!(table(&columns).is_err(), refused, "{columns:?}");
         }
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_is_refused() {
+        let refused = |change: fn(&mut TableDefinition)| {
+            let mut definition = table(&["gpc0"]).unwrap();
+            assert_eq!(definition.check(), Ok(()));
+            change(&mut definition);
+            let error = definition.check().unwrap_err();
+            assert_eq!(Table::new(definition.clone(), 1).err(), Some(error));
+            assert_eq!(Schema::new(definition, 1).err(), Some(error));
+            error.to_string()
+        };
+        for (change, message) in [
+            ((|it| it.name.clear()) as fn(&mut TableDefinition), "the table has no name: set one"),
+            (|it| it.name = "a b".into(), "the table's name holds ' '; use letters, digits and \"_-.:/\""),
+            (|it| it.name = "a\n".into(), "the table's name holds '\\n'; use letters, digits and \"_-.:/\""),
+            (
+                |it| it.name = "p/".to_owned() + &"a".repeat(255),
+                "the table's name has 256 bytes, the limit is 255",
+            ),
+            (|it| it.size = 0, "the table's size is 0; it holds at least 1 entry"),
+            (
+                |it| it.expire = Some(1 << 31),
+                "the table's expire is 2147483648 ms; it is 1 to 2147483647 ms, or none",
+            ),
+            (|it| it.expire = Some(0), "the table's expire is 0 ms; it is 1 to 2147483647 ms, or none"),
+            (
+                |it| it.key_type = KeyType::String { max_len: 0 },
+                "the table's keys have 0 bytes; a length is 1 to 12288",
+            ),
+            (
+                |it| it.key_type = KeyType::Binary { len: 12_289 },
+                "the table's keys have 12289 bytes; a length is 1 to 12288",
+            ),
+            (|it| it.brates_factor = 0, "the brates-factor is 0; it is 1 to 1024"),
+            (|it| it.brates_factor = 1025, "the brates-factor is 1025; it is 1 to 1024"),
+            (
+                |it| it.write_to = Some("t".into()),
+                "the table writes to itself: name another one after write-to",
+            ),
+        ] {
+            assert_eq!(refused(change), message);
+        }
+        let mut most = TableDefinition::new("p/".to_owned() + &"a".repeat(254), KeyType::Ip, u32::MAX);
+        most = most.with_expire(Some(units::MAX_TIME_MS));
+        most.key_type = KeyType::String { max_len: KeyType::MAX_LEN };
+        most.brates_factor = 1024;
+        assert_eq!(most.check(), Ok(()));
     }
 
     #[test]

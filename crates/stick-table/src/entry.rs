@@ -163,9 +163,12 @@ impl<'a> EntryMut<'a> {
     }
 
     /// Counts `n` events: counters wrap as HAProxy's do, rates rotate by their period (stick-tables §3.2, §4). `false`
-    /// when the table does not store the element or it is no counter. Byte rates take bytes and divide by the table's
+    /// when the table does not store the element or it is no counter: `server_id`, `server_key`, `gpt0` and `gpt` are none. Byte rates take bytes and divide by the table's
     /// `brates-factor`, rounding up (§3.3).
     pub fn count(&mut self, data_type: DataType, element: u32, n: u32) -> bool {
+        if data_type.is_as_is() {
+            return false;
+        }
         let definition = &self.common.definition;
         let value = match self.value(data_type, element) {
             Some(Value::Unsigned(number)) => Value::Unsigned(number.wrapping_add(n)),
@@ -182,8 +185,12 @@ impl<'a> EntryMut<'a> {
         self.set(data_type, element, &value)
     }
 
-    /// Takes `n` from an unsigned counter that is floored at 0: `conn_cur` (stick-tables §3.2).
+    /// Takes `n` from an unsigned counter that is floored at 0: `conn_cur` (stick-tables §3.2). `false` as by
+    /// [`count`](Self::count).
     pub fn count_down(&mut self, data_type: DataType, element: u32, n: u32) -> bool {
+        if data_type.is_as_is() {
+            return false;
+        }
         let Some(Value::Unsigned(number)) = self.value(data_type, element) else { return false };
         self.set(data_type, element, &Value::Unsigned(number.saturating_sub(n)))
     }
@@ -203,7 +210,7 @@ mod tests {
         for column in columns {
             definition.add_column(column.parse().unwrap()).unwrap();
         }
-        Table::new(definition, 1)
+        Table::new(definition, 1).unwrap()
     }
 
     fn change<R>(table: &Table, now: Millis, change: impl FnOnce(&mut EntryMut<'_>) -> R) -> R {
@@ -211,7 +218,7 @@ mod tests {
     }
 
     fn value(table: &Table, data_type: DataType, element: u32) -> Option<Value> {
-        table.get(&KEY, NOW, |entry| entry.value(data_type, element)).unwrap()
+        table.get(&KEY, NOW, |entry| entry.value(data_type, element)).unwrap().unwrap()
     }
 
     #[test]
@@ -314,13 +321,13 @@ mod tests {
         }
         let mut handles = std::collections::HashSet::new();
         for number in 0..50 {
-            let handle = table.get(&[10, 0, 0, number], NOW, |entry| entry.handle()).unwrap();
+            let handle = table.get(&[10, 0, 0, number], NOW, |entry| entry.handle()).unwrap().unwrap();
             assert_eq!(table.key_of_handle(handle, NOW).unwrap(), [10, 0, 0, number]);
             assert!(handles.insert(handle) && handle != 0);
         }
-        let handle = table.get(&KEY, NOW, |entry| entry.handle()).unwrap();
+        let handle = table.get(&KEY, NOW, |entry| entry.handle()).unwrap().unwrap();
         assert_eq!(table.key_of_handle(handle, NOW + 1_000), None, "it is over");
-        assert!(table.remove(&KEY, NOW));
+        assert_eq!(table.remove(&KEY, NOW), Ok(true));
         assert_eq!(table.key_of_handle(handle, NOW), None, "it is gone");
         for nothing in [0, 1, u64::from(u32::MAX), 1 << 32 | 99, 9_999 << 32, u64::MAX] {
             assert_eq!(table.key_of_handle(nothing, NOW), None, "{nothing:#x}");

@@ -145,6 +145,19 @@ mod tests {
     }
 
     #[test]
+    fn a_period_ends_where_the_next_one_begins() {
+        let added = |now| {
+            let mut counter = FrequencyCounter { tick: 100_000, current: 20, previous: 10 };
+            counter.add(5, PERIOD, now);
+            (counter.tick, counter.current, counter.previous)
+        };
+        assert_eq!(added(109_999), (100_000, 25, 10));
+        assert_eq!(added(110_000), (110_000, 5, 20));
+        assert_eq!(added(119_999), (110_000, 5, 20));
+        assert_eq!(added(120_000), (120_000, 5, 0));
+    }
+
+    #[test]
     fn a_received_counter_has_an_even_tick_and_keeps_its_reading() {
         let sent = FrequencyCounter { tick: 7_000, current: 40, previous: 9 };
         let received = FrequencyCounter::from_age(sent.age(9_001), 40, 9, 77_777);

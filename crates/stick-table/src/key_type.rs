@@ -49,6 +49,22 @@ pub enum KeyError {
     Ipv6,
     #[error("binary keys are written as pairs of hexadecimal digits")]
     Binary,
+    #[error("a key of type {key_type} has {wanted} bytes, not {found}", key_type = .key_type.word(), wanted = .key_type.max_bytes())]
+    Length {
+        /// The type of the table's keys.
+        key_type: KeyType,
+        /// Bytes of the key.
+        found: usize,
+    },
+    #[error("the key has {found} bytes, the table takes {limit}")]
+    TooLong {
+        /// Most bytes of a key.
+        limit: usize,
+        /// Bytes of the key.
+        found: usize,
+    },
+    #[error("byte {0} of the key is NUL: a string ends there")]
+    Nul(usize),
 }
 
 impl KeyType {
@@ -83,6 +99,41 @@ impl KeyType {
     /// Whether every key has [`max_bytes`](Self::max_bytes) bytes.
     pub const fn is_fixed(self) -> bool {
         !matches!(self, Self::String { .. })
+    }
+
+    /// Checks that the bytes of a key are in canonical form. Tables and batches check every key this way, and change nothing
+    /// when it fails: a key that was cut or padded would be the key of another entry. [`canonical`](Self::canonical) cuts and
+    /// pads as HAProxy does.
+    ///
+    /// ```
+    /// use stick_table::{KeyError, KeyType};
+    ///
+    /// assert_eq!(KeyType::Ip.check(&[10, 0, 0, 1]), Ok(()));
+    /// let error = KeyType::Ip.check(b"10.0.0.1").unwrap_err();
+    /// assert_eq!(error.to_string(), "a key of type ip has 4 bytes, not 8");
+    /// assert_eq!(KeyType::DEFAULT_STRING.check(b"a\0b"), Err(KeyError::Nul(1)));
+    /// ```
+    ///
+    /// # Errors
+    /// When a key of fixed length has another one, a string is longer than `max_len`, or holds a NUL.
+    #[inline]
+    pub fn check(self, key: &[u8]) -> Result<(), KeyError> {
+        let is_right = match self {
+            Self::String { max_len } => key.len() <= max_len as usize && !key.contains(&0),
+            fixed => key.len() == fixed.max_bytes(),
+        };
+        if is_right { Ok(()) } else { Err(self.fault(key)) }
+    }
+
+    /// What is wrong with a key that is not canonical.
+    #[cold]
+    fn fault(self, key: &[u8]) -> KeyError {
+        let (found, limit) = (key.len(), self.max_bytes());
+        match (self, key.iter().position(|&byte| byte == 0)) {
+            (Self::String { .. }, _) if found > limit => KeyError::TooLong { limit, found },
+            (Self::String { .. }, Some(at)) => KeyError::Nul(at),
+            _ => KeyError::Length { key_type: self, found },
+        }
     }
 
     /// Brings the bytes of a key into canonical form: strings end at a NUL or at `max_len`, binary keys are cut or
@@ -156,6 +207,21 @@ impl KeyType {
 fn hex_pair(pair: &[u8]) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     Some((digit(pair[0])? * 16 + digit(pair[1])?) as u8)
+}
+
+/// As it stands after `type`, with its length unless it is the default.
+impl fmt::Display for KeyType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())?;
+        match self {
+            Self::String { max_len: len } | Self::Binary { len }
+                if ![Self::DEFAULT_STRING, Self::DEFAULT_BINARY].contains(self) =>
+            {
+                write!(f, " len {len}")
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Writes a key as `show table` does, made by [`KeyType::text`].
@@ -247,6 +313,34 @@ mod tests {
         assert_eq!(string.text(b"a b=c\\d\t\x01\xff~").to_string(), r"a\ b\=c\\d\t\x01\xFF~");
         assert_eq!(string.text(b"1\n2\r\x1b[0m").to_string(), r"1\n2\r\e[0m", "no line ends, no colours");
         assert_eq!(string.canonical(b"ab\0cd").unwrap().as_ref(), b"ab");
+    }
+
+    #[test]
+    fn a_key_that_is_not_canonical_says_why() {
+        for (key_type, key, error) in [
+            (KeyType::Ip, &[1, 2, 3][..], "a key of type ip has 4 bytes, not 3"),
+            (KeyType::Ip, &[], "a key of type ip has 4 bytes, not 0"),
+            (KeyType::Integer, &[0; 5], "a key of type integer has 4 bytes, not 5"),
+            (KeyType::Ipv6, &[0; 4], "a key of type ipv6 has 16 bytes, not 4"),
+            (KeyType::Binary { len: 2 }, &[0; 3], "a key of type binary has 2 bytes, not 3"),
+            (KeyType::Binary { len: 2 }, &[0; 1], "a key of type binary has 2 bytes, not 1"),
+            (KeyType::String { max_len: 3 }, b"abcd", "the key has 4 bytes, the table takes 3"),
+            (KeyType::String { max_len: 3 }, b"ab\0d", "the key has 4 bytes, the table takes 3"),
+            (KeyType::String { max_len: 3 }, b"ab\0", "byte 2 of the key is NUL: a string ends there"),
+        ] {
+            assert_eq!(key_type.check(key).unwrap_err().to_string(), error, "{key:?}");
+            let canonical = key_type.canonical(key);
+            assert!(canonical.is_none_or(|key| key_type.check(&key).is_ok()));
+        }
+        for (key_type, key) in [
+            (KeyType::Ip, &[0; 4][..]),
+            (KeyType::Ipv6, &[0; 16]),
+            (KeyType::Binary { len: 2 }, &[0; 2]),
+            (KeyType::String { max_len: 3 }, b"abc"),
+            (KeyType::String { max_len: 3 }, b""),
+        ] {
+            assert_eq!(key_type.check(key), Ok(()), "{key:?}");
+        }
     }
 
     #[test]

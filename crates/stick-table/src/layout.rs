@@ -76,12 +76,6 @@ impl Layout {
         self.key_words
     }
 
-    /// Whether a key is not longer than the key type allows.
-    #[inline]
-    pub(crate) fn fits(&self, key: &[u8]) -> bool {
-        key.len() <= self.key_bytes
-    }
-
     /// Where the data words of a row begin.
     #[inline]
     pub(crate) fn data_start(&self) -> usize {

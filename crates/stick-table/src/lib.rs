@@ -6,7 +6,8 @@
 //!
 //! Where to look first:
 //!
-//! - [`TableDefinition`]: key type, size, expiry and the data types a table stores, as one `stick-table` line.
+//! - [`TableDefinition`]: key type, size, expiry and the data types a table stores; it parses from a `stick-table` line and
+//!   prints as one.
 //! - [`Table`]: entries by key; [`Batch`] to apply many changes at once, [`Cursor`] to read what changed since.
 //! - [`DataType`], [`KeyType`]: the vocabulary, with HAProxy's names and numbers.
 //! - [`FrequencyCounter`]: the sliding-window rate, with HAProxy's exact arithmetic.
@@ -21,7 +22,7 @@ mod column;
 pub use column::{Column, ColumnError};
 
 mod definition;
-pub use definition::{DefinitionError, ServerKeySource, TableDefinition};
+pub use definition::{DefinitionError, LineError, LineFault, ServerKeySource, TableDefinition};
 
 mod frequency;
 pub use frequency::FrequencyCounter;
@@ -33,7 +34,7 @@ mod dictionary;
 pub use dictionary::Dictionary;
 
 mod table;
-pub use table::{Table, TableFull};
+pub use table::{Table, UpdateError};
 
 mod entry;
 pub use entry::{EntryMut, EntryRef};

@@ -7,7 +7,10 @@ use crate::Millis;
 pub enum Lifetime {
     /// Starts the table's `expire` again: a local touch, an untimed update.
     Restart,
-    /// The entry has this many ms left, at most the table's `expire`: a timed update. 0 expires it now.
+    /// The entry has this many ms left, at most the table's `expire`: a timed update. 0 expires it now, and whoever follows the
+    /// table does not see the change: an entry that has expired is not visited any more. So peers are told only of what lives
+    /// until their sessions are polled; [`Table::expire`](crate::Table::expire) ends an entry everywhere. Without effect in a
+    /// table without `expire`.
     Exactly(u32),
     /// Leaves the lifetime of an entry as it is and creates none: an update that repeats what is known.
     Keep,

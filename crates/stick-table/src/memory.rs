@@ -89,13 +89,13 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{KeyType, Lifetime, Origin, Table, TableDefinition, TableFull};
+    use crate::{KeyType, Lifetime, Origin, Table, TableDefinition, UpdateError};
 
     fn table(name: &str, size: u32) -> TableDefinition {
         TableDefinition::new(name, KeyType::Integer, size).with_expire(Some(60_000))
     }
 
-    fn touch(table: &Table, number: u32) -> Result<(), TableFull> {
+    fn touch(table: &Table, number: u32) -> Result<(), UpdateError> {
         table.update(
             &number.to_be_bytes(),
             Origin::LOCAL,
@@ -108,7 +108,8 @@ mod tests {
     #[test]
     fn tables_grow_until_the_limit_and_purge_then() {
         let limit = Arc::new(MemoryLimit::new(1_000_000));
-        let tables = ["a", "b"].map(|name| Table::new(table(name, 20_000), 1).within(&limit, 100, 0));
+        let tables =
+            ["a", "b"].map(|name| Table::new(table(name, 20_000), 1).unwrap().within(&limit, 100, 0));
         for number in 0..8_000 {
             touch(&tables[0], number).unwrap();
         }
@@ -122,9 +123,9 @@ mod tests {
         assert!((9_700..=10_000).contains(&entries), "{entries}");
         assert!(limit.shortages() > 1_000);
         // The newest are there, and what is freed is used again.
-        assert!(tables[1].get(&7_999_u32.to_be_bytes(), 9_000, |_| ()).is_some());
+        assert_eq!(tables[1].get(&7_999_u32.to_be_bytes(), 9_000, |_| ()), Ok(Some(())));
         let before = tables[0].len();
-        assert!(tables[0].remove(&5_u32.to_be_bytes(), 9_000));
+        assert_eq!(tables[0].remove(&5_u32.to_be_bytes(), 9_000), Ok(true));
         let shortages = limit.shortages();
         touch(&tables[0], 5).unwrap();
         assert_eq!((tables[0].len(), limit.shortages()), (before, shortages));
@@ -133,7 +134,7 @@ mod tests {
     #[test]
     fn without_a_limit_the_size_counts() {
         let limit = Arc::new(MemoryLimit::new(0));
-        let table = Table::new(table("t", 1_000), 1).within(&limit, 100, 5_000);
+        let table = Table::new(table("t", 1_000), 1).unwrap().within(&limit, 100, 5_000);
         assert_eq!((limit.used(), limit.shortages()), (100_000, 0), "no more than its size");
         for number in 0..2_000 {
             touch(&table, number).unwrap();
@@ -147,14 +148,14 @@ mod tests {
     #[test]
     fn a_table_that_gets_nothing_refuses() {
         let limit = Arc::new(MemoryLimit::new(99));
-        let table = Table::new(table("t", 1_000), 1).within(&limit, 100, 0);
-        assert_eq!((touch(&table, 1), table.len(), limit.shortages()), (Err(TableFull), 0, 1));
+        let table = Table::new(table("t", 1_000), 1).unwrap().within(&limit, 100, 0);
+        assert_eq!((touch(&table, 1), table.len(), limit.shortages()), (Err(UpdateError::Full), 0, 1));
     }
 
     #[test]
     fn the_first_entries_are_a_table_s_own() {
         let limit = Arc::new(MemoryLimit::new(100_000));
-        let table = |name| Table::new(table(name, 1_000), 1).within(&limit, 100, 300);
+        let table = |name| Table::new(table(name, 1_000), 1).unwrap().within(&limit, 100, 300);
         let (first, second) = (table("a"), table("b"));
         assert_eq!(limit.used(), 60_000);
         for number in 0..1_000 {

@@ -80,7 +80,7 @@ impl Model {
             .with_expire(Some(EXPIRE))
             .with_column("gpc0".parse().unwrap())
             .unwrap();
-        let table = Table::new(definition, 7);
+        let table = Table::new(definition, 7).unwrap();
         let readers = [Follow::All, Follow::Local, Follow::All, Follow::Local].map(|follow| Reader {
             cursor: table.follow(follow, &table.start()),
             follow,
@@ -110,7 +110,7 @@ impl Model {
         batch.set_columns(std::iter::once(0..1));
         let lifetime = lifetime.map_or(Lifetime::Restart, Lifetime::Exactly);
         for &(number, value) in changes {
-            batch.push(&key(number), lifetime)[0] = value;
+            batch.push(&key(number), lifetime).unwrap()[0] = value;
             let left = match lifetime {
                 Lifetime::Exactly(ms) => ms.min(EXPIRE),
                 _ => EXPIRE,
@@ -181,7 +181,7 @@ impl Model {
             Operation::Local { key, value } => self.local(*key, *value),
             Operation::Learn { changes, peer, lifetime } => self.learn(changes, *peer, *lifetime),
             Operation::Remove { key: number } => {
-                self.table.remove(&key(*number), self.now);
+                self.table.remove(&key(*number), self.now).unwrap();
                 self.twin.remove(&key(*number));
                 self.forget(*number);
             }
@@ -251,18 +251,18 @@ proptest! {
         let mut definition = TableDefinition::new("t", key_type, size).with_expire(Some(EXPIRE))
             .with_column("server_key".parse().unwrap()).unwrap();
         definition.no_purge = no_purge;
-        let table = Table::new(definition, 3);
+        let table = Table::new(definition, 3).unwrap();
         let mut now = 0;
         for (number, pause) in steps {
             now += pause;
             let key = format!("key-{number}");
-            let there = table.get(key.as_bytes(), now, |_| ()).is_some();
+            let there = table.get(key.as_bytes(), now, |_| ()).unwrap().is_some();
             let server: std::sync::Arc<str> = format!("srv{}", number % 5).into();
             let set = table.update(key.as_bytes(), Origin::LOCAL, Lifetime::Restart, now, |entry| {
                 entry.set(DataType::ServerKey, 0, &Value::Dictionary(Some(server.clone())))
             });
             if set.is_ok() {
-                let stored = table.get(key.as_bytes(), now, |entry| entry.value(DataType::ServerKey, 0));
+                let stored = table.get(key.as_bytes(), now, |entry| entry.value(DataType::ServerKey, 0)).unwrap();
                 prop_assert_eq!(stored, Some(Some(Value::Dictionary(Some(server)))));
             } else {
                 prop_assert!(!there && no_purge && table.len() == size);
@@ -299,7 +299,7 @@ fn wide_table(size: u32, long_keys: bool, strings: bool, no_purge: bool) -> Tabl
     let mut definition = columns
         .fold(definition, |definition, column| definition.with_column(column.parse().unwrap()).unwrap());
     definition.no_purge = no_purge;
-    Table::new(definition, 5)
+    Table::new(definition, 5).unwrap()
 }
 
 /// Applies changes in batches of `at_once`, all to `gpc0`, and to `server_key` where there is one.
@@ -318,7 +318,8 @@ fn apply(
     let mut total = Applied::default();
     for changes in changes.chunks(at_once) {
         for change in changes {
-            batch.push(format!("key-{}", change.key).as_bytes(), change.lifetime)[gpc0] = change.value;
+            batch.push(format!("key-{}", change.key).as_bytes(), change.lifetime).unwrap()[gpc0] =
+                change.value;
             batch.set_string(&servers[change.value as usize % 4]);
         }
         total += table.apply(&mut batch, Origin::peer(origin), precedence, now);
@@ -390,7 +391,7 @@ proptest! {
             let last = changes.last().unwrap();
             let creates = matches!(last.lifetime, Lifetime::Restart | Lifetime::Exactly(1..));
             if creates && !no_purge {
-                let found = table.get(format!("key-{}", last.key).as_bytes(), now, |entry| entry.value(DataType::Gpc0, 0));
+                let found = table.get(format!("key-{}", last.key).as_bytes(), now, |entry| entry.value(DataType::Gpc0, 0)).unwrap();
                 prop_assert_eq!(found, Some(Some(Value::Unsigned(last.value))));
             }
             now += u64::from(pause);
@@ -440,8 +441,8 @@ fn threads_that_meet_at_shards_lose_nothing() {
                         let mut batch = Batch::new(table);
                         batch.set_columns(std::iter::once(gpc0..gpc0 + 1));
                         for change in &changes {
-                            batch.push(format!("key-{}", change.key).as_bytes(), change.lifetime)[gpc0] =
-                                change.value;
+                            batch.push(format!("key-{}", change.key).as_bytes(), change.lifetime).unwrap()
+                                [gpc0] = change.value;
                         }
                         table.apply(&mut batch, Origin::peer(half + 1), Precedence::Newest, 0)
                     };

@@ -14,7 +14,9 @@ const RESTING: usize = 4_096;
 pub struct Origin(u16);
 
 impl Origin {
-    /// This process: the runtime socket, an increment. Pushed live to peers.
+    /// This process: the runtime socket, an increment. Pushed live to peers, but for what expires
+    /// ([`Lifetime::Exactly`](crate::Lifetime::Exactly)) or is removed before their sessions are polled; see
+    /// [`Table::expire`](crate::Table::expire).
     pub const LOCAL: Self = Self(0);
 
     /// A copy of what a peer told of another table (`write-to`). No peer told it of this one, so none is left out when it is

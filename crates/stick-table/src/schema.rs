@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::common::Common;
 use crate::sought_key::SoughtKey;
-use crate::{Batch, Layout, TableDefinition};
+use crate::{Batch, DefinitionError, KeyError, Layout, TableDefinition};
 
 /// A definition, where its elements are, and how its keys are hashed: what a [`Batch`] is made by. For those who keep
 /// entries otherwise than a [`Table`](crate::Table) does, and fill batches all the same.
@@ -14,8 +14,12 @@ pub struct Schema(Arc<Common>);
 impl Schema {
     /// The schema of a definition. `seed` makes the hashes of keys unpredictable: pass a random number where keys come from
     /// outside.
-    pub fn new(definition: TableDefinition, seed: u64) -> Self {
-        Self(Arc::new(Common::new(definition, seed)))
+    ///
+    /// # Errors
+    /// When a number or a name of the definition is out of its range, see [`TableDefinition::check`].
+    pub fn new(definition: TableDefinition, seed: u64) -> Result<Self, DefinitionError> {
+        definition.check()?;
+        Ok(Self(Arc::new(Common::new(definition, seed))))
     }
 
     /// What a table by this schema is.
@@ -38,9 +42,12 @@ impl Schema {
         batch.belongs_to(&self.0)
     }
 
-    /// The hash of a canonical key, as [`ChangeRef::hash`](crate::ChangeRef::hash); `None` for one that is longer than the
-    /// key type allows.
-    pub fn hash(&self, key: &[u8]) -> Option<u64> {
-        self.0.layout.fits(key).then(|| SoughtKey::with(&self.0.layout, key, |key| self.0.hash(key)))
+    /// The hash of a canonical key, as [`ChangeRef::hash`](crate::ChangeRef::hash).
+    ///
+    /// # Errors
+    /// When the key is none of the table's, see [`KeyType::check`](crate::KeyType::check).
+    pub fn hash(&self, key: &[u8]) -> Result<u64, KeyError> {
+        self.definition().key_type.check(key)?;
+        Ok(SoughtKey::with(&self.0.layout, key, |key| self.0.hash(key)))
     }
 }

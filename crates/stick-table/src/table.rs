@@ -15,7 +15,7 @@ use crate::memory::{MemoryLimit, Share};
 use crate::origin::Origin;
 use crate::shard::{Shard, Touch};
 use crate::sought_key::SoughtKey;
-use crate::{Millis, TableDefinition};
+use crate::{DefinitionError, KeyError, Millis, TableDefinition};
 
 /// Shards of a large table. A power of two.
 const MAX_SHARDS: usize = 64;
@@ -24,11 +24,17 @@ const MAX_ENTRIES_PER_SHARD: u32 = 1 << 21;
 /// Tables get one shard for each so many entries, so that small ones purge exactly. Small in tests, to have shards.
 const ENTRIES_PER_SHARD: u32 = if cfg!(test) { 32 } else { 1 << 16 };
 
-/// The table is full, and nothing was purged: with `nopurge` only what is over would be, and some of that waits for the next
-/// [sweep](Table::sweep).
+/// Why an entry was not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the table is full")]
-pub struct TableFull;
+pub enum UpdateError {
+    /// The key is none of the table's.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The table is full, and nothing was purged: with `nopurge` only what is over would be, and some of that waits for the
+    /// next [sweep](Table::sweep).
+    #[error("the table is full")]
+    Full,
+}
 
 /// A stick table that threads may share.
 ///
@@ -50,8 +56,16 @@ mod all;
 use all::{ROWS_PER_CALL, ROWS_PER_HOLD, SweepTurn};
 
 impl Table {
+    /// How long an entry lives on after [`expire`](Self::expire), in ms: every session reads it meanwhile, as one whose peer is
+    /// silent for 5 s is closed.
+    pub const EXPIRE_MS: u32 = 6_000;
+
     /// An empty table. `seed` makes the places of keys unpredictable: pass a random number where keys come from outside.
-    pub fn new(definition: TableDefinition, seed: u64) -> Self {
+    ///
+    /// # Errors
+    /// When a number or a name of the definition is out of its range, see [`TableDefinition::check`].
+    pub fn new(definition: TableDefinition, seed: u64) -> Result<Self, DefinitionError> {
+        definition.check()?;
         let wanted = (definition.size / ENTRIES_PER_SHARD).max(1) as usize;
         let least = definition.size.div_ceil(MAX_ENTRIES_PER_SHARD) as usize;
         let count = wanted.min(MAX_SHARDS).max(least).next_power_of_two();
@@ -60,7 +74,13 @@ impl Table {
         let shards: Vec<_> = (0..count).map(|_| Shard::new(&common, rows)).collect();
         let tails = shards.iter().map(|shard| Arc::clone(shard.log.tails())).collect();
         let shards = shards.into_iter().map(Mutex::new).collect();
-        Self { common: Arc::new(common), shards, tails, readers: Mutex::default(), sweep: Mutex::default() }
+        Ok(Self {
+            common: Arc::new(common),
+            shards,
+            tails,
+            readers: Mutex::default(),
+            sweep: Mutex::default(),
+        })
     }
 
     /// Lets the table grow only as far as there is memory: beyond, it is full, whatever its `size`. `entry_bytes` is what an entry
@@ -113,20 +133,30 @@ impl Table {
         (hash >> 48) as usize & (self.shards.len() - 1)
     }
 
-    /// Calls `use_it` with a key's shard, hash and the form rows are compared with.
+    /// Calls `use_it` with a key's shard, hash and the form rows are compared with, if it is in canonical form.
     #[inline]
-    fn with_key<R>(&self, key: &[u8], use_it: impl FnOnce(usize, u64, SoughtKey<'_>) -> R) -> R {
-        SoughtKey::with(&self.common.layout, key, |key| {
+    fn with_key<R>(
+        &self,
+        key: &[u8],
+        use_it: impl FnOnce(usize, u64, SoughtKey<'_>) -> R,
+    ) -> Result<R, KeyError> {
+        self.common.definition.key_type.check(key)?;
+        Ok(SoughtKey::with(&self.common.layout, key, |key| {
             let hash = self.common.hash(key);
             use_it(self.shard_of(hash), hash, key)
-        })
+        }))
     }
 
     /// Looks an entry up by its canonical key. Does not touch it.
-    pub fn get<R>(&self, key: &[u8], now: Millis, read: impl FnOnce(EntryRef<'_>) -> R) -> Option<R> {
-        if !self.common.layout.fits(key) {
-            return None;
-        }
+    ///
+    /// # Errors
+    /// When the key is none of the table's, see [`KeyType::check`](crate::KeyType::check).
+    pub fn get<R>(
+        &self,
+        key: &[u8],
+        now: Millis,
+        read: impl FnOnce(EntryRef<'_>) -> R,
+    ) -> Result<Option<R>, KeyError> {
         self.with_key(key, |number, hash, key| {
             let shard = self.shards[number].lock();
             let row =
@@ -145,15 +175,13 @@ impl Table {
 
     /// Finds or creates the entry of a canonical key, lets `change` change it, and touches it: it lives on by `lifetime`
     /// and cursors see the change. A local touch (`Origin::LOCAL`, `Lifetime::Restart`) is what HAProxy's own events
-    /// do (stick-tables §5.2); with `Lifetime::Exactly` it stores with an explicit lifetime.
+    /// do (stick-tables §5.2); with `Lifetime::Exactly` it stores with an explicit lifetime. To end an entry everywhere, call
+    /// [`expire`](Self::expire).
     ///
     /// With `Lifetime::Keep`, a new entry starts with the table's `expire`.
     ///
     /// # Errors
-    /// When the entry does not exist and the table is full; nothing is changed then.
-    ///
-    /// # Panics
-    /// When the key is longer than the table's key type allows.
+    /// When the key is none of the table's, or the entry does not exist and the table is full; nothing is changed then.
     pub fn update<R>(
         &self,
         key: &[u8],
@@ -161,7 +189,7 @@ impl Table {
         lifetime: Lifetime,
         now: Millis,
         change: impl FnOnce(&mut EntryMut<'_>) -> R,
-    ) -> Result<R, TableFull> {
+    ) -> Result<R, UpdateError> {
         self.with_key(key, |number, hash, key| {
             let common = &*self.common;
             let mut shard = self.shards[number].lock();
@@ -174,7 +202,8 @@ impl Table {
                             over
                         }
                         None => {
-                            let row = shard.insert(common, hash, key, (&mut 0, 1), now).ok_or(TableFull)?;
+                            let row =
+                                shard.insert(common, hash, key, (&mut 0, 1), now).ok_or(UpdateError::Full)?;
                             shard.data_mut(&common.layout, row).fill(0);
                             row
                         }
@@ -185,15 +214,55 @@ impl Table {
             // Touched first: a row is used only from then on, whatever `change` does.
             shard.touch(common, row, &Touch { origin, of_lesson: false, lifetime, now });
             Ok(change(&mut EntryMut::new(common, &mut shard, row, now)))
+        })?
+    }
+
+    /// Ends an entry here and at all peers; whether it was there. The protocol has no message that deletes an entry, so its
+    /// values become zero, peers are told so, and here and there it ends within [`EXPIRE_MS`](Self::EXPIRE_MS).
+    ///
+    /// A peer that has no session meanwhile keeps the entry. A peer of protocol 2.0 is told zeros without a lifetime, and so is
+    /// every peer of a table without `expire`, where the entry stays with zeros here as well. A `server_key` stays until the
+    /// entry ends, as the protocol cannot unset it.
+    ///
+    /// ```
+    /// use stick_table::{DataType, KeyType, Lifetime, Origin, Table, TableDefinition, Value};
+    ///
+    /// let definition = TableDefinition::new("banned", KeyType::Ip, 1000).with_expire(Some(3_600_000));
+    /// let banned = Table::new(definition.with_column("gpt0".parse()?)?, 0)?;
+    /// let key = [10, 0, 0, 1];
+    /// banned.update(&key, Origin::LOCAL, Lifetime::Restart, 0, |entry| {
+    ///     entry.set(DataType::Gpt0, 0, &Value::Unsigned(1))
+    /// })?;
+    /// assert!(banned.expire(&key, 0)?);
+    /// let left = |entry: stick_table::EntryRef<'_>| (entry.value(DataType::Gpt0, 0), entry.remaining());
+    /// assert_eq!(banned.get(&key, 0, left)?, Some((Some(Value::Unsigned(0)), Some(Table::EXPIRE_MS))));
+    /// assert_eq!(banned.get(&key, u64::from(Table::EXPIRE_MS), left)?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the key is none of the table's.
+    pub fn expire(&self, key: &[u8], now: Millis) -> Result<bool, KeyError> {
+        self.with_key(key, |number, hash, key| {
+            let common = &*self.common;
+            let mut shard = self.shards[number].lock();
+            let Some(row) = shard.find(common, hash, key).filter(|&row| shard.is_live(common, row, now))
+            else {
+                return false;
+            };
+            let lifetime = Lifetime::Exactly(Self::EXPIRE_MS);
+            shard.touch(common, row, &Touch { origin: Origin::LOCAL, of_lesson: false, lifetime, now });
+            EntryMut::new(common, &mut shard, row, now).reset();
+            true
         })
     }
 
-    /// Removes an entry by its canonical key; whether it was there. Peers do not learn of it: the protocol has no
-    /// delete message.
-    pub fn remove(&self, key: &[u8], now: Millis) -> bool {
-        if !self.common.layout.fits(key) {
-            return false;
-        }
+    /// Removes an entry by its canonical key; whether it was there. Peers do not learn of it, and may tell it again: the
+    /// protocol has no message that deletes an entry. See [`expire`](Self::expire).
+    ///
+    /// # Errors
+    /// When the key is none of the table's.
+    pub fn remove(&self, key: &[u8], now: Millis) -> Result<bool, KeyError> {
         self.with_key(key, |number, hash, key| {
             let mut shard = self.shards[number].lock();
             let Some(row) = shard.find(&self.common, hash, key) else { return false };
@@ -375,133 +444,4 @@ impl Table {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{DataType, KeyType, Value};
-    use std::sync::mpsc;
-    use std::time::{Duration, Instant};
-
-    const NOW: Millis = 1_000;
-
-    fn table(key_type: KeyType, size: u32) -> Table {
-        let definition = TableDefinition::new("t", key_type, size).with_expire(Some(10_000));
-        Table::new(definition.with_column("gpc0".parse().unwrap()).unwrap(), 1)
-    }
-
-    fn set(table: &Table, number: u32, value: u32, now: Millis) {
-        let set = table.update(&number.to_be_bytes(), Origin::LOCAL, Lifetime::Restart, now, |entry| {
-            entry.set(DataType::Gpc0, 0, &Value::Unsigned(value))
-        });
-        assert_eq!(set, Ok(true));
-    }
-
-    #[test]
-    fn entries_that_match_are_removed_in_all_shards() {
-        let table = table(KeyType::Integer, 500);
-        assert!(table.shards.len() > 1 && table.is_empty());
-        for number in 0..300 {
-            set(&table, number, number % 3, NOW + u64::from(number));
-        }
-        assert_eq!(table.remove_where(NOW + 300, |entry| entry.words()[0] == 1), 100);
-        table.validate();
-        for number in 0..300_u32 {
-            let there = table.get(&number.to_be_bytes(), NOW + 300, |_| ()).is_some();
-            assert_eq!(there, number % 3 != 1, "{number}");
-        }
-        let mut seen = 0;
-        let later = NOW + 10_200;
-        table.remove_where(later, |entry| {
-            seen += 1;
-            assert!(entry.remaining().unwrap() > 0);
-            false
-        });
-        assert_eq!(seen, 66, "what is over is not shown");
-        assert_eq!(table.remove_where(later, |_| true), 66);
-        assert_eq!(table.len(), 134, "what is over is left to the sweep");
-        table.sweep(10_000, later);
-        assert!(table.is_empty());
-    }
-
-    /// More rows of a shard than are looked at in one hold of its lock.
-    #[test]
-    fn entries_that_match_are_removed_in_a_large_shard() {
-        let count = 2 * ROWS_PER_HOLD * MAX_SHARDS as u32;
-        let table = table(KeyType::Integer, count);
-        for number in 0..count {
-            set(&table, number, number % 2, NOW);
-        }
-        assert!(table.rows() >= count);
-        assert_eq!(table.remove_where(NOW, |entry| entry.words()[0] == 1), count / 2);
-        assert_eq!(table.len(), count / 2);
-    }
-
-    #[test]
-    fn a_key_that_is_too_long_is_not_there() {
-        for max_len in [5, 200] {
-            let table = table(KeyType::String { max_len }, 10);
-            let key = vec![b'a'; max_len as usize];
-            table.update(&key, Origin::LOCAL, Lifetime::Restart, NOW, |_| ()).unwrap();
-            let longer = [&key[..], b"a"].concat();
-            assert!(table.get(&longer, NOW, |_| ()).is_none() && !table.remove(&longer, NOW));
-            assert!(table.get(&key, NOW, |_| ()).is_some() && table.remove(&key, NOW));
-            assert!(!table.remove(&key, NOW));
-        }
-    }
-
-    /// Rows stay, so the time of a sweep is that of the most entries there ever were.
-    #[test]
-    fn rows_grow_with_the_entries_and_are_used_again() {
-        let table = table(KeyType::Integer, 1_000);
-        assert_eq!(table.rows(), 0);
-        (0..500).for_each(|number| set(&table, number, 1, NOW));
-        let rows = table.rows();
-        assert!((500..=2_000).contains(&rows), "{rows}");
-        assert_eq!(table.remove_where(NOW, |_| true), 500);
-        assert!(table.is_empty());
-        (0..500).for_each(|number| set(&table, number, 1, NOW));
-        assert_eq!(table.rows(), rows);
-    }
-
-    /// In a table of more shards than a batch keeps in mind.
-    #[test]
-    fn a_batch_waits_for_shards_that_are_busy() {
-        let table = table(KeyType::Integer, 65 * MAX_ENTRIES_PER_SHARD);
-        assert_eq!(table.shards.len(), 128);
-        let shard = |number: &u32| table.with_key(&number.to_be_bytes(), |shard, _, _| shard);
-        let free = (0..).find(|number| shard(number) == 1).unwrap();
-        let early = (0..).find(|number| shard(number) == 60).unwrap();
-        let late = (0..).find(|number| shard(number) == 100).unwrap();
-        for busy in [early, late] {
-            let (let_go, wait) = mpsc::channel();
-            std::thread::scope(|scope| {
-                let (locked, is_locked) = mpsc::channel();
-                let table = &table;
-                scope.spawn(move || {
-                    table.update(&busy.to_be_bytes(), Origin::LOCAL, Lifetime::Restart, NOW, |_| {
-                        locked.send(()).unwrap();
-                        wait.recv().unwrap();
-                    })
-                });
-                is_locked.recv().unwrap();
-                let applied = scope.spawn(move || {
-                    let mut batch = Batch::new(table);
-                    batch.set_columns(std::iter::once(0..1));
-                    batch.push(&busy.to_be_bytes(), Lifetime::Restart)[0] = busy + 1;
-                    batch.push(&free.to_be_bytes(), Lifetime::Restart)[0] = busy + 2;
-                    table.apply(&mut batch, Origin::peer(1), Precedence::Newest, NOW)
-                });
-                let value = |number: u32| table.get(&number.to_be_bytes(), NOW, |entry| entry.words()[0]);
-                let deadline = Instant::now() + Duration::from_secs(30);
-                while value(free) != Some(busy + 2) {
-                    assert!(Instant::now() < deadline, "the shard that is free is not changed first");
-                    std::thread::yield_now();
-                }
-                assert!(!applied.is_finished());
-                let_go.send(()).unwrap();
-                let applied = applied.join().unwrap();
-                assert_eq!(applied.created + applied.updated, 2);
-                assert_eq!(value(busy), Some(busy + 1));
-            });
-        }
-    }
-}
+mod tests;

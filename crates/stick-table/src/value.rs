@@ -70,10 +70,11 @@ mod tests {
                 definition.with_column(column.parse().unwrap()).unwrap()
             });
         let types: Vec<DataType> = definition.columns().iter().map(Column::data_type).collect();
-        let table = Table::new(definition, 1);
+        let table = Table::new(definition, 1).unwrap();
         table.update(&[10, 0, 0, 1], Origin::LOCAL, Lifetime::Restart, 1_000, |_| ()).unwrap();
         for data_type in types {
-            let value = table.get(&[10, 0, 0, 1], 1_000, |entry| entry.value(data_type, 0)).flatten();
+            let value =
+                table.get(&[10, 0, 0, 1], 1_000, |entry| entry.value(data_type, 0)).unwrap().flatten();
             assert_eq!(value, Some(Value::zero(data_type.storage())), "{data_type}");
             assert_eq!(value.map(|value| value.storage()), Some(data_type.storage()));
         }

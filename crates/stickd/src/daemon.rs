@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
-use haproxy_peers::{DynamicTables, Limits, StopProgress, TablePart, TableSet};
+use haproxy_peers::{DynamicTables, Limits, StopProgress, TablePart, TableSet, TableSetError};
 use parking_lot::Mutex;
 use rustix::process::Pid;
 use stick_table::{Origins, Table};
@@ -69,22 +69,24 @@ impl Daemon {
     /// Builds tables and clusters, whose tasks are the supervisor's; nothing is bound or connected.
     ///
     /// # Errors
-    /// When a TLS file cannot be loaded.
+    /// When a TLS file cannot be loaded, or a table or a name cannot be.
     pub fn new(config: Config, expects_predecessor: bool, supervisor: Supervisor) -> anyhow::Result<Self> {
         let clock = Clock::start();
         let mut tables = HashMap::new();
         let entries = config.sections.iter().flat_map(|section| &section.tables).chain(&config.local_tables);
         for TableEntry { definition, .. } in entries {
-            let table = Arc::new(Table::new(definition.clone(), random()));
+            let table = Arc::new(Table::new(definition.clone(), random())?);
             tables.insert(definition.name.clone(), table);
         }
         let places = Arc::new(places(&config));
         let origins = Origins::shared();
         let mut clusters = Vec::new();
         for section in config.sections.iter().filter(|section| !section.disabled) {
+            let name = || format!("section {} {}", section.keyword(), section.name);
+            let set = table_set(section, &tables, &config).with_context(name)?;
             let setup = ClusterSetup {
                 config: section.clone(),
-                tables: Arc::new(table_set(section, &tables, &config).with_origins(Arc::clone(&origins))),
+                tables: Arc::new(set.with_origins(Arc::clone(&origins))),
                 limits: Limits {
                     buffer_size: config.global.bufsize as usize,
                     max_updates_at_once: config.global.max_updates_at_once as usize,
@@ -96,10 +98,7 @@ impl Daemon {
                 supervisor: supervisor.clone(),
                 seed: random(),
             };
-            let cluster = Cluster::new(setup, clock);
-            clusters.push(Arc::new(
-                cluster.with_context(|| format!("section {} {}", section.keyword(), section.name))?,
-            ));
+            clusters.push(Arc::new(Cluster::new(setup, clock).with_context(name)?));
         }
         let mut tables: Vec<_> = tables.into_values().collect();
         tables.sort_by_key(|table| config.declaration(&table.definition().name));
@@ -477,7 +476,11 @@ fn places(config: &Config) -> Places {
     Places::new(wanted.min(possible) as usize, reserved)
 }
 
-fn table_set(section: &PeersSection, tables: &HashMap<String, Arc<Table>>, config: &Config) -> TableSet {
+fn table_set(
+    section: &PeersSection,
+    tables: &HashMap<String, Arc<Table>>,
+    config: &Config,
+) -> Result<TableSet, TableSetError> {
     let shared = section.tables.iter().filter_map(|entry| {
         let table = tables.get(&entry.definition.name)?;
         let copy = entry.definition.write_to.as_ref().and_then(|name| tables.get(name));
@@ -490,11 +493,11 @@ fn table_set(section: &PeersSection, tables: &HashMap<String, Arc<Table>>, confi
         max_server_key: config.global.max_server_key as usize,
     });
     let shards = section.shards.and_then(NonZeroU32::new);
-    let set = TableSet::new(&section.name, shared, shards, dynamic, random());
-    match &section.hub {
+    let set = TableSet::new(&section.name, shared, shards, dynamic, random())?;
+    Ok(match &section.hub {
         Some(hub) => set.with_hub(hub.to_engine()),
         None => set,
-    }
+    })
 }
 
 /// A number nobody outside can guess, from the randomness the standard library gives its maps.

@@ -99,7 +99,7 @@ fn updates_that_come_close_together_leave_together() {
     let definition = TableDefinition::new("t", KeyType::Integer, 1).with_expire(Some(3_600_000));
     let definition = definition.with_column("gpc0".parse().unwrap()).unwrap();
     let mut bytes = Vec::new();
-    Definition::from_table(1, &definition).encode(Padding::None, &mut bytes);
+    Definition::from_table(1, &definition).unwrap().encode(Padding::None, &mut bytes).unwrap();
     teller.write_all(&bytes).unwrap();
     let (before, started) = (cpu(stickd.pid()), Instant::now());
     for key in 0..UPDATES {

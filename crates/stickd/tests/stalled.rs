@@ -52,7 +52,7 @@ fn it_is_given_up_and_others_go_on() {
     let _silent = connect(hub, "A");
     let mut told = connect(hub, "B");
     let mut bytes = Vec::new();
-    Definition::from_table(1, &definition()).encode(Padding::None, &mut bytes);
+    Definition::from_table(1, &definition()).unwrap().encode(Padding::None, &mut bytes).unwrap();
     bytes.extend(updates(0..UPDATES));
     told.write_all(&bytes).unwrap();
     // What it is sent is of no interest, but has to go somewhere.

@@ -168,7 +168,7 @@ fn greet(address: SocketAddr, name: &str) -> Result<TcpStream> {
     let (target, sender) = (HUB.to_owned(), name.to_owned());
     let pid = std::process::id();
     let mut bytes = Vec::new();
-    Hello { version: ProtocolVersion::V2_1, target, sender, pid, relative_pid: 1 }.encode(&mut bytes);
+    Hello { version: ProtocolVersion::V2_1, target, sender, pid, relative_pid: 1 }.encode(&mut bytes)?;
     stream.write_all(&bytes)?;
     let mut status = [0; 4];
     stream.read_exact(&mut status).with_context(|| format!("{name} got no answer to its hello"))?;

@@ -43,7 +43,7 @@ fn hub(bytes: Vec<u8>) -> Link {
 fn define(id: u32, name: &str, out: &mut Vec<u8>) {
     let table = TableDefinition::new(name, KeyType::Ip, 1);
     let table = table.with_column("http_req_cnt".parse().unwrap()).unwrap();
-    Definition::from_table(id, &table).encode(Padding::None, out);
+    Definition::from_table(id, &table).unwrap().encode(Padding::None, out).unwrap();
 }
 
 /// Sums of four keys as a hub tells them, among those of another table; key 2 gets to `last`.

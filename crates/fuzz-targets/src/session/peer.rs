@@ -53,7 +53,8 @@ impl Peer {
             Said::Define { table, id, variant } => {
                 let Some(shared) = tables.get(table.into()) else { return };
                 let id = u32::from(id % 8);
-                let mut definition = Definition::from_table(id, shared.definition());
+                let mut definition = Definition::from_table(1, shared.definition()).unwrap();
+                definition.id = id;
                 match variant % 8 {
                     0 => definition.tail = None,
                     1 => definition.key_size += 1,
@@ -61,7 +62,7 @@ impl Peer {
                     3 => definition.name.push(b'x'),
                     _ => {}
                 }
-                definition.encode(Padding::None, out);
+                definition.encode_unchecked(Padding::None, out);
                 self.current = Some(id);
                 self.defined.insert(id, (shared, definition));
             }

@@ -1,8 +1,13 @@
 //! What passes between a section and its driver.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use stick_table::Origins;
+use thiserror::Error;
+
 use super::PeerKind;
+use super::members::{MAX_NAME, is_good_name};
 use crate::{Hello, Limits, PeerLevel, Session, SessionError, Status, TableSet};
 
 /// A connection, from the attempt or the hello on.
@@ -39,7 +44,7 @@ pub struct SectionConfig {
     pub name: String,
     /// This side's name.
     pub local_name: String,
-    /// Remote peers, names unique.
+    /// Remote peers: names are unique, and none is that of this side.
     pub peers: Vec<ConfiguredPeer>,
     /// Most members under names that are not configured; 0 when those are refused.
     pub max_dynamic_peers: usize,
@@ -59,6 +64,38 @@ pub struct SectionConfig {
     pub pid: u32,
     /// Seed of the random pauses.
     pub seed: u64,
+}
+
+/// Why a section is not made.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum SectionError {
+    #[error(
+        "{0:?} is not the name of a peer: a name is a printable word of 1 to {MAX_NAME} bytes without blanks"
+    )]
+    Name(String),
+    #[error("the peer \"{0}\" is there twice")]
+    Twice(String),
+    #[error("the peer \"{0}\" has the name of this side: leave it out")]
+    Itself(String),
+    #[error("more than {limit} peers in all sections", limit = Origins::MAX)]
+    TooManyPeers,
+}
+
+/// Whether the names of a section's members are right.
+pub(super) fn check(config: &SectionConfig) -> Result<(), SectionError> {
+    let mut seen = HashSet::new();
+    for name in std::iter::once(&config.local_name).chain(config.peers.iter().map(|peer| &peer.name)) {
+        if !is_good_name(name) {
+            return Err(SectionError::Name(name.clone()));
+        }
+        if !seen.insert(name) {
+            let is_own = *name == config.local_name;
+            let error = if is_own { SectionError::Itself } else { SectionError::Twice };
+            return Err(error(name.clone()));
+        }
+    }
+    Ok(())
 }
 
 /// What the driver is to do.
@@ -128,4 +165,48 @@ pub enum EndReason {
     Connection(String),
     /// [`Action::Close`].
     Closed(&'static str),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_has_members_of_different_names() {
+        let error = |local: &str, peers: &[&str]| {
+            let config = SectionConfig {
+                name: "p".into(),
+                local_name: local.into(),
+                peers: peers.iter().map(|&name| (name.to_owned(), 0).into()).collect(),
+                max_dynamic_peers: 0,
+                discovers: false,
+                forget_ms: 0,
+                relay: false,
+                tables: TableSet::new("p", [], None, None, 1).unwrap().into(),
+                limits: Limits::default(),
+                expects_predecessor: false,
+                pid: 1,
+                seed: 1,
+            };
+            crate::Section::new(config, 0).err().map(|error| error.to_string())
+        };
+        assert_eq!(error("me", &["a", "b"]), None);
+        assert_eq!(error("me", &["a", "b", "a"]).unwrap(), "the peer \"a\" is there twice");
+        assert_eq!(
+            error("me", &["a", "me"]).unwrap(),
+            "the peer \"me\" has the name of this side: leave it out"
+        );
+        let long = "a".repeat(256);
+        for (local, peer, shown) in
+            [("", "a", ""), ("me", "", ""), ("me", "a b", "a b"), ("me", "a\n", "a\\n"), ("me", &long, &long)]
+        {
+            assert_eq!(
+                error(local, &[peer]).unwrap(),
+                format!(
+                    "\"{shown}\" is not the name of a peer: a name is a printable word of 1 to 255 bytes without blanks"
+                )
+            );
+        }
+        assert_eq!(error("me", &[&long[1..]]), None);
+    }
 }

@@ -9,8 +9,8 @@ use stick_table::Millis;
 use super::peer::{Link, Peer};
 use super::{Action, PeerId, PeerKind, Section};
 
-/// Longest name of a member that is not configured, in bytes.
-const MAX_NAME: usize = 255;
+/// Longest name of a member, in bytes.
+pub(super) const MAX_NAME: usize = 255;
 
 impl Section {
     /// Dynamic members, those without a session too.
@@ -128,8 +128,8 @@ impl Section {
     }
 }
 
-/// Whether a member that is not configured may have this name: it is shown as it is, and stands among the words of `show peers`.
-fn is_good_name(name: &str) -> bool {
+/// Whether a member may have this name: it is shown as it is, and stands among the words of `show peers`.
+pub(super) fn is_good_name(name: &str) -> bool {
     let stands_apart = |letter: char| letter.is_whitespace() || !crate::is_printable(letter);
     !name.is_empty() && name.len() <= MAX_NAME && !name.contains(stands_apart)
 }
@@ -150,13 +150,13 @@ mod tests {
             discovers: false,
             forget_ms: 1_000,
             relay: false,
-            tables: TableSet::new("p", [], None, None, 1).into(),
+            tables: TableSet::new("p", [], None, None, 1).unwrap().into(),
             limits: Limits::default(),
             expects_predecessor: false,
             pid: 1,
             seed: 1,
         };
-        let mut section = Section::new(config, 0);
+        let mut section = Section::new(config, 0).unwrap();
         let greet = |section: &mut Section, name: &str| {
             let (target, sender) = ("n".to_owned(), name.to_owned());
             let hello = Hello { version: ProtocolVersion::V2_1, target, sender, pid: 1, relative_pid: 1 };

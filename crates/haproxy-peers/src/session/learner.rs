@@ -524,7 +524,7 @@ fn push(
     dictionary: &mut ReceiveDictionary,
     now: Millis,
 ) -> Result<(), DecodeError> {
-    match plan.decode(reader, batch.push(key, lifetime), dictionary, now as u32) {
+    match plan.decode(reader, batch.push_canonical(key, lifetime), dictionary, now as u32) {
         Ok(None) => Ok(()),
         Ok(Some(string)) => {
             batch.set_string(&string);

@@ -429,8 +429,8 @@ impl Teacher {
             return;
         }
         let shared = &self.tables[place].shared;
-        let definition = Definition::from_table(shared.id(), shared.definition());
-        definition.telling(|data_type| shared.tells(data_type)).encode(self.padding, out);
+        let definition = Definition::of_table(shared.id(), shared.definition());
+        definition.telling(|data_type| shared.tells(data_type)).encode_unchecked(self.padding, out);
         self.defined = Some(place);
     }
 }

@@ -5,14 +5,17 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use stick_aggregate::{Aggregate, Contribution, Told};
-use stick_table::{DataType, Lifetime, Millis, Origin, Storage, Table, TableDefinition, Value};
+use stick_table::{
+    DataType, DefinitionError, KeyError, Lifetime, Millis, Origin, Storage, Table, TableDefinition,
+    UpdateError, Value,
+};
 use thiserror::Error;
 
 use super::{SharedTable, TablePart, TableSet};
 
 /// How long an entry lives that nodes are ordered to clear, in ms: long enough for a node whose session was cut to come back
 /// and hear of it.
-pub const ORDER_MS: u32 = 6_000;
+pub const ORDER_MS: u32 = Table::EXPIRE_MS;
 
 /// Most keys of which nodes are ordered something within a few seconds.
 const MAX_ORDERS: u32 = 1 << 20;
@@ -55,6 +58,12 @@ pub enum OrderError {
     /// Nodes of lower hubs are theirs to order.
     #[error("lower hubs sum some of the nodes: give the command to them ({0})")]
     LowerHubs(String),
+    /// The key is none of the table's.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The table of orders cannot be made.
+    #[error(transparent)]
+    Definition(#[from] DefinitionError),
     /// There is no such hub.
     #[error("there is no such aggregations section any more")]
     Gone,
@@ -95,7 +104,7 @@ impl TableSet {
                     return Err(OrderError::TooManySets);
                 }
                 let seed = self.seed.wrapping_add(list.len() as u64);
-                let table = Arc::new(Table::new(definition, seed));
+                let table = Arc::new(Table::new(definition, seed)?);
                 self.push(&mut list, table, None, TablePart::Orders { tells_lifetimes })
             }
         };
@@ -125,20 +134,29 @@ impl Orders<'_> {
                     .for_each(|(data_type, element, value)| _ = entry.set(*data_type, *element, value));
             }
         });
-        told.map_err(|_| OrderError::Full)?;
+        told.map_err(|error| match error {
+            UpdateError::Key(error) => OrderError::Key(error),
+            UpdateError::Full => OrderError::Full,
+        })?;
         match order {
-            Order::Clear => _ = source.clear(key, lifetime, now),
-            Order::Set(set) => self.count(key, set, lifetime, now),
+            Order::Clear => _ = source.clear(key, lifetime, now)?,
+            Order::Set(set) => self.count(key, set, lifetime, now)?,
         }
         Ok(())
     }
 
     /// Counts values that all nodes are told to set as told by them.
-    fn count(&self, key: &[u8], set: &[(DataType, u32, Value)], lifetime: Lifetime, now: Millis) {
-        let known = self.source.contributions(key, now);
+    fn count(
+        &self,
+        key: &[u8],
+        set: &[(DataType, u32, Value)],
+        lifetime: Lifetime,
+        now: Millis,
+    ) -> Result<(), KeyError> {
+        let known = self.source.contributions(key, now)?;
         if known.iter().any(|known| known.former) {
             // What a former process of a node told would be added to what is set.
-            self.source.clear(key, lifetime, now);
+            self.source.clear(key, lifetime, now)?;
         }
         let nodes = self.nodes.iter().copied().chain(known.iter().map(|known| known.node));
         for node in nodes.collect::<HashSet<_>>() {
@@ -148,6 +166,7 @@ impl Orders<'_> {
             values.extend_from_slice(set);
             tell(&self.source, node, key, lifetime, &values, now);
         }
+        Ok(())
     }
 }
 
@@ -211,7 +230,7 @@ fn tell(
         .collect();
     places.sort_by_key(|(range, _)| range.start);
     batch.set_columns(places.iter().map(|(range, _)| range.clone()));
-    let words = batch.push(key, lifetime);
+    let words = batch.push_canonical(key, lifetime);
     let mut text = None;
     for (range, value) in places {
         match value {

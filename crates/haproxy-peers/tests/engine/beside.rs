@@ -18,7 +18,7 @@ fn sum(world: &World, node: usize) -> Option<u64> {
     aggregate.refresh(now, 1_000);
     let value =
         aggregate.output().get(&[0, 0, 0, 1], now, |entry| entry.value(stick_table::DataType::Gpc0, 0));
-    match value.flatten() {
+    match value.unwrap().flatten() {
         Some(stick_table::Value::Unsigned(value)) => Some(value.into()),
         _ => None,
     }

@@ -3,20 +3,20 @@
 use std::sync::Arc;
 
 use haproxy_peers::Control;
-use stick_table::{DataType, KeyType, Origins, Table, TableDefinition, Value};
+use stick_table::{DataType, Origins, Table, TableDefinition, Value};
 
 use crate::sharing::{connected, integers, say_update, values};
-use crate::support::{Script, Setup, World, table, with_payload};
+use crate::support::{Script, Setup, World};
 
 /// peers-protocol §16: `write-to`.
 #[test]
 fn write_to_copies_as_is_types_and_is_not_pushed() {
     let columns = ["server_id", "gpt0", "gpc0", "server_key"];
-    let target: Arc<Table> = Table::new(integers("copy", &columns), 1).into();
+    let target: Arc<Table> = Table::new(integers("copy", &columns), 1).unwrap().into();
     let source = integers("t", &columns);
     let setup = Setup::new("n")
         .peer("h")
-        .table_and_copy(Table::new(source.clone(), 2).into(), Some(Arc::clone(&target)))
+        .table_and_copy(Table::new(source.clone(), 2).unwrap().into(), Some(Arc::clone(&target)))
         .table_and_copy(Arc::clone(&target), None);
     let (mut world, mut peer) = connected(setup);
     peer.define(&mut world, 1, &source);
@@ -37,10 +37,10 @@ fn tags(name: &str) -> TableDefinition {
 /// The peer told of the table that is copied, and nothing of the copy.
 #[test]
 fn a_copy_of_what_a_peer_told_is_taught_to_that_peer() {
-    let copy: Arc<Table> = Table::new(tags("copy"), 1).into();
+    let copy: Arc<Table> = Table::new(tags("copy"), 1).unwrap().into();
     let setup = Setup::new("n")
         .peer("h")
-        .table_and_copy(Table::new(tags("t"), 2).into(), Some(Arc::clone(&copy)))
+        .table_and_copy(Table::new(tags("t"), 2).unwrap().into(), Some(Arc::clone(&copy)))
         .table_and_copy(copy, None);
     let (mut world, mut peer) = connected(setup);
     peer.define(&mut world, 1, &tags("t"));
@@ -55,8 +55,8 @@ fn a_copy_of_what_a_peer_told_is_taught_to_that_peer() {
 fn a_copy_reaches_all_peers_of_another_section() {
     for relays in [false, true] {
         let origins = Origins::shared();
-        let target: Arc<Table> = Table::new(tags("t"), 1).into();
-        let source = Table::new(tags("t"), 2).into();
+        let target: Arc<Table> = Table::new(tags("t"), 1).unwrap().into();
+        let source = Table::new(tags("t"), 2).unwrap().into();
         let mut world = World::new(1);
         let from = Setup::new("a").peer("a1").origins(&origins);
         world.add(from.table_and_copy(source, Some(Arc::clone(&target))));
@@ -83,11 +83,11 @@ fn a_copy_reaches_all_peers_of_another_section() {
 /// A lesson fills gaps, in a copy too: nobody knows how old it is.
 #[test]
 fn a_lesson_does_not_overwrite_a_copy_of_what_another_peer_told() {
-    let copy: Arc<Table> = Table::new(tags("copy"), 1).into();
+    let copy: Arc<Table> = Table::new(tags("copy"), 1).unwrap().into();
     let setup = Setup::new("n")
         .peer("h")
         .peer("i")
-        .table_and_copy(Table::new(tags("t"), 2).into(), Some(Arc::clone(&copy)))
+        .table_and_copy(Table::new(tags("t"), 2).unwrap().into(), Some(Arc::clone(&copy)))
         .table_and_copy(copy, None);
     let (mut world, mut peer) = connected(setup);
     peer.define(&mut world, 1, &tags("t"));
@@ -102,22 +102,4 @@ fn a_lesson_does_not_overwrite_a_copy_of_what_another_peer_told() {
         let tags = values(&world, place, DataType::Gpt0, 0, &[1, 2]);
         assert_eq!(tags, [7, 6].map(|tag| Some(Value::Unsigned(tag))), "{place}");
     }
-}
-
-/// A target of `write-to` with other keys would have to hold what does not fit its rows.
-#[test]
-fn a_write_to_target_of_other_keys_is_left_out() {
-    let strings = |name, max_len| table(name, KeyType::String { max_len }, 60_000, &["gpt0"]);
-    let target: Arc<Table> = Table::new(strings("copy", 8), 1).into();
-    let setup = Setup::new("n")
-        .peer("h")
-        .table_and_copy(Table::new(strings("t", 40), 2).into(), Some(Arc::clone(&target)));
-    let (mut world, mut peer) = connected(setup);
-    peer.define(&mut world, 1, &strings("t", 40));
-    let text = b"longer than eight bytes";
-    let payload = [&[0, 0, 0, 1, text.len() as u8][..], text, &[7]].concat();
-    for _ in 0..2 {
-        peer.say(&mut world, &with_payload(10, 0x80, &payload));
-    }
-    assert_eq!((world.nodes[0].table(0).len(), target.len()), (1, 0));
 }

@@ -47,7 +47,8 @@ fn a_long_server_key_is_passed_over_and_its_id_means_nothing() {
     let server = |world: &World, number| {
         let value = world.nodes[0]
             .table(0)
-            .get(&key(number), world.nodes[0].clock(world.now), |entry| entry.value(DataType::ServerKey, 0));
+            .get(&key(number), world.nodes[0].clock(world.now), |entry| entry.value(DataType::ServerKey, 0))
+            .unwrap();
         match value {
             Some(Some(Value::Dictionary(text))) => text.map(|text| text.len()),
             other => panic!("{other:?}"),

@@ -185,14 +185,14 @@ fn a_node_that_stays_away_counts_no_more() {
     world.run(29_000);
     for aggregate in world.nodes[node].tables.aggregates() {
         assert_eq!(
-            aggregate.contributions(&1_u32.to_be_bytes(), world.nodes[node].clock(world.now)).len(),
+            aggregate.contributions(&1_u32.to_be_bytes(), world.nodes[node].clock(world.now)).unwrap().len(),
             2
         );
     }
     world.run(2_000);
     for aggregate in world.nodes[node].tables.aggregates() {
         assert_eq!(
-            aggregate.contributions(&1_u32.to_be_bytes(), world.nodes[node].clock(world.now)).len(),
+            aggregate.contributions(&1_u32.to_be_bytes(), world.nodes[node].clock(world.now)).unwrap().len(),
             1
         );
     }
@@ -341,4 +341,29 @@ fn open_connections_are_summed_and_a_node_is_not_taught_its_own() {
     let mut taught = updates(&mut world, &mut again);
     taught.iter_mut().for_each(|line| line.truncate(line.find(" left=").unwrap_or(line.len())));
     assert!(taught.iter().any(|line| line == "t 1 1 5"), "{taught:?}");
+}
+
+/// The sums would be without what the other one has.
+#[test]
+fn results_wait_for_every_node_with_a_line_or_5_seconds() {
+    let mut world = World::new(1);
+    let node = world.add(setup(&["a", "b"]));
+    let holds = |world: &World| world.nodes[node].tables.holds_results();
+    assert!(holds(&world));
+    join(&mut world, node, "a");
+    world.run(10);
+    assert!(holds(&world), "b has not told anything");
+    join(&mut world, node, "b");
+    world.run(10);
+    assert!(!holds(&world));
+
+    let mut world = World::new(1);
+    let begun = world.now;
+    let node = world.add(setup(&["a", "b"]));
+    let mut a = join(&mut world, node, "a");
+    world.run(begun + 4_900 - world.now);
+    a.control(&mut world, Control::Heartbeat);
+    assert!(world.nodes[node].tables.holds_results());
+    world.run(200);
+    assert!(!world.nodes[node].tables.holds_results(), "b may be gone for ever");
 }

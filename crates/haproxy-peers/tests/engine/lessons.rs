@@ -437,7 +437,7 @@ fn a_peer_is_not_taught_what_it_told_of_a_table_it_brought() {
         let mut peer = Script::call(&mut world, node, "h", "2.1");
         if at_once {
             let mut all = Vec::new();
-            Definition::from_table(1, &counters("t")).encode(Padding::None, &mut all);
+            Definition::from_table(1, &counters("t")).unwrap().encode(Padding::None, &mut all).unwrap();
             all.extend(update(Some(1), None, 1, 11));
             peer.say(&mut world, &all);
         } else {

@@ -1,12 +1,15 @@
 //! Live updates and signs of life (peers-protocol §3.1, §12).
 
+use std::sync::Arc;
+
 use haproxy_peers::{
-    Control, EndReason, Limits, PeerLevel, ProtocolVersion, Relays, Resume, Role, Session, SessionError,
-    SessionSetup, TableSet,
+    Control, Definition, EndReason, Limits, Padding, PeerLevel, ProtocolVersion, Relays, Resume, Role,
+    Session, SessionError, SessionSetup, TableSet, Update, UpdateHeader, WireValue,
 };
 
-use stick_table::{Lifetime, Origin};
+use stick_table::{DataType, Lifetime, Origin, Table};
 
+use crate::sharing::integers;
 use crate::support::{Script, Setup, World, counters, gpc0, key, learn, set};
 
 fn one_node(seed: u64) -> (World, usize) {
@@ -160,18 +163,22 @@ fn output_is_bounded_per_call_and_nothing_is_left_out() {
 }
 
 fn session() -> Session {
+    session_with(&TableSet::new("p", [], None, None, 1).unwrap().into())
+}
+
+fn session_with(tables: &Arc<TableSet>) -> Session {
     let setup = SessionSetup {
-        tables: TableSet::new("p", [], None, None, 1).into(),
+        tables: Arc::clone(tables),
         version: ProtocolVersion::V2_1,
         role: Role::Remote,
         origin: Origin::peer(1),
         shard: 0,
         level: PeerLevel::Below,
-        up_to_date: std::sync::Arc::default(),
+        up_to_date: Arc::default(),
         limits: Limits::default(),
         resume: Resume::default(),
         relays: Relays::default(),
-        awaits_values: std::sync::Arc::default(),
+        awaits_values: Arc::default(),
     };
     Session::new(setup, 0)
 }
@@ -281,4 +288,30 @@ fn an_incomplete_message_is_held_and_bounded() {
     assert!(matches!(error, SessionError::Malformed(_)));
     assert!(session.memory() <= full);
     assert_eq!(session.memory(), session.memory_within_bounds());
+}
+
+/// Of the tables that a peer is not telling of at the moment.
+#[test]
+fn memory_for_changes_of_other_tables_is_given_back() {
+    let tables: Vec<_> = (1..=9).map(|number| integers(&format!("t{number}"), &["gpc(100)"])).collect();
+    let shared = tables.iter().map(|table| (Arc::new(Table::new(table.clone(), 1).unwrap()), None));
+    let set = Arc::new(TableSet::new("p", shared, None, None, 1).unwrap());
+    let mut session = session_with(&set);
+    for (id, table) in (1..).zip(&tables) {
+        let mut bytes = Vec::new();
+        let definition = Definition::from_table(id, table).unwrap();
+        definition.encode(Padding::None, &mut bytes).unwrap();
+        for number in 0..1_200_u32 {
+            let update = Update {
+                header: UpdateHeader { id: Some(number + 1), lifetime_ms: None },
+                key: number.to_be_bytes().to_vec(),
+                values: vec![(DataType::Gpc, vec![WireValue::Unsigned(1); 100])],
+                trailing: Vec::new(),
+            };
+            update.encode(&definition, Padding::None, &mut bytes).unwrap();
+        }
+        session.handle_input(0, &bytes).unwrap();
+        assert_eq!(session.memory(), session.memory_within_bounds(), "after {id} tables");
+    }
+    assert!(session.memory() > 400_000, "{}: that of the last table stays", session.memory());
 }

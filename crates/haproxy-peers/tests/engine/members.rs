@@ -230,13 +230,13 @@ fn section(max_dynamic_peers: usize) -> Section {
         discovers: false,
         forget_ms: 1_000,
         relay: false,
-        tables: TableSet::new("p", [], None, None, 1).into(),
+        tables: TableSet::new("p", [], None, None, 1).unwrap().into(),
         limits: haproxy_peers::Limits::default(),
         expects_predecessor: false,
         pid: 1,
         seed: 1,
     };
-    Section::new(config, 0)
+    Section::new(config, 0).unwrap()
 }
 
 fn hello(name: &str) -> Hello {

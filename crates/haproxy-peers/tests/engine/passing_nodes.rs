@@ -9,7 +9,7 @@ use crate::support::{FORGET_MS, Script, Setup, World, counters};
 fn contributions(world: &World, node: usize) -> usize {
     let (node, now) = (&world.nodes[node], world.nodes[node].clock(world.now));
     let of = node.tables.aggregates();
-    of.iter().map(|aggregate| aggregate.contributions(&1_u32.to_be_bytes(), now).len()).sum()
+    of.iter().map(|aggregate| aggregate.contributions(&1_u32.to_be_bytes(), now).unwrap().len()).sum()
 }
 
 /// What a hub does every 100 ms.

@@ -247,11 +247,11 @@ fn session() -> Session {
         table("t1", KeyType::Ip, 60_000, &["gpc0", "conn_rate(10s)", "gpt(3)"]),
         table("s", KeyType::DEFAULT_STRING, 60_000, &["server_key", "gpc_rate(2,10s)"]),
     ];
-    let tables = tables.map(|definition| (Arc::new(Table::new(definition, 1)), None));
+    let tables = tables.map(|definition| (Arc::new(Table::new(definition, 1).unwrap()), None));
     let dynamic =
         haproxy_peers::DynamicTables { size: 50, max_tables: 8, max_bytes: 1 << 20, max_server_key: 40 };
     let setup = SessionSetup {
-        tables: TableSet::new("p", tables, None, Some(dynamic), 1).into(),
+        tables: TableSet::new("p", tables, None, Some(dynamic), 1).unwrap().into(),
         version: ProtocolVersion::V2_1,
         role: Role::Remote,
         origin: Origin::peer(1),

@@ -388,9 +388,9 @@ fn two_relays_with_the_same_nodes_send_an_update_once_on_each_way() {
 #[test]
 fn updates_that_came_are_news_once_and_for_relays_only() {
     for relays in [true, false] {
-        let table: Arc<Table> = Table::new(counters("t"), 1).into();
+        let table: Arc<Table> = Table::new(counters("t"), 1).unwrap().into();
         let setup = SessionSetup {
-            tables: TableSet::new("p", [(table, None)], None, None, 1).into(),
+            tables: TableSet::new("p", [(table, None)], None, None, 1).unwrap().into(),
             version: ProtocolVersion::V2_1,
             role: Role::Remote,
             origin: Origin::peer(1),
@@ -405,7 +405,7 @@ fn updates_that_came_are_news_once_and_for_relays_only() {
         let mut session = Session::new(setup, 0);
         assert!(!session.take_news());
         let mut bytes = Vec::new();
-        Definition::from_table(1, &counters("t")).encode(Padding::None, &mut bytes);
+        Definition::from_table(1, &counters("t")).unwrap().encode(Padding::None, &mut bytes).unwrap();
         session.handle_input(0, &bytes).unwrap();
         assert!(!session.take_news(), "a definition is none");
         for id in 1..3 {

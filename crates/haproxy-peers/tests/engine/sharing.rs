@@ -34,8 +34,9 @@ pub(crate) fn values(
 ) -> Vec<Option<Value>> {
     let node = &world.nodes[0];
     let now = node.clock(world.now);
-    let get =
-        |&number: &u32| node.table(place).get(&key(number), now, |entry| entry.value(data_type, element));
+    let get = |&number: &u32| {
+        node.table(place).get(&key(number), now, |entry| entry.value(data_type, element)).unwrap()
+    };
     keys.iter().map(get).map(Option::flatten).collect()
 }
 
@@ -133,10 +134,10 @@ fn definitions_without_a_tail_are_taken_unless_they_have_arrays() {
     let (mut world, mut peer) =
         connected(node(counters("t")).table(integers("a", &["gpt(2)"])).dynamic_tables(9));
     for (id, of) in [(1, counters("t")), (2, integers("a", &["gpt(2)"])), (3, counters("new"))] {
-        let mut definition = Definition::from_table(id, &of);
+        let mut definition = Definition::from_table(id, &of).unwrap();
         definition.tail = None;
         let mut bytes = Vec::new();
-        definition.encode(Padding::None, &mut bytes);
+        definition.encode_unchecked(Padding::None, &mut bytes);
         peer.say(&mut world, &bytes);
         peer.update(&mut world, Some(1), None, id, 5);
     }
@@ -156,10 +157,10 @@ fn arrays_of_other_lengths_and_unknown_types_are_taken_as_far_as_they_fit() {
             entry.set(DataType::Gpt, 2, &Value::Unsigned(77))
         })
         .unwrap();
-    let mut definition = Definition::from_table(1, &integers("t", &["gpt(2)", "gpc(4)"]));
+    let mut definition = Definition::from_table(1, &integers("t", &["gpt(2)", "gpc(4)"])).unwrap();
     definition.data_types |= 1 << 40;
     let mut bytes = Vec::new();
-    definition.encode(Padding::None, &mut bytes);
+    definition.encode(Padding::None, &mut bytes).unwrap();
     peer.say(&mut world, &bytes);
     say_update(&mut world, &mut peer, 1, 1, &[10, 11, 20, 21, 22, 23, 99, 99]);
     let row = |data_type, count| -> Vec<_> {
@@ -283,8 +284,10 @@ fn more_strings_than_the_dictionary_has_slots_go_both_ways() {
         let owner = &world.nodes[node];
         for number in 0..400 {
             let now = owner.clock(world.now);
-            let text =
-                owner.table(0).get(&key(first + number), now, |entry| entry.value(DataType::ServerKey, 0));
+            let text = owner
+                .table(0)
+                .get(&key(first + number), now, |entry| entry.value(DataType::ServerKey, 0))
+                .unwrap();
             let wanted = format!("srv{}", number % modulus);
             assert_eq!(text, Some(Some(Value::Dictionary(Some(wanted.as_str().into())))), "{number}");
         }
@@ -354,13 +357,13 @@ fn a_section_with_shards_learns_from_a_peer_of_each() {
 #[test]
 fn a_definition_of_absurd_numbers_costs_nothing() {
     let (mut world, mut peer) = connected(node(integers("t", &["gpt(2)"])));
-    let mut definition = Definition::from_table(1, &integers("t", &["gpt(2)"]));
+    let mut definition = Definition::from_table(1, &integers("t", &["gpt(2)"])).unwrap();
     definition.tail = Some(DefinitionTail {
         expire_ms: u64::MAX,
         parameters: vec![WireColumn { data_type: DataType::Gpt, count: u64::MAX, period: 0 }],
     });
     let mut bytes = Vec::new();
-    definition.encode(Padding::None, &mut bytes);
+    definition.encode(Padding::None, &mut bytes).unwrap();
     peer.say(&mut world, &bytes);
     say_update(&mut world, &mut peer, 1, 1, &[1; 200]);
     assert!(peer.is_closed(&world));
@@ -374,7 +377,7 @@ fn updates_survive_a_second_definition_in_the_same_read() {
     let mut bytes = Vec::new();
     for number in 0..4 {
         for (id, name) in [(1, "t"), (2, "u")] {
-            Definition::from_table(id, &counters(name)).encode(Padding::None, &mut bytes);
+            Definition::from_table(id, &counters(name)).unwrap().encode(Padding::None, &mut bytes).unwrap();
             bytes.extend(crate::support::update(Some(number + 1), None, number, 9));
         }
     }
@@ -386,7 +389,7 @@ fn updates_survive_a_second_definition_in_the_same_read() {
     // One that says something else of the table.
     let mut bytes = crate::support::update(Some(9), None, 7, 3);
     let longer = table("u", KeyType::Integer, 90_000, &["gpc0", "server_key"]);
-    Definition::from_table(2, &longer).encode(Padding::None, &mut bytes);
+    Definition::from_table(2, &longer).unwrap().encode(Padding::None, &mut bytes).unwrap();
     bytes.extend(crate::support::update(Some(10), None, 8, 4));
     peer.say(&mut world, &bytes);
     assert_eq!(values(&world, 1, DataType::Gpc0, 0, &[7, 8]), [3, 4].map(|it| Some(Value::Unsigned(it))));
@@ -430,10 +433,10 @@ fn a_string_too_long_for_other_peers_is_left_out() {
 fn tables_are_made_under_proper_names_only() {
     let (mut world, mut peer) = connected(Setup::new("n").peer("h").dynamic_tables(9));
     for (id, name) in ["a/b", "/", "//a", "/a/", "a b", "a\u{e9}", &"a".repeat(256)].into_iter().enumerate() {
-        let mut definition = Definition::from_table(id as u32 + 1, &counters("x"));
+        let mut definition = Definition::from_table(id as u32 + 1, &counters("x")).unwrap();
         definition.name = name.into();
         let mut bytes = Vec::new();
-        definition.encode(Padding::None, &mut bytes);
+        definition.encode(Padding::None, &mut bytes).unwrap();
         peer.say(&mut world, &bytes);
     }
     assert_eq!(world.nodes[0].tables.len(), 0);
@@ -455,7 +458,7 @@ fn long_keys_without_any_value_are_pushed_and_taught() {
         let other = world.add(Setup::new("h").peer("n").table(keys_only));
         world.run(3_000);
         let other = &world.nodes[other];
-        let learned = other.table(0).get(&long, other.clock(world.now), |_| ());
+        let learned = other.table(0).get(&long, other.clock(world.now), |_| ()).unwrap();
         assert_eq!(learned, Some(()), "a key of {len} bytes");
     }
 }
@@ -492,7 +495,9 @@ fn counters_of_64_bits_are_shared_whole() {
             let node = &world.nodes[node];
             for (number, bytes_in, bytes_out) in numbers {
                 let get = |data_type| {
-                    node.table(0).get(&key(number), node.clock(world.now), |entry| entry.value(data_type, 0))
+                    node.table(0)
+                        .get(&key(number), node.clock(world.now), |entry| entry.value(data_type, 0))
+                        .unwrap()
                 };
                 let stored = [DataType::BytesInCnt, DataType::BytesOutCnt].map(get).map(Option::flatten);
                 let expected = [bytes_in, bytes_out].map(|it| Some(Value::Unsigned64(it)));
@@ -535,9 +540,12 @@ fn many_long_messages_are_pushed_and_taught() {
         let node = &world.nodes[node];
         assert_eq!(node.table(0).len(), COUNT, "{}", node.name);
         for number in 0..COUNT {
-            let words = node.table(0).get(name(number).as_bytes(), node.clock(world.now), |entry| {
-                [DataType::Gpc0, DataType::HttpReqCnt].map(|it| entry.value(it, 0).unwrap())
-            });
+            let words = node
+                .table(0)
+                .get(name(number).as_bytes(), node.clock(world.now), |entry| {
+                    [DataType::Gpc0, DataType::HttpReqCnt].map(|it| entry.value(it, 0).unwrap())
+                })
+                .unwrap();
             let expected = [u32::MAX - number, number].map(Value::Unsigned);
             assert_eq!(words, Some(expected), "{number} of {}", node.name);
         }

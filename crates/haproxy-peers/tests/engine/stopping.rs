@@ -145,7 +145,7 @@ fn the_successor_is_called_when_the_last_session_has_ended() {
         discovers: false,
         forget_ms: 60_000,
         relay: false,
-        tables: TableSet::new("p", [], None, None, 1).into(),
+        tables: TableSet::new("p", [], None, None, 1).unwrap().into(),
         limits: Limits::default(),
         expects_predecessor: false,
         pid: 1,
@@ -163,7 +163,7 @@ fn the_successor_is_called_when_the_last_session_has_ended() {
             peers: config.peers.clone(),
             ..config
         };
-        let mut section = Section::new(config, 0);
+        let mut section = Section::new(config, 0).unwrap();
         let (target, sender) = ("n".to_owned(), "h".to_owned());
         let hello = Hello { version: ProtocolVersion::V2_1, target, sender, pid: 1, relative_pid: 1 };
         let Greeting::Welcome { id, peer, .. } = section.greet(0, &hello, false) else { panic!("refused") };
@@ -191,13 +191,13 @@ fn a_successor_s_session_is_closed_once() {
         discovers: false,
         forget_ms: 60_000,
         relay: false,
-        tables: TableSet::new("p", [], None, None, 1).into(),
+        tables: TableSet::new("p", [], None, None, 1).unwrap().into(),
         limits: Limits::default(),
         expects_predecessor: false,
         pid: 7,
         seed: 1,
     };
-    let mut section = Section::new(config, 0);
+    let mut section = Section::new(config, 0).unwrap();
     section.stop(10);
     let Some(Action::Connect { session: id, .. }) = section.poll_action() else { panic!("no attempt") };
     let mut session = section.handle_status(20, id, Status::Accepted).unwrap();

@@ -67,7 +67,10 @@ fn values_after_conn_cur_are_not_shifted() {
     );
     let node = &world.nodes[node];
     let read = |data_type| {
-        node.table(0).get(&key(7), node.clock(world.now), |entry| entry.value(data_type, 0)).flatten()
+        node.table(0)
+            .get(&key(7), node.clock(world.now), |entry| entry.value(data_type, 0))
+            .unwrap()
+            .flatten()
     };
     assert_eq!(read(DataType::Gpc0), Some(Value::Unsigned(11)));
     assert_eq!(read(DataType::ConnCur), Some(Value::Unsigned(0)));
@@ -131,7 +134,10 @@ fn rates_of_any_age_are_learned() {
     }
     let node = &world.nodes[node];
     let now = node.clock(world.now);
-    let read = |number| match node.table(0).get(&key(number), now, |entry| entry.value(DataType::Gpc0Rate, 0))
+    let read = |number| match node
+        .table(0)
+        .get(&key(number), now, |entry| entry.value(DataType::Gpc0Rate, 0))
+        .unwrap()
     {
         Some(Some(Value::Frequency(counter))) => counter.read(10_000, now as u32),
         other => panic!("{other:?}"),

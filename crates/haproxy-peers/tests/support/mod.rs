@@ -194,7 +194,7 @@ impl World {
                 match action {
                     Action::Connect { peer, name, session, hello } => {
                         let mut bytes = Vec::new();
-                        hello.encode(&mut bytes);
+                        hello.encode(&mut bytes).unwrap();
                         self.connect(number, peer, &name, session, bytes);
                     }
                     Action::Close { session, reason } => {

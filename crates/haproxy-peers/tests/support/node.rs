@@ -125,7 +125,7 @@ impl Setup {
     }
 
     pub(crate) fn table(self, definition: TableDefinition) -> Self {
-        self.table_and_copy(Table::new(definition, 5).into(), None)
+        self.table_and_copy(Table::new(definition, 5).unwrap().into(), None)
     }
 
     pub(crate) fn table_and_copy(mut self, table: Arc<Table>, copy: Option<Arc<Table>>) -> Self {
@@ -186,7 +186,7 @@ impl Setup {
     }
 
     pub(super) fn start(self, skew: Millis, now: Millis) -> Node {
-        let tables = TableSet::new("p", self.tables, self.shards, self.dynamic, 3);
+        let tables = TableSet::new("p", self.tables, self.shards, self.dynamic, 3).unwrap();
         let tables = tables.with_update_ids(self.update_ids).with_origins(self.origins);
         let tables = Arc::new(match self.hub {
             Some(hub) => tables.with_hub(hub),
@@ -208,7 +208,7 @@ impl Setup {
         };
         Node {
             name: self.name,
-            section: Section::new(config, now + skew),
+            section: Section::new(config, now + skew).unwrap(),
             tables,
             skew,
             running: true,

@@ -149,7 +149,7 @@ impl Script {
 
     pub(crate) fn define(&mut self, world: &mut World, id: u32, table: &TableDefinition) {
         let mut bytes = Vec::new();
-        Definition::from_table(id, table).encode(Padding::None, &mut bytes);
+        Definition::from_table(id, table).unwrap().encode(Padding::None, &mut bytes).unwrap();
         self.say(world, &bytes);
     }
 

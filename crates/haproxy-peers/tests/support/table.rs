@@ -48,8 +48,10 @@ fn change(world: &World, node: usize, number: u32, value: u32, origin: Origin, l
 /// Counter and remaining lifetime of an entry of the first table.
 pub(crate) fn gpc0(world: &World, node: usize, number: u32) -> Option<(u32, u32)> {
     let node = &world.nodes[node];
-    node.table(0).get(&key(number), node.clock(world.now), |entry| match entry.value(DataType::Gpc0, 0) {
-        Some(Value::Unsigned(value)) => (value, entry.remaining().unwrap_or(0)),
-        other => panic!("{other:?}"),
-    })
+    node.table(0)
+        .get(&key(number), node.clock(world.now), |entry| match entry.value(DataType::Gpc0, 0) {
+            Some(Value::Unsigned(value)) => (value, entry.remaining().unwrap_or(0)),
+            other => panic!("{other:?}"),
+        })
+        .unwrap()
 }

@@ -64,7 +64,7 @@ impl Haproxy {
             pid: 1,
             relative_pid: 1,
         };
-        hello.encode(&mut connection.out);
+        hello.encode(&mut connection.out).unwrap();
         peer.status = LastStatus::Handshake;
         connection.active = now;
         connection.state = State::AwaitingStatus(place, StatusParser::new(BUFFER));

@@ -1,9 +1,10 @@
 //! What a session sends.
 
 use haproxy_peers::{
-    Ack, Control, Definition, DefinitionTail, Padding, Update, UpdateHeader, WireColumn, WireValue,
+    Ack, Control, Definition, DefinitionTail, Padding, Update, UpdateHeader, WireColumn, WireKeyType,
+    WireValue,
 };
-use stick_table::{DataType, KeyType, Millis};
+use stick_table::{DataType, Millis};
 
 use super::Haproxy;
 use super::peer::{Stage, Teaching};
@@ -161,10 +162,10 @@ impl Haproxy {
             name: config.name.as_bytes().to_vec(),
             key_type: config.key_type,
             key_size: 4,
-            data_types: 1 << DataType::Gpc0.number() | 1 << DataType::HttpReqRate.number(),
+            data_types: DATA_TYPES,
             tail: self.config.quirks.sends_definition_tail.then_some(tail),
         }
-        .encode(Padding::None, out);
+        .encode_unchecked(Padding::None, out);
     }
 
     fn send_update(
@@ -188,9 +189,23 @@ impl Haproxy {
             ],
             trailing: Vec::new(),
         }
-        .encode(KeyType::Integer, Padding::None, out);
+        .encode(&UPDATES, Padding::None, out)
+        .unwrap();
     }
 }
+
+/// What updates are written by, whatever a table is defined as: integers, with the two data types there are.
+const UPDATES: Definition = Definition {
+    id: 1,
+    name: Vec::new(),
+    key_type: WireKeyType::INTEGER,
+    key_size: 4,
+    data_types: DATA_TYPES,
+    tail: None,
+};
+
+/// The data types of every table.
+const DATA_TYPES: u64 = 1 << DataType::Gpc0.number() | 1 << DataType::HttpReqRate.number();
 
 /// Id of a table on the wire: from 1, in the order of registration (§7.4).
 fn wire_id(place: usize) -> u32 {

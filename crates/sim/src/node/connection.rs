@@ -45,7 +45,7 @@ impl Connection {
     pub(super) fn dial((id, peer): (SessionId, PeerId), hello: &Hello, now: Millis) -> Self {
         let parser = StatusParser::new(MAX_STATUS);
         let mut connection = Self::new(State::Dialing { id, peer, parser, until: now + HANDSHAKE_MS });
-        hello.encode(&mut connection.output);
+        hello.encode(&mut connection.output).unwrap();
         connection
     }
 

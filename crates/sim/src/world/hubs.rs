@@ -28,7 +28,7 @@ impl World {
         if hubs.is_hub(node) {
             let (size, max_bytes, max_server_key) = (hubs.room, 0, 256);
             let tables = DynamicTables { size, max_tables: MAX_TABLES, max_bytes, max_server_key };
-            let tables = TableSet::new("p", [], None, Some(tables), 3).with_update_ids(it.ids);
+            let tables = TableSet::new("p", [], None, Some(tables), 3).unwrap().with_update_ids(it.ids);
             let mappings = vec![hubs.mapping(node)];
             let hub = Hub { mappings, node_timeout: hubs.node_timeout, ..Hub::default() };
             let peer = |(other, level)| ConfiguredPeer { level, ..(node_name(other), 0).into() };

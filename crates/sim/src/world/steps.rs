@@ -362,12 +362,12 @@ impl World {
         {
             let expire = plan.tables_of(section).find_map(|table| plan.tables[table].expire[node]);
             let definition = TableDefinition::new(COPY, KeyType::Integer, 1_000).with_expire(expire);
-            let target = Arc::new(Table::new(definition, 6));
+            let target = Arc::new(Table::new(definition, 6).unwrap());
             *copy = Some(Arc::clone(&target));
             tables.push((target, None));
         }
         let shards = plan.shards.and_then(NonZeroU32::new);
-        let tables = TableSet::new("p", tables, shards, None, 3).with_update_ids(it.ids);
+        let tables = TableSet::new("p", tables, shards, None, 3).unwrap().with_update_ids(it.ids);
         let others = (0..plan.nodes.len()).filter(|&other| other != node);
         let setup = NodeSetup {
             name: node_name(node),
@@ -393,7 +393,7 @@ impl World {
             // Both are new to the table.
             let _ = definition.add_column(column);
         }
-        Table::new(definition, 5)
+        Table::new(definition, 5).unwrap()
     }
 
     /// A key goes to another node, if all that are told of it hold the last write.

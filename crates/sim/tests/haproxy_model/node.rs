@@ -151,9 +151,9 @@ impl Stickd {
         };
         let shared: Vec<_> = tables
             .iter()
-            .map(|table| (Arc::new(Table::new(definition(table), 5)), None::<Arc<Table>>))
+            .map(|table| (Arc::new(Table::new(definition(table), 5).unwrap()), None::<Arc<Table>>))
             .collect();
-        let set = Arc::new(TableSet::new("p", shared, None, None, 3));
+        let set = Arc::new(TableSet::new("p", shared, None, None, 3).unwrap());
         let config = SectionConfig {
             name: "p".into(),
             local_name: name.into(),
@@ -169,7 +169,7 @@ impl Stickd {
             seed: 13 + u64::from(name.as_bytes()[0]),
         };
         let mut stickd = Self {
-            section: Section::new(config, now),
+            section: Section::new(config, now).unwrap(),
             tables: set,
             periods: tables.iter().map(|table| table.rate_period_ms).collect(),
             ends: BTreeMap::new(),
@@ -190,7 +190,7 @@ impl Stickd {
             match action {
                 Action::Connect { peer, name, session, hello } => {
                     let mut bytes = Vec::new();
-                    hello.encode(&mut bytes);
+                    hello.encode(&mut bytes).unwrap();
                     self.next_link += 1;
                     let link = Link(self.next_link);
                     self.dialed.insert(link, peer);
@@ -370,17 +370,21 @@ impl Process for Stickd {
 
     fn read(&self, now: Millis, table: usize, key: u32) -> Option<Reading> {
         let period = self.periods[table];
-        self.tables.get(table)?.table().get(&key.to_be_bytes(), now, |entry| {
-            let gpc0 = match entry.value(DataType::Gpc0, 0) {
-                Some(Value::Unsigned(value)) => value,
-                other => panic!("{other:?}"),
-            };
-            let rate = match entry.value(DataType::HttpReqRate, 0) {
-                Some(Value::Frequency(counter)) => FrequencyCounter::read(&counter, period, now as u32),
-                other => panic!("{other:?}"),
-            };
-            Reading { gpc0, rate, remaining_ms: entry.remaining() }
-        })
+        self.tables
+            .get(table)?
+            .table()
+            .get(&key.to_be_bytes(), now, |entry| {
+                let gpc0 = match entry.value(DataType::Gpc0, 0) {
+                    Some(Value::Unsigned(value)) => value,
+                    other => panic!("{other:?}"),
+                };
+                let rate = match entry.value(DataType::HttpReqRate, 0) {
+                    Some(Value::Frequency(counter)) => FrequencyCounter::read(&counter, period, now as u32),
+                    other => panic!("{other:?}"),
+                };
+                Reading { gpc0, rate, remaining_ms: entry.remaining() }
+            })
+            .unwrap()
     }
 
     fn keys(&self, now: Millis, table: usize) -> Vec<u32> {

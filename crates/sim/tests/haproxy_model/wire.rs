@@ -4,7 +4,7 @@ use haproxy_peers::{
     Ack, Control, Decoder, Definition, DefinitionTail, Hello, Message, Padding, ProtocolVersion, TableUpdate,
     Update, UpdateHeader, WireColumn, WireFrequency, WireKeyType, WireValue,
 };
-use stick_table::{DataType, KeyType, Millis};
+use stick_table::{DataType, Millis};
 use stickd_sim::{Haproxy, HaproxyConfig, Link, Process, Quirks, Want, Write};
 
 use crate::node::config;
@@ -75,7 +75,7 @@ impl Wire {
         let version = ProtocolVersion { major: 2, minor };
         let hello = Hello { version, target: target.into(), sender: sender.into(), pid: 1, relative_pid: 1 };
         let mut bytes = Vec::new();
-        hello.encode(&mut bytes);
+        hello.encode(&mut bytes).unwrap();
         for piece in bytes.chunks(piece) {
             self.model.receive(self.now, link, piece);
         }
@@ -110,16 +110,8 @@ impl Wire {
     }
 
     pub(crate) fn define(&mut self, name: &str) {
-        let rate = WireColumn { data_type: DataType::HttpReqRate, count: 1, period: 10_000 };
-        let definition = Definition {
-            id: 7,
-            name: name.into(),
-            key_type: WireKeyType::INTEGER,
-            key_size: 4,
-            data_types: 1 << 2 | 1 << 10,
-            tail: Some(DefinitionTail { expire_ms: 60_000, parameters: vec![rate] }),
-        };
-        self.send(|out| definition.encode(Padding::None, out));
+        let definition = definition(name);
+        self.send(|out| definition.encode(Padding::None, out).unwrap());
     }
 
     /// Sends an update of what was defined last.
@@ -139,7 +131,7 @@ impl Wire {
             ],
             trailing: Vec::new(),
         };
-        self.send(|out| update.encode(KeyType::Integer, Padding::None, out));
+        self.send(|out| update.encode(&definition("t"), Padding::None, out).unwrap());
     }
 
     /// The model learns a key of table `t` as `id`.
@@ -211,5 +203,17 @@ impl Wire {
         }
         assert!(rest.is_empty());
         words
+    }
+}
+
+fn definition(name: &str) -> Definition {
+    let rate = WireColumn { data_type: DataType::HttpReqRate, count: 1, period: 10_000 };
+    Definition {
+        id: 7,
+        name: name.into(),
+        key_type: WireKeyType::INTEGER,
+        key_size: 4,
+        data_types: 1 << 2 | 1 << 10,
+        tail: Some(DefinitionTail { expire_ms: 60_000, parameters: vec![rate] }),
     }
 }

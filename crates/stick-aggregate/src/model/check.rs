@@ -2,7 +2,8 @@
 
 use stick_table::{DataType, Value};
 
-use super::{KEYS, Model, PERIOD, Part, Values, key, read};
+use super::rates::read;
+use super::{KEYS, Model, PERIOD, Part, Values, key};
 use crate::Rule;
 
 impl Model {
@@ -37,7 +38,10 @@ impl Model {
         }
         let remaining = self.twin[&number].iter().map(|part| part.end.saturating_sub(self.now)).max();
         let value = |data_type| {
-            self.aggregate.output().get(&key(number), self.now, |entry| entry.value(data_type, 0).unwrap())
+            self.aggregate
+                .output()
+                .get(&key(number), self.now, |entry| entry.value(data_type, 0).unwrap())
+                .unwrap()
         };
         let fold = |rule, values: &mut dyn Iterator<Item = i128>, most: i128| {
             let values: Vec<i128> = values.collect();
@@ -84,7 +88,7 @@ impl Model {
         let allowed = nodes.len() as i128 + 3 + (before / 64).max(1) + drift;
         assert!(wrong <= allowed, "{wrong} of {expected}, with {allowed} allowed");
         let published =
-            self.aggregate.output().get(&key(number), self.now, |entry| entry.remaining()).flatten();
+            self.aggregate.output().get(&key(number), self.now, |entry| entry.remaining()).unwrap().flatten();
         let remaining = remaining.unwrap_or(0) as u32;
         let published = published.unwrap_or(0);
         // A deadline is never at tick 0.
@@ -106,9 +110,13 @@ impl Model {
             live.map(move |part| (number, &part.values))
         });
         for (number, values) in refused.chain(partial) {
-            let published = self.aggregate.output().get(&key(number), self.now, |entry| {
-                (entry.value(DataType::ConnCnt, 0), entry.value(DataType::HttpReqRate, 0))
-            });
+            let published = self
+                .aggregate
+                .output()
+                .get(&key(number), self.now, |entry| {
+                    (entry.value(DataType::ConnCnt, 0), entry.value(DataType::HttpReqRate, 0))
+                })
+                .unwrap();
             let Some((Some(Value::Unsigned(count)), Some(Value::Frequency(rate)))) = published else {
                 continue;
             };
@@ -120,7 +128,7 @@ impl Model {
 
     pub(super) fn check_contributions(&self) {
         for number in 0..KEYS {
-            let told = self.aggregate.contributions(&key(number), self.now);
+            let told = self.aggregate.contributions(&key(number), self.now).unwrap();
             let mut told: Vec<_> =
                 told.iter().map(|told| (told.node.number(), told.former, told.remaining)).collect();
             let parts = self.twin.get(&number).into_iter().flatten().filter(|part| part.end > self.now);
@@ -132,7 +140,7 @@ impl Model {
             assert_eq!(told, expected);
             if told.is_empty() && !self.orphans.contains(&number) {
                 let published =
-                    self.aggregate.output().get(&key(number), self.now, |entry| entry.remaining());
+                    self.aggregate.output().get(&key(number), self.now, |entry| entry.remaining()).unwrap();
                 // The zeros of a cleared key end after 1 ms, or 2: a deadline is never at tick 0.
                 assert!(published.is_none_or(|left| left <= Some(2)), "nothing outlives what it is made of");
             }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use stick_table::FrequencyCounter;
 
 use super::KEYS;
+use crate::Rule;
 
 /// Values in the order of the columns: server_id, gpt0, conn_cnt, conn_cur, rate, bytes, server_key.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -109,4 +110,9 @@ pub(super) fn operation() -> impl Strategy<Value = Operation> {
         2 => Just(Operation::RefreshAll),
         3 => (0u64..900).prop_map(|ms| Operation::Pass { ms }),
     ]
+}
+
+/// How one of the columns is summed.
+pub(super) fn rule() -> impl Strategy<Value = Rule> {
+    proptest::sample::select(Rule::ALL.to_vec())
 }

@@ -36,7 +36,7 @@ impl Shard {
         }
         // What waits to be published may be of this key.
         self.publish(shared, now);
-        if shared.output.get(change.key(), now, |_| ()).is_none() {
+        if shared.output.get(change.key(), now, |_| ()).is_ok_and(|found| found.is_none()) {
             return;
         }
         let mut part = std::mem::take(&mut self.parts);
@@ -99,6 +99,7 @@ impl Shard {
             is.extend_from_slice(entry.words());
             entry.remaining()
         });
+        let remaining = remaining.ok().flatten();
         let Some(remaining) = remaining else { return };
         let is_raised = crate::partial::raise(&shared.columns, is, &self.should, now as u32);
         let told = match lifetime {
@@ -113,7 +114,7 @@ impl Shard {
             Some(ms) => Lifetime::Exactly(ms),
             None => Lifetime::Restart,
         };
-        let words = self.results.push(key, lifetime);
+        let words = self.results.push_canonical(key, lifetime);
         let at = shared.output.layout().offset(DataType::ServerKey, 0);
         for (place, (word, raised)) in words.iter_mut().zip(&self.is).enumerate() {
             // That of a string that is not told is to be left as it is.

@@ -137,13 +137,14 @@ impl Shard {
             let string = at.and_then(|at| entry.string(entry.words()[at]));
             (told.is_none() || told == string) && is_long_enough(shared, entry.remaining(), lifetime)
         });
+        let is_there = is_there.ok().flatten();
         result::courses(columns, &parts, tick, courses);
         let distance = |is: &[u32]| result::distance(columns, (falls, courses), is, should, tick);
         let near = if is_there == Some(true) { distance(is) } else { Distance::Far };
         let (holds, is_published) = match near {
             Distance::Near(holds) => (holds, false),
             Distance::Far => {
-                let words = results.push(store.key(slot), lifetime);
+                let words = results.push_canonical(store.key(slot), lifetime);
                 // The word of a string that is not told is to be left as it is.
                 let (before, after) = at.map_or((should.len(), should.len()), |at| (at, at + 1));
                 words[..before].copy_from_slice(&should[..before]);

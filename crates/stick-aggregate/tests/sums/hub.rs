@@ -30,7 +30,7 @@ impl Hub {
 
     pub(crate) fn with_expire(columns: &[&str], rules: &Rules, expire: u32) -> Self {
         let table = |name| definition(name, 1_000, columns).with_expire(Some(expire));
-        let output = Arc::new(Table::new(table("rates.agg"), 1));
+        let output = Arc::new(Table::new(table("rates.agg"), 1).unwrap());
         let source = table("rates");
         let aggregate = Aggregate::new(source, output, rules, 2).unwrap();
         Self { aggregate, now: 1_000_000 }
@@ -58,7 +58,7 @@ impl Hub {
             let at = layout.offset(*data_type, *element).unwrap();
             at..at + value.storage().words()
         }));
-        let words = batch.push(&Self::key(0), lifetime);
+        let words = batch.push(&Self::key(0), lifetime).unwrap();
         let mut string = None;
         for (data_type, element, value) in values {
             let words = &mut words[layout.offset(*data_type, *element).unwrap()..];
@@ -98,6 +98,7 @@ impl Hub {
         self.aggregate
             .output()
             .get(&Self::key(0), self.now, |entry| entry.value(data_type, element))
+            .unwrap()
             .flatten()
     }
 
@@ -114,7 +115,7 @@ impl Hub {
 
     /// Remaining lifetime of what is published of key 0.
     pub(crate) fn remaining(&self) -> Option<u32> {
-        self.aggregate.output().get(&Self::key(0), self.now, |entry| entry.remaining()).flatten()
+        self.aggregate.output().get(&Self::key(0), self.now, |entry| entry.remaining()).unwrap().flatten()
     }
 
     pub(crate) fn pass(&mut self, ms: u64) {

@@ -11,14 +11,14 @@ const KEYS: u32 = 50_000;
 
 /// What is used when `nodes` nodes told all keys of a full store.
 fn usage(columns: &[&str], nodes: u16) -> Usage {
-    let output = Arc::new(Table::new(definition("o", 1_000, columns), 1));
+    let output = Arc::new(Table::new(definition("o", 1_000, columns), 1).unwrap());
     let aggregate = Aggregate::new(definition("s", KEYS, columns), output, &Rules::default(), 1).unwrap();
     let mut batch = aggregate.batch();
     let width = aggregate.layout().data_words();
     batch.set_columns(std::iter::once(0..width));
     for node in 1..=nodes {
         for key in 0..KEYS {
-            batch.push(&key.to_be_bytes(), Lifetime::Restart).fill(key);
+            batch.push(&key.to_be_bytes(), Lifetime::Restart).unwrap().fill(key);
             if batch.is_full() || key == KEYS - 1 {
                 assert_eq!(aggregate.absorb(&mut batch, Origin::peer(node), Told::Live, 1).refused, 0);
             }

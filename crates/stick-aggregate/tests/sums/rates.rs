@@ -212,7 +212,7 @@ impl Cluster {
     /// What each node told last is kept, and nothing of what has ended.
     fn look(&mut self, closely: bool) {
         let (now, period) = (self.hub.now, self.period);
-        let contributions = self.hub.aggregate.contributions(&Hub::key(0), now);
+        let contributions = self.hub.aggregate.contributions(&Hub::key(0), now).unwrap();
         let rate = |value: &Value| match value {
             Value::Frequency(counter) => *counter,
             other => panic!("{other:?}"),
@@ -242,7 +242,7 @@ impl Cluster {
     fn check(&self) -> Result<(), TestCaseError> {
         let (now, period) = (self.hub.now, self.period);
         let Some(read) = self.hub.number() else {
-            let contributions = self.hub.aggregate.contributions(&Hub::key(0), now);
+            let contributions = self.hub.aggregate.contributions(&Hub::key(0), now).unwrap();
             prop_assert_eq!(contributions, []);
             return Ok(());
         };

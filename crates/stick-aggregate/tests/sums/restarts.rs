@@ -30,7 +30,7 @@ fn a_process_that_begins_anew_counts_on() {
     assert_eq!(hub.number(), Some(1_081), "what the former process told is not lost");
     hub.tell_number(1, 5);
     assert_eq!(hub.number(), Some(1_085));
-    let mut told = hub.aggregate.contributions(&Hub::key(0), hub.now);
+    let mut told = hub.aggregate.contributions(&Hub::key(0), hub.now).unwrap();
     told.retain(|told| told.node == NODE);
     assert_eq!(told.iter().filter(|told| told.former).count(), 1);
 

@@ -9,14 +9,14 @@ use stick_table::{DataType, KeyType, Lifetime, Origin, Table, TableDefinition};
 use crate::hub::{EXPIRE, Hub, definition};
 
 /// An aggregate of counters with room for some keys.
-fn full_at(size: u32) -> Hub {
-    let output = Arc::new(Table::new(definition("c.agg", 2 * size, &["gpc0"]), 1));
+pub(crate) fn full_at(size: u32) -> Hub {
+    let output = Arc::new(Table::new(definition("c.agg", 2 * size, &["gpc0"]), 1).unwrap());
     let aggregate = Aggregate::new(definition("c", size, &["gpc0"]), output, &Rules::default(), 2).unwrap();
     Hub { aggregate, now: 1_000_000 }
 }
 
 /// A node tells a number of some keys.
-fn tell(hub: &Hub, node: u16, keys: Range<u32>, number: u32) -> Absorbed {
+pub(crate) fn tell(hub: &Hub, node: u16, keys: Range<u32>, number: u32) -> Absorbed {
     tell_keys(hub, node, &keys.collect::<Vec<_>>(), number)
 }
 
@@ -24,14 +24,14 @@ fn tell_keys(hub: &Hub, node: u16, keys: &[u32], number: u32) -> Absorbed {
     let mut batch = hub.aggregate.batch();
     batch.set_columns(std::iter::once(0..1));
     for &key in keys {
-        batch.push(&Hub::key(key), Lifetime::Restart)[0] = number;
+        batch.push(&Hub::key(key), Lifetime::Restart).unwrap()[0] = number;
     }
     hub.aggregate.absorb(&mut batch, Origin::peer(node), Told::Live, hub.now)
 }
 
 /// What is published of a key.
 fn published(hub: &Hub, key: u32) -> Option<u32> {
-    hub.aggregate.output().get(&Hub::key(key), hub.now, |entry| entry.words()[0])
+    hub.aggregate.output().get(&Hub::key(key), hub.now, |entry| entry.words()[0]).unwrap()
 }
 
 /// Two nodes tell 250 keys where 100 have room: the second one's used to take the places of the first one's.
@@ -148,7 +148,7 @@ fn a_room_knows_what_is_taken_by_all_who_share_it() {
                 table.with_column(column.parse().unwrap()).unwrap()
             })
         };
-        let output = Arc::new(Table::new(strings("o"), 1));
+        let output = Arc::new(Table::new(strings("o"), 1).unwrap());
         let aggregate = Aggregate::new(strings("s"), output, &Rules::default(), 1).unwrap();
         aggregate.within(Arc::clone(&room))
     };
@@ -162,7 +162,7 @@ fn a_room_knows_what_is_taken_by_all_who_share_it() {
             let string = aggregate.layout().offset(DataType::ServerKey, 0).unwrap();
             batch.set_columns([0..string, string..string + 1, string + 1..width]);
             for key in 0..500 {
-                batch.push(format!("{key:020}").as_bytes(), Lifetime::Restart);
+                batch.push(format!("{key:020}").as_bytes(), Lifetime::Restart).unwrap();
                 batch.set_string(&format!("server {key}").into());
             }
             assert_eq!(aggregate.absorb(&mut batch, Origin::peer(node), Told::Live, 1).created, 500);

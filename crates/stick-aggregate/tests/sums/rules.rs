@@ -138,7 +138,7 @@ fn a_node_without_a_column_does_not_count_for_it() {
     assert_eq!(hub.value(DataType::Gpc0, 0), Some(Value::Unsigned(7)));
     assert_eq!(hub.value(DataType::Gpt0, 0), Some(Value::Unsigned(3)));
     assert_eq!(hub.value(DataType::ServerId, 0), Some(Value::Signed(9)));
-    let mut told = hub.aggregate.contributions(&Hub::key(0), hub.now);
+    let mut told = hub.aggregate.contributions(&Hub::key(0), hub.now).unwrap();
     told.sort_by_key(|told| told.node.number());
     assert_eq!(told[1].values, [id(9)]);
     assert_eq!(told[0].values.len(), 3);
@@ -159,7 +159,7 @@ fn a_node_may_change_its_columns_again_and_again() {
 
 #[test]
 fn a_column_that_the_output_lacks_is_kept_apart_only() {
-    let output = Arc::new(Table::new(definition("o", 10, &["gpc(2)", "conn_cnt"]), 1));
+    let output = Arc::new(Table::new(definition("o", 10, &["gpc(2)", "conn_cnt"]), 1).unwrap());
     let source = definition("s", 10, &["gpc(4)", "gpt0"]);
     let aggregate = Aggregate::new(source, output, &Rules::default(), 1).unwrap();
     let hub = Hub { aggregate, now: 5 };
@@ -169,13 +169,13 @@ fn a_column_that_the_output_lacks_is_kept_apart_only() {
     hub.tell(2, &values);
     assert_eq!(hub.value(DataType::Gpc, 1), Some(Value::Unsigned(4)));
     assert_eq!(hub.value(DataType::ConnCnt, 0), Some(Value::Unsigned(0)));
-    assert_eq!(hub.aggregate.contributions(&Hub::key(0), hub.now)[0].values, values);
+    assert_eq!(hub.aggregate.contributions(&Hub::key(0), hub.now).unwrap()[0].values, values);
 }
 
 #[test]
 fn tables_that_do_not_fit_are_refused() {
     let attempt = |source: TableDefinition, output: TableDefinition| {
-        Aggregate::new(source, Arc::new(Table::new(output, 1)), &Rules::default(), 1).err()
+        Aggregate::new(source, Arc::new(Table::new(output, 1).unwrap()), &Rules::default(), 1).err()
     };
     let names = || ("s".to_owned(), "o".to_owned());
     let (s, o) = names();
@@ -210,7 +210,7 @@ fn a_forgotten_node_does_not_count() {
     assert!(!hub.aggregate.is_behind());
     hub.tell_number(1, 5);
     hub.aggregate.forget(Origin::peer(1));
-    assert_eq!(hub.aggregate.contributions(&Hub::key(0), hub.now).len(), 1, "at once");
+    assert_eq!(hub.aggregate.contributions(&Hub::key(0), hub.now).unwrap().len(), 1, "at once");
     assert_eq!(hub.number(), Some(7), "who looks at a key settles it");
     hub.aggregate.forget(Origin::peer(1));
     assert_eq!(hub.refresh(), 0);
@@ -222,7 +222,7 @@ fn a_forgotten_node_does_not_count() {
 
 #[test]
 fn without_an_expiry_contributions_stay_until_they_are_forgotten() {
-    let output = Arc::new(Table::new(definition("o", 10, &["gpc0"]), 1));
+    let output = Arc::new(Table::new(definition("o", 10, &["gpc0"]), 1).unwrap());
     let source = definition("s", 10, &["gpc0"]).with_expire(None);
     let aggregate = Aggregate::new(source, output, &Rules::default(), 1).unwrap();
     let mut hub = Hub { aggregate, now: 77 };
@@ -232,7 +232,7 @@ fn without_an_expiry_contributions_stay_until_they_are_forgotten() {
         hub.refresh();
         assert_eq!(hub.number(), Some(3), "renewed before the output's entry ends");
     }
-    let told = hub.aggregate.contributions(&Hub::key(0), hub.now);
+    let told = hub.aggregate.contributions(&Hub::key(0), hub.now).unwrap();
     assert_eq!((told[0].remaining, told[0].age), (None, 25 * EXPIRE));
 }
 

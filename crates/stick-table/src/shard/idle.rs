@@ -79,7 +79,7 @@ mod tests {
         let definition = columns
             .iter()
             .fold(definition, |definition, word| definition.with_column(word.parse().unwrap()).unwrap());
-        Table::new(definition, 1)
+        Table::new(definition, 1).unwrap()
     }
 
     fn count(table: &Table, key: u32, now: Millis) {
@@ -94,12 +94,14 @@ mod tests {
             Some(Value::Frequency(counter)) => counter,
             other => panic!("{other:?}"),
         };
-        table.get(&key.to_be_bytes(), now, |entry| {
-            [
-                rate(entry.value(DataType::HttpReqRate, 0)).read(10_000, now as u32),
-                rate(entry.value(DataType::GpcRate, 1)).read(3_600_000, now as u32),
-            ]
-        })
+        table
+            .get(&key.to_be_bytes(), now, |entry| {
+                [
+                    rate(entry.value(DataType::HttpReqRate, 0)).read(10_000, now as u32),
+                    rate(entry.value(DataType::GpcRate, 1)).read(3_600_000, now as u32),
+                ]
+            })
+            .unwrap()
     }
 
     /// As the daemon does: each second the whole table, of which a 1,024th is looked at for idle counters.

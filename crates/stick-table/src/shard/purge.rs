@@ -125,7 +125,7 @@ fn soonest(common: &Common, sample: &[u32], now: Millis) -> ([u32; PURGED_OF_SAM
 
 #[cfg(test)]
 mod tests {
-    use crate::{KeyType, Lifetime, Millis, Origin, Table, TableDefinition, TableFull};
+    use crate::{KeyType, Lifetime, Millis, Origin, Table, TableDefinition, UpdateError};
 
     const SIZE: u32 = 20;
 
@@ -133,19 +133,19 @@ mod tests {
     fn full(expire: Option<u32>, no_purge: bool) -> Table {
         let mut definition = TableDefinition::new("t", KeyType::Integer, SIZE).with_expire(expire);
         definition.no_purge = no_purge;
-        let table = Table::new(definition, 1);
+        let table = Table::new(definition, 1).unwrap();
         for number in 0..SIZE {
             assert_eq!(touch(&table, number, u64::from(number + 1) * 1_000), Ok(()));
         }
         table
     }
 
-    fn touch(table: &Table, number: u32, now: Millis) -> Result<(), TableFull> {
+    fn touch(table: &Table, number: u32, now: Millis) -> Result<(), UpdateError> {
         table.update(&number.to_be_bytes(), Origin::LOCAL, Lifetime::Restart, now, |_| ())
     }
 
     fn is_there(table: &Table, number: u32, now: Millis) -> bool {
-        table.get(&number.to_be_bytes(), now, |_| ()).is_some()
+        table.get(&number.to_be_bytes(), now, |_| ()).unwrap().is_some()
     }
 
     /// stick-tables §5.4.
@@ -167,11 +167,11 @@ mod tests {
     fn without_an_expiry_a_full_table_with_nopurge_refuses_for_ever() {
         let table = full(None, true);
         let now = 40 * 86_400_000;
-        assert_eq!(touch(&table, 100, now), Err(TableFull));
+        assert_eq!(touch(&table, 100, now), Err(UpdateError::Full));
         assert_eq!(touch(&table, 0, now), Ok(()), "what is there is changed");
         assert_eq!(table.sweep(1_000, now), 0, "nothing is ever over");
-        assert_eq!(touch(&table, 100, now), Err(TableFull));
-        assert!(table.remove(&5_u32.to_be_bytes(), now));
+        assert_eq!(touch(&table, 100, now), Err(UpdateError::Full));
+        assert_eq!(table.remove(&5_u32.to_be_bytes(), now), Ok(true));
         assert_eq!(touch(&table, 100, now), Ok(()));
         assert_eq!(table.len(), SIZE);
     }
@@ -179,9 +179,9 @@ mod tests {
     #[test]
     fn with_nopurge_what_is_over_makes_room() {
         let table = full(Some(100_000), true);
-        assert_eq!(touch(&table, 100, 100_900), Err(TableFull));
+        assert_eq!(touch(&table, 100, 100_900), Err(UpdateError::Full));
         assert_eq!(touch(&table, 100, 101_000), Ok(()), "the first one is over");
-        assert_eq!(touch(&table, 101, 101_500), Err(TableFull));
+        assert_eq!(touch(&table, 101, 101_500), Err(UpdateError::Full));
         assert_eq!(table.sweep(1_000, 103_000), 2);
         assert_eq!(table.len(), SIZE - 2);
     }

@@ -88,6 +88,13 @@ pub(super) fn parse(
         }
     }
     let type_span = table.key_type?;
+    // What it writes to is looked at when all tables are known.
+    if report.errors() == errors
+        && let Err(error) = table.definition.check()
+        && error != DefinitionError::WriteToItself
+    {
+        report.push(Diagnostic::error(name.span, error.to_string()).label("not possible"));
+    }
     let has_list = table.seen.iter().any(|(seen, _)| *seen == "store");
     let Table { definition, peers, write_to, .. } = table;
     let mut draft = TableDraft { definition, span: name.span, type_span, peers, write_to };
@@ -312,6 +319,7 @@ impl Table {
                     .label("remove this")
                     .related(place(&self.stored, other), "or this"),
             ),
+            Err(error) => report.push(Diagnostic::error(span, error.to_string())),
         }
     }
 }
@@ -358,6 +366,8 @@ fn column_fault(span: Span, error: &ColumnError) -> Diagnostic {
         }
         ColumnError::Period(_, unit) => fault.label(unit_help(*unit)),
         ColumnError::Unclosed => fault.label("a parenthesis is open"),
+        ColumnError::Trailing(_) => fault.label("remove what follows the parenthesis"),
+        ColumnError::List(_) => fault.label("separate the data types by commas"),
         ColumnError::MissingPeriod(_)
         | ColumnError::MissingCount(_)
         | ColumnError::MissingCountAndPeriod(_) => fault.label("not complete"),

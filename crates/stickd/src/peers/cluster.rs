@@ -86,8 +86,8 @@ impl Cluster {
     /// A cluster that is not yet connected to anything; [`start`](Self::start) it.
     ///
     /// # Errors
-    /// When a TLS file cannot be loaded.
-    pub fn new(setup: ClusterSetup, clock: Clock) -> Result<Self, crate::tls::TlsError> {
+    /// When a TLS file cannot be loaded, or a name is none.
+    pub fn new(setup: ClusterSetup, clock: Clock) -> anyhow::Result<Self> {
         let ClusterSetup { config, tables, limits, places, source, expects_predecessor, supervisor, seed } =
             setup;
         let targets = Target::of_configured(&config.remotes, source)?;
@@ -109,7 +109,7 @@ impl Cluster {
                 seed,
             },
             clock.now(),
-        );
+        )?;
         let members = Members::new(&config.templates, source)?;
         Ok(Self {
             config,

@@ -150,13 +150,14 @@ mod tests {
 
     #[test]
     fn the_state_is_five_entries() {
-        let table = Table::new(status_table("h/hub"), 1);
+        let table = Table::new(status_table("h/hub"), 1).unwrap();
         let left_out = LeftOut { node: None, table: None, reason: haproxy_peers::LeftOutReason::Held };
         let state =
             haproxy_peers::HubState { nodes: 3, expected: 3, left_out: vec![left_out], heard: Vec::new() };
         publish(&table, &HubReport { state, age: Some(250) }, 1_000);
-        let read =
-            |key: &str, now| table.get(key.as_bytes(), now, |entry| entry.value(DataType::Gpt0, 0)).flatten();
+        let read = |key: &str, now| {
+            table.get(key.as_bytes(), now, |entry| entry.value(DataType::Gpt0, 0)).unwrap().flatten()
+        };
         for (key, value) in [("nodes", 3), ("expected", 3), ("complete", 0), ("refused", 1), ("age", 250)] {
             assert_eq!(read(key, 1_000), Some(Value::Unsigned(value)), "{key}");
         }

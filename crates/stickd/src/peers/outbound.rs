@@ -143,7 +143,7 @@ async fn greet(
         }
         in_tls.store(false, Ordering::Relaxed);
         let mut line = Vec::new();
-        hello.encode(&mut line);
+        hello.encode(&mut line).map_err(io::Error::other)?;
         if !cluster.may_say_hello(connection) {
             return Err(io::Error::other("the attempt was given up"));
         }

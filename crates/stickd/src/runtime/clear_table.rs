@@ -42,8 +42,8 @@ fn clear(context: &Arc<dyn Context>, level: Level, arguments: &[Vec<u8>]) -> Res
     }
     let filters = match target {
         Target::Key(key) => {
-            table.remove(&key, context.now());
-            return Ok(Reply::done());
+            let removed = table.remove(&key, context.now());
+            return Ok(removed.map_or_else(Reply::line, |_| Reply::done()));
         }
         Target::Matching(filters) => filters,
         Target::All => Vec::new(),

@@ -218,7 +218,7 @@ mod tests {
         for column in columns {
             definition.add_column(column.parse().unwrap()).unwrap();
         }
-        Table::new(definition, 0)
+        Table::new(definition, 0).unwrap()
     }
 
     #[test]
@@ -257,9 +257,11 @@ mod tests {
         ] {
             let definition = table.definition();
             let filters = Filter::parse_all(definition, 3, &split(text)).unwrap();
-            let holds = table.get(&[0; 4], 1000, |entry| {
-                filters.iter().all(|filter| filter.holds(&entry, definition, 1000))
-            });
+            let holds = table
+                .get(&[0; 4], 1000, |entry| {
+                    filters.iter().all(|filter| filter.holds(&entry, definition, 1000))
+                })
+                .unwrap();
             assert_eq!(holds, Some(expected), "{text}");
         }
     }
@@ -326,18 +328,23 @@ mod tests {
         {
             definition.add_column(column.parse().unwrap()).unwrap();
         }
-        let table = Table::new(definition.clone(), 0);
+        let table = Table::new(definition.clone(), 0).unwrap();
         let set = |entry: &mut stick_table::EntryMut<'_>| {
             entry.set(DataType::Gpt, 1, &Value::Unsigned(7));
             entry.set(DataType::GpcRate, 1, &Value::Frequency(FrequencyCounter::set(5, 1000)));
         };
         table.update(&[0; 4], Origin::LOCAL, Lifetime::Restart, 1000, set).unwrap();
         let mut printed = String::new();
-        table.get(&[0; 4], 1000, |entry| {
-            super::super::show_table::put_values(&mut printed, &definition, 1000, |data_type, element| {
-                entry.value(data_type, element)
-            });
-        });
+        table
+            .get(&[0; 4], 1000, |entry| {
+                super::super::show_table::put_values(
+                    &mut printed,
+                    &definition,
+                    1000,
+                    |data_type, element| entry.value(data_type, element),
+                );
+            })
+            .unwrap();
         let values: Vec<_> = printed.split_whitespace().collect();
         assert!(values.contains(&"gpt1=7") && values.contains(&"gpc1_rate(10000)=5"), "{printed}");
         for value in values {
@@ -345,7 +352,7 @@ mod tests {
             let filters =
                 Filter::parse_all(&definition, 3, &split(&format!("data.{name} eq {number}"))).unwrap();
             let holds = table.get(&[0; 4], 1000, |entry| filters[0].holds(&entry, &definition, 1000));
-            assert_eq!(holds, Some(true), "{value}");
+            assert_eq!(holds, Ok(Some(true)), "{value}");
         }
     }
 

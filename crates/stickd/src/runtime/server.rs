@@ -387,7 +387,7 @@ mod tests {
     #[tokio::test]
     async fn a_slow_reader_gets_all_of_a_large_table() {
         const ENTRIES: u32 = 200_000;
-        let table = Arc::new(Table::new(TableDefinition::new("big", KeyType::Integer, ENTRIES), 0));
+        let table = Arc::new(Table::new(TableDefinition::new("big", KeyType::Integer, ENTRIES), 0).unwrap());
         for number in 0..ENTRIES {
             table.update(&number.to_be_bytes(), Origin::LOCAL, Lifetime::Restart, 0, |_| ()).unwrap();
         }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use haproxy_peers::Order;
 use stick_aggregate::Aggregate;
-use stick_table::{DataType, FrequencyCounter, Lifetime, Millis, Origin, Storage, TableDefinition, Value};
+use stick_table::{
+    DataType, FrequencyCounter, Lifetime, Millis, Origin, Storage, TableDefinition, UpdateError, Value,
+};
 use thiserror::Error;
 
 use crate::config::Level;
@@ -72,7 +74,8 @@ fn set(context: &dyn Context, level: Level, arguments: &[Vec<u8>]) -> Result<Rep
         })
     });
     Ok(match result {
-        Err(_) => Reply::line(SetError::Full),
+        Err(UpdateError::Full) => Reply::line(SetError::Full),
+        Err(UpdateError::Key(error)) => Reply::line(error),
         Ok(outcome) => {
             context.changed();
             outcome.map_or_else(Reply::line, |()| Reply::done())
@@ -144,7 +147,7 @@ mod tests {
 
     fn value(node: &Node, table: &str, key: &[u8], data_type: DataType) -> Option<Value> {
         let table = node.table(table).unwrap();
-        table.get(key, node.now(), |entry| entry.value(data_type, 0)).flatten()
+        table.get(key, node.now(), |entry| entry.value(data_type, 0)).unwrap().flatten()
     }
 
     #[test]
@@ -210,7 +213,7 @@ mod tests {
         node.advance(5000);
         assert_eq!(node.run("set table p/t1 key 10.0.0.3 data.foo 3"), "Unknown data type\n\n");
         assert_eq!(node.changes(), told + 1);
-        let remaining = table.get(&[10, 0, 0, 3], node.now(), |entry| entry.remaining());
+        let remaining = table.get(&[10, 0, 0, 3], node.now(), |entry| entry.remaining()).unwrap();
         assert_eq!(remaining, Some(Some(600_000)));
         assert_eq!(table.read(&mut cursor, 10, node.now(), |_| ()), 1, "the entry is pushed");
         table.unfollow(cursor);

@@ -33,7 +33,10 @@ pub(crate) fn run(context: &Arc<dyn Context>, level: Level, arguments: &[Vec<u8>
         Err(error) => return Reply::line(error),
     };
     let now = context.now();
-    let contributions = sum.contributions(&key, now);
+    let contributions = match sum.contributions(&key, now) {
+        Ok(contributions) => contributions,
+        Err(error) => return Reply::line(error),
+    };
     if contributions.is_empty() {
         return Reply::done();
     }
@@ -45,12 +48,12 @@ pub(crate) fn run(context: &Arc<dyn Context>, level: Level, arguments: &[Vec<u8>
         put_contribution(&mut out, hub, sum, contribution, now);
     }
     let table = sum.output();
-    table.get(&key, now, |entry| {
+    let result = table.get(&key, now, |entry| {
         put(&mut out, format_args!("result: exp={}", entry.remaining().unwrap_or(0)));
         put_values(&mut out, table.definition(), now, |data_type, element| entry.value(data_type, element));
         out.push('\n');
     });
-    Reply::Text(out)
+    result.map_or_else(Reply::line, |_| Reply::Text(out))
 }
 
 /// The sums of a table by its name or that of its result.

@@ -54,7 +54,11 @@ fn show_one(context: &dyn Context, table: &Table, key: &[u8]) -> Reply {
     let now = context.now();
     let shared = context.shared(table);
     let found = table.get(key, now, |entry| put_entry(&mut out, shared.as_deref(), table, &entry, now));
-    if found.is_some() { Reply::Text(out) } else { Reply::done() }
+    match found {
+        Ok(Some(())) => Reply::Text(out),
+        Ok(None) => Reply::done(),
+        Err(error) => Reply::line(error),
+    }
 }
 
 /// The entries of a table, rendered slice by slice. The table's locks are held only within a call.
@@ -259,7 +263,7 @@ mod tests {
         long.add_column("gpc(100)".parse().unwrap()).unwrap();
         let short = TableDefinition::new("short", KeyType::Integer, 50_000);
         for (definition, count) in [(long, 100u32), (short, 50_000)] {
-            let table = Arc::new(Table::new(definition, 0));
+            let table = Arc::new(Table::new(definition, 0).unwrap());
             let key_type = table.definition().key_type;
             for number in 0..count {
                 let key = match key_type {

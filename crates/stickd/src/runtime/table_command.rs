@@ -220,7 +220,7 @@ mod tests {
         let node = Node::sample();
         node.run("set table p/n key 7");
         let table = node.table("p/n").unwrap();
-        let handle = table.get(&[0, 0, 0, 7], node.now(), |entry| entry.handle()).unwrap();
+        let handle = table.get(&[0, 0, 0, 7], node.now(), |entry| entry.handle()).unwrap().unwrap();
         let words = split(&format!("ptr {handle:#x}"));
         assert_eq!(Action::Show.target(&*node, &table, &words), Ok(Target::Key(vec![0, 0, 0, 7])));
     }

@@ -75,7 +75,7 @@ impl Node {
             table("p/bin", KeyType::Binary { len: 4 }, 10, 0, &["gpc0"]),
             table("be", KeyType::Ipv6, 1024, 30_000, &["gpc0"]),
         ];
-        Self::new(definitions.map(|definition| Arc::new(Table::new(definition, 0))).to_vec())
+        Self::new(definitions.map(|definition| Arc::new(Table::new(definition, 0).unwrap())).to_vec())
     }
 
     pub(crate) fn advance(&self, ms: u64) {

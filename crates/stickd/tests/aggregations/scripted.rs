@@ -129,10 +129,10 @@ fn listen(
 
 /// A definition under an id, in the form of HAProxy 1.6 and 1.7 unless it has a tail.
 pub(crate) fn defined(id: u32, table: &TableDefinition, has_tail: bool) -> Vec<u8> {
-    let mut definition = Definition::from_table(id, table);
+    let mut definition = Definition::from_table(id, table).unwrap();
     definition.tail = definition.tail.filter(|_| has_tail);
     let mut bytes = Vec::new();
-    definition.encode(Padding::None, &mut bytes);
+    definition.encode(Padding::None, &mut bytes).unwrap();
     bytes
 }
 

@@ -129,7 +129,7 @@ impl Pair {
     fn join(node: &Node) -> Self {
         let (mut teller, hearer) = (join(node.bind, "honest1"), join(node.bind, "honest2"));
         let mut bytes = Vec::new();
-        Definition::from_table(1, &definition()).encode(Padding::None, &mut bytes);
+        Definition::from_table(1, &definition()).unwrap().encode(Padding::None, &mut bytes).unwrap();
         teller.write_all(&bytes).unwrap();
         Self { teller, hearer, decoder: Decoder::new(), received: Vec::new() }
     }

@@ -29,7 +29,7 @@ pub(crate) fn control(message: Control) -> Vec<u8> {
 /// The definition of `t` as a table of this id.
 pub(crate) fn define(id: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
-    Definition::from_table(id, &definition()).encode(Padding::None, &mut bytes);
+    Definition::from_table(id, &definition()).unwrap().encode(Padding::None, &mut bytes).unwrap();
     bytes
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn table(name: &str, key_type: KeyType, columns: &[&str]) -> TableDef
 
 pub(crate) fn defined(id: u32, table: &TableDefinition) -> Vec<u8> {
     let mut bytes = Vec::new();
-    Definition::from_table(id, table).encode(Padding::None, &mut bytes);
+    Definition::from_table(id, table).unwrap().encode(Padding::None, &mut bytes).unwrap();
     bytes
 }
 

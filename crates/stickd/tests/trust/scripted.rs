@@ -27,7 +27,7 @@ pub(crate) fn counters(name: &str) -> TableDefinition {
 pub(crate) fn updates(table: &TableDefinition, keys: impl Iterator<Item = u32>, value: u8) -> Vec<u8> {
     assert!(value < 240, "one byte");
     let mut bytes = Vec::new();
-    Definition::from_table(1, table).encode(Padding::None, &mut bytes);
+    Definition::from_table(1, table).unwrap().encode(Padding::None, &mut bytes).unwrap();
     for (id, key) in (1..).zip(keys) {
         let mut frame = UpdateHeader { id: Some(id), lifetime_ms: Some(3_000_000) }.begin(&mut bytes);
         frame.payload().extend_from_slice(&key.to_be_bytes());
