@@ -245,7 +245,8 @@ impl Journal {
 /// Hellos that are refused.
 impl Journal {
     pub(in crate::peers) fn tls_failed(&self, from: Stranger<'_>, error: &HandshakeError) {
-        let Some(left_out) = self.refusal_due(from.ip, "TLS") else { return };
+        // Another reason is another line: a connection that a peer cut off must not hide what is wrong with its certificate.
+        let Some(left_out) = self.refusal_due(from.ip, &format!("TLS {error}")) else { return };
         let (section, address, configured_there) = (&self.section, from.address, self.names_at(from.ip));
         warn!(section, address, configured_there, left_out, "TLS handshake failed: {error}");
     }
