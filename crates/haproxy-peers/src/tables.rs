@@ -16,6 +16,12 @@ use crate::{Definition, Hub, LessonsTaught, Levels, NamedPart, PeerLevel, TableS
 mod dynamic;
 pub use dynamic::{CreateError, DynamicTables, DynamicUsage};
 
+mod forms;
+use forms::Forms;
+
+mod replace;
+use replace::Replacing;
+
 mod left_out;
 pub(crate) use left_out::LeftOuts;
 pub use left_out::{LeftOut, LeftOutReason};
@@ -91,7 +97,8 @@ fn check(list: &[Arc<SharedTable>], table: &Arc<Table>, copy: Option<&Table>) ->
     Ok(())
 }
 
-/// The tables of a section in the order of their ids. Tables are added, never removed.
+/// The tables of a section in the order of their ids. Tables are added, never removed; in a hub another one may take a table's
+/// place and id, see [`follow_definitions`](TableSet::follow_definitions).
 pub struct TableSet {
     section: String,
     tables: RwLock<Vec<Arc<SharedTable>>>,
@@ -115,6 +122,11 @@ pub struct TableSet {
     lessons_taught: LessonsTaught,
     /// What a hub's sums leave out.
     left_outs: LeftOuts,
+    /// How the nodes of a hub define its tables, and tables that are about to take the place of others.
+    forms: Forms,
+    replacing: Mutex<Vec<Replacing>>,
+    /// The number of the table that was made last.
+    serial: AtomicU64,
     /// Counts what may make a definition welcome that was refused before.
     version: AtomicU64,
     /// The numbers of those who write to tables.
@@ -169,6 +181,9 @@ impl TableSet {
             levels: Levels::new(seed),
             lessons_taught: LessonsTaught::default(),
             left_outs: LeftOuts::default(),
+            forms: Forms::default(),
+            replacing: Mutex::default(),
+            serial: AtomicU64::new(0),
             version: AtomicU64::new(1),
             origins: Origins::shared(),
             holds_results: AtomicBool::new(false),
@@ -217,14 +232,25 @@ impl TableSet {
         copy: Option<Arc<Table>>,
         part: TablePart,
     ) -> Arc<SharedTable> {
-        let shards = self.shards.map(|shards| TableShards::new(&table.definition().name, shards));
-        let id = list.len() as u32 + 1;
-        let lives = Lives::new(table.definition().expire);
-        let untold = AtomicU64::new(0);
-        let shared = Arc::new(SharedTable { id, table, copy, shards, part, untold, lives });
+        let shared = SharedTable { copy, ..self.share(list.len() as u32 + 1, table, part) };
+        let shared = Arc::new(shared);
         list.push(Arc::clone(&shared));
         self.version.fetch_add(1, Ordering::Relaxed);
         shared
+    }
+
+    /// A table with an id, that is not in the list yet.
+    fn share(&self, id: u32, table: Arc<Table>, part: TablePart) -> SharedTable {
+        SharedTable {
+            id,
+            serial: self.serial.fetch_add(1, Ordering::Relaxed),
+            copy: None,
+            shards: self.shards.map(|shards| TableShards::new(&table.definition().name, shards)),
+            part,
+            untold: AtomicU64::new(0),
+            lives: Lives::new(table.definition().expire),
+            table,
+        }
     }
 
     /// Counts the changes of the list: what was refused before one may be taken after it.
@@ -280,17 +306,7 @@ impl TableSet {
         let dynamic = self.dynamic.ok_or(CreateError::NotConfigured)?;
         let mut local = self.local_definition(definition, dynamic.size)?;
         let wanted = local.name.clone();
-        let renamed = |local: &TableDefinition, name: &str| {
-            let mut renamed = local.clone();
-            renamed.name = self.local_name(name);
-            renamed
-        };
-        // Zeros stay for some seconds after their key, and must not take the place of another one.
-        let result_of = |local: &TableDefinition, name: &str| {
-            let mut result = renamed(local, name);
-            result.size = local.size.saturating_mul(2).min(DynamicTables::MOST_KEYS);
-            result
-        };
+        let result_of = |local: &TableDefinition, name: &str| result_of(local, self.local_name(name));
         let result = match &self.hub {
             None => None,
             Some(hub) => match (hub.part_of(local.network_name()), level) {
@@ -299,7 +315,9 @@ impl TableSet {
                 // The process before this one teaches what it published, which is defined as its source is.
                 (NamedPart::Result(source), PeerLevel::Itself) => {
                     let configured = hub.table(source.trim_start_matches('/'));
-                    let source = renamed(configured.unwrap_or(&local), &source);
+                    let mut renamed = configured.unwrap_or(&local).clone();
+                    renamed.name = self.local_name(&source);
+                    let source = renamed;
                     let result = result_of(&source, local.network_name());
                     local = source;
                     Some(result)
@@ -338,22 +356,32 @@ impl TableSet {
             }
             return Ok(self.push(&mut list, Arc::new(table), None, part));
         };
-        let hub = self.hub.as_ref().ok_or(CreateError::NotConfigured)?;
-        let output = Arc::new(Table::new(result, seed).map_err(ToTableError::from)?);
-        let aggregate = Aggregate::new(local.clone(), Arc::clone(&output), &hub.rules, seed)?;
-        let aggregate = aggregate.within(Arc::clone(&self.room));
         // Tables are taught in the order of their ids: a node has the sum before its own value, so it never sees a sum that
         // is lower.
-        let mut empty = local;
-        empty.size = 1;
-        let empty = Arc::new(Table::new(empty, seed).map_err(ToTableError::from)?);
-        let mut both = [(output, TablePart::Result), (empty, TablePart::Source(Arc::new(aggregate)))];
+        let mut both = self.sums_of(local, result, seed)?;
         if Defect::OwnValuesFirst.is_on() {
             both.reverse();
         }
         let [first, second] = both.map(|(table, part)| self.push(&mut list, table, None, part));
         let (result, source) = if first.is_result() { (first, second) } else { (second, first) };
         Ok(if source.definition().name == wanted { source } else { result })
+    }
+
+    /// A result and its source, without anything in them.
+    fn sums_of(
+        &self,
+        source: TableDefinition,
+        result: TableDefinition,
+        seed: u64,
+    ) -> Result<[(Arc<Table>, TablePart); 2], CreateError> {
+        let hub = self.hub.as_ref().ok_or(CreateError::NotConfigured)?;
+        let output = Arc::new(Table::new(result, seed).map_err(ToTableError::from)?);
+        let aggregate = Aggregate::new(source.clone(), Arc::clone(&output), &hub.rules, seed)?;
+        let aggregate = aggregate.within(Arc::clone(&self.room));
+        let mut empty = source;
+        empty.size = 1;
+        let empty = Arc::new(Table::new(empty, seed).map_err(ToTableError::from)?);
+        Ok([(output, TablePart::Result), (empty, TablePart::Source(Arc::new(aggregate)))])
     }
 
     /// The table when another session has just made it; `None` when it is not there and fits the limits.
@@ -446,6 +474,14 @@ impl TableSet {
     pub fn local_name(&self, name: &str) -> String {
         if name.starts_with('/') { format!("{}{name}", self.section) } else { name.to_owned() }
     }
+}
+
+/// What the result of a source is. Zeros stay for some seconds after their key, and must not take the place of another one.
+fn result_of(source: &TableDefinition, name: String) -> TableDefinition {
+    let mut result = source.clone();
+    result.name = name;
+    result.size = source.size.saturating_mul(2).min(DynamicTables::MOST_KEYS);
+    result
 }
 
 /// The line that says what a definition without a tail does not say.

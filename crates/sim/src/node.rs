@@ -261,6 +261,7 @@ impl Process for Node {
         }
         if self.refresh_at.is_some_and(|at| at <= now) {
             self.refresh_at = Some(now + REFRESH_MS);
+            while self.tables.follow_definitions(now, KEYS_AT_ONCE) {}
             for aggregate in self.tables.aggregates() {
                 aggregate.refresh(now, KEYS_AT_ONCE);
             }
@@ -356,6 +357,15 @@ impl Process for Node {
 
     fn is_complete(&self) -> Option<bool> {
         self.tables.is_hub().then(|| self.section.hub_state(true).is_complete())
+    }
+
+    fn missing(&self) -> String {
+        let state = self.section.hub_state(true);
+        let all = state.left_out.iter().map(|it| {
+            let table = it.table.as_deref().unwrap_or("all");
+            format!("{:?} {table}: {}", it.node, it.reason)
+        });
+        format!("{} of {} nodes; {}", state.nodes, state.expected, all.collect::<Vec<_>>().join("; "))
     }
 
     fn keys(&self, now: Millis, table: usize) -> Vec<u32> {

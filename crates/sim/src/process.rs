@@ -79,6 +79,10 @@ pub trait Process {
     fn is_complete(&self) -> Option<bool> {
         None
     }
+    /// What a hub says that its sums lack, in words.
+    fn missing(&self) -> String {
+        String::new()
+    }
     /// All keys of a table that are not over.
     fn keys(&self, now: Millis, table: usize) -> Vec<u32>;
     /// Bytes held for connections (buffers, not tables), against [`memory_bound`](Self::memory_bound).

@@ -108,7 +108,8 @@ pub(crate) struct Stage {
     pub(crate) truth: Truth,
     /// What was told in a world with hubs.
     pub(crate) ledger: Ledger,
-    /// Of each node, whether its tables are defined otherwise than at the start: with keys of another type.
+    /// Of each node, whether its tables are defined otherwise than at the start: with keys of another type, or rates of another
+    /// period.
     pub(crate) otherwise: Vec<bool>,
     /// Until when each node's processes do nothing, in the world's time.
     pub(crate) suspended: Vec<Millis>,

@@ -4,7 +4,7 @@ use stick_table::defect::Defect;
 use stickd_sim::{Profile, run_seed};
 
 /// A defect, the invariant that it is for, the profile under which that finds it, and within how many seeds.
-const CASES: [(Defect, &str, &str, u64); 33] = [
+const CASES: [(Defect, &str, &str, u64); 34] = [
     (Defect::LessonWithoutLifetimes, "lifetimes", "restarts", 20),
     (Defect::LiveWithoutLifetimes, "lifetimes", "links", 20),
     (Defect::DeadEntriesReturn, "lifetimes", "links", 100),
@@ -36,6 +36,7 @@ const CASES: [(Defect, &str, &str, u64); 33] = [
     (Defect::RatesStay, "sum-rates", "hub", 400),
     (Defect::FullHubEvicts, "own-sums", "full-hubs", 400),
     (Defect::AbsenceIsComplete, "complete", "hub-definitions", 400),
+    (Defect::DefinitionsStay, "complete", "hub-definitions", 400),
     (Defect::StrangerIsPredecessor, "convergence", "reloads", 200),
     (Defect::HandsOverUntaught, "succession", "reloads", 100),
 ];

@@ -1,7 +1,8 @@
 //! The contributions of all nodes, and the table of their results.
 
-use std::sync::Arc;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
 use stick_table::{
@@ -12,9 +13,10 @@ use stick_table::{
 use crate::columns::{AggregateError, Columns};
 use crate::contribution::{Absorbed, Contribution, Refreshed, Told, Usage};
 use crate::left_out::{LeftOut, LeftOutReason};
-use crate::nodes::Telling;
+use crate::nodes::{Nodes, Telling};
 use crate::own::{OwnValue, OwnWalk};
 use crate::part::{Head, PART_HEAD, left};
+use crate::replacement::Replacement;
 use crate::room::Room;
 use crate::rule::Rules;
 use crate::shard::{Shard, Shared, Teller, told_by};
@@ -41,8 +43,10 @@ struct Turn {
 ///
 /// All methods may be called by several threads. `now` is a point on one monotonic clock in ms, that of the output.
 pub struct Aggregate {
-    shared: Shared,
-    shards: Box<[Mutex<Shard>]>,
+    pub(crate) shared: Shared,
+    pub(crate) shards: Box<[Mutex<Shard>]>,
+    /// What takes its place.
+    pub(crate) replacement: OnceLock<Replacement>,
     /// Where the next refresh goes on.
     turn: Mutex<Turn>,
 }
@@ -67,7 +71,7 @@ impl Aggregate {
         let count = schema.definition().size.div_ceil(KEYS_PER_SHARD).clamp(1, MAX_SHARDS);
         let shared = Shared::new(schema, output, columns);
         let shards = (0..count).map(|_| Mutex::new(Shard::new(&shared))).collect();
-        Ok(Self { shared, shards, turn: Mutex::default() })
+        Ok(Self { shared, shards, replacement: OnceLock::new(), turn: Mutex::default() })
     }
 
     /// Lets it take its memory from a room that others share.
@@ -98,7 +102,7 @@ impl Aggregate {
     }
 
     /// Shards take bits of the hash that their indexes do not use.
-    fn shard_of(&self, hash: u64) -> usize {
+    pub(crate) fn shard_of(&self, hash: u64) -> usize {
         ((u64::from((hash >> 16) as u32) * self.shards.len() as u64) >> 32) as usize
     }
 
@@ -115,8 +119,10 @@ impl Aggregate {
         assert!(shared.schema.is_of(batch), "the batch was made for another table");
         let mut absorbed = Absorbed::default();
         let (ranges, string) = told_by(batch, shared.columns.string);
+        let translated = self.translated(batch);
+        let columns: Vec<_> = batch.columns().collect();
         let telling = shared.nodes.teller(node.number());
-        if let Some((telling, set)) = telling.and_then(|it| self.set(&it, batch).map(|set| (it, set))) {
+        if let Some((telling, set)) = telling.and_then(|it| self.set(&it, &columns).map(|set| (it, set))) {
             let teller = Teller { node: node.number(), telling, set, told, ranges: &ranges, string };
             batch.order_by_shard(self.shards.len(), |hash| self.shard_of(hash));
             for (number, shard) in self.shards.iter().enumerate() {
@@ -135,18 +141,20 @@ impl Aggregate {
             shared.left_out.refuse(node.number(), LeftOutReason::TooManyColumns, absorbed.refused, now);
         }
         batch.clear();
+        if let Some((next, mut translated)) = translated {
+            next.absorb(&mut translated, node, told, now);
+        }
         absorbed
     }
 
-    /// The number of the columns that a node's batch writes; `None` when there are too many different ones.
-    fn set(&self, telling: &Telling<'_>, batch: &Batch) -> Option<u8> {
+    /// The number of the columns that a node tells; `None` when there are too many different ones.
+    pub(crate) fn set(&self, telling: &Telling<'_>, columns: &[Range<usize>]) -> Option<u8> {
         let shared = &self.shared;
-        let columns: Vec<_> = batch.columns().collect();
         let told: usize = columns.iter().map(ExactSizeIterator::len).sum();
         if told == shared.columns.data_words {
             return Some(0);
         }
-        shared.nodes.set(telling, &columns)
+        shared.nodes.set(telling, columns)
     }
 
     /// Calls `visit` with all shards, one hold of a lock after the other; it returns where to go on in the shard.
@@ -162,7 +170,7 @@ impl Aggregate {
     /// A new session of the node began. Its process may be another one, that knows nothing of what was told before; see
     /// [the crate's page](crate#restarts).
     pub fn process_may_have_changed(&self, node: Origin) {
-        self.shared.nodes.next_session(node.number());
+        self.in_both(node, Nodes::next_session);
     }
 
     /// Visits up to `limit` of the node's own values that its present process may not know, in order to teach it them; `true`
@@ -200,7 +208,7 @@ impl Aggregate {
     /// The node confirmed the lesson: what was visited is its own now, and whatever it tells is taken. Takes the same short
     /// time whatever the number of keys.
     pub fn taught(&self, node: Origin) {
-        self.shared.nodes.taught(node.number());
+        self.in_both(node, Nodes::taught);
     }
 
     /// Another hub taught the node's process, that of the present session, what the node had told before, in a lesson that began
@@ -218,7 +226,7 @@ impl Aggregate {
     /// only way to tell the other nodes.
     pub fn forget(&self, node: Origin) {
         self.shared.left_out.forget(node.number());
-        self.shared.nodes.forget(node.number());
+        self.in_both(node, Nodes::forget);
     }
 
     /// Whether [`refresh`](Self::refresh) has yet to come to keys that have contributions of nodes which were
@@ -237,6 +245,14 @@ impl Aggregate {
     /// # Errors
     /// When the key is none of the source's, see [`KeyType::check`](stick_table::KeyType::check).
     pub fn clear(&self, key: &[u8], lifetime: Lifetime, now: Millis) -> Result<u32, KeyError> {
+        let cleared = self.clear_here(key, lifetime, now)?;
+        if let Some(next) = self.next() {
+            next.clear(key, lifetime, now)?;
+        }
+        Ok(cleared)
+    }
+
+    fn clear_here(&self, key: &[u8], lifetime: Lifetime, now: Millis) -> Result<u32, KeyError> {
         let hash = self.shared.schema.hash(key)?;
         let mut shard = self.shards[self.shard_of(hash)].lock();
         let found = shard.store.form().with_key(key, |key| shard.store.find(hash, key));
@@ -254,6 +270,9 @@ impl Aggregate {
             cleared += u64::from(more);
             next
         });
+        if let Some(next) = self.next() {
+            next.clear_all(lifetime, now);
+        }
         cleared
     }
 

@@ -105,6 +105,9 @@ pub use left_out::{LeftOut, LeftOutReason};
 mod own;
 pub use own::{OwnValue, OwnWalk};
 
+mod replacement;
+pub use replacement::CarryWalk;
+
 mod course;
 mod lives;
 mod nodes;

@@ -56,6 +56,21 @@ impl Nodes {
         Some(Telling::new(self, known.of_node[&node], generation.session))
     }
 
+    /// The numbers of the nodes that have told something.
+    pub(crate) fn known_nodes(&self) -> Vec<u16> {
+        self.known.read().of_node.keys().copied().collect()
+    }
+
+    /// The data words, of `all` there are, that a part has written.
+    pub(crate) fn columns_of(&self, head: Head, all: usize) -> Vec<Range<usize>> {
+        let Some(place) = usize::from(head.set()).checked_sub(1) else {
+            return std::iter::once(0..all).collect();
+        };
+        let known = self.known.read();
+        let set = known.get(head.generation()).and_then(|generation| generation.sets.get(place));
+        set.cloned().unwrap_or_default()
+    }
+
     /// A node's present generation and session; `None` when it has no part.
     pub(crate) fn present(&self, node: u16) -> Option<(u16, u8)> {
         let known = self.known.read();

@@ -3,6 +3,7 @@
 mod partial;
 mod refresh;
 mod settle;
+mod take_over;
 mod tell;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::result::{self, Fall, NEVER, Parts, Survey};
 use crate::room::Room;
 use crate::store::Store;
 
+pub(crate) use self::take_over::Carried;
 pub(crate) use self::tell::{Teller, told_by};
 
 /// Longest lifetime of the zeros that are published when the last contribution was forgotten, in ms.

@@ -68,6 +68,8 @@ pub enum Defect {
     AbsenceIsComplete,
     /// A hub that is full evicts keys that are in use for new ones, and calls its sums complete.
     FullHubEvicts,
+    /// A hub keeps the definition of a table that no node has any more.
+    DefinitionsStay,
     /// Who says a node's own name is taken for the process before it, whoever it is.
     StrangerIsPredecessor,
     /// A process hands over before its own predecessor has taught it.
@@ -76,7 +78,7 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::LessonWithoutLifetimes,
         Self::LiveWithoutLifetimes,
         Self::DeadEntriesReturn,
@@ -108,6 +110,7 @@ impl Defect {
         Self::RatesStay,
         Self::AbsenceIsComplete,
         Self::FullHubEvicts,
+        Self::DefinitionsStay,
         Self::StrangerIsPredecessor,
         Self::HandsOverUntaught,
     ];
@@ -146,6 +149,7 @@ impl Defect {
             Self::RatesStay => "rates-stay",
             Self::AbsenceIsComplete => "absence-is-complete",
             Self::FullHubEvicts => "full-hub-evicts",
+            Self::DefinitionsStay => "definitions-stay",
             Self::StrangerIsPredecessor => "stranger-is-predecessor",
             Self::HandsOverUntaught => "hands-over-untaught",
         }

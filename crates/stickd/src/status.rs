@@ -446,6 +446,7 @@ fn add_session(view: &mut PeerView, connection: &Connection, now: Millis) {
     view.remote_table = reference(state.remote_table.clone());
     view.last_local_table = reference(state.last_local_table.clone());
     view.tables = state.tables.iter().map(table_view).collect();
+    view.ignored_tables = state.ignored_tables;
     view.dictionary = DictionaryView { sent: state.sent_strings, received: state.received_strings };
 }
 

@@ -133,7 +133,7 @@ impl Section {
             return;
         }
         self.asks_again_at = now + ASK_AGAIN_MS;
-        for peer in self.peers.iter_mut().filter(|peer| peer.level.is_below()) {
+        for peer in self.peers.iter_mut().filter(|peer| peer.kind != PeerKind::Local) {
             // A lesson that is running began when there was no room.
             let is_teaching = peer.session().is_some() && peer.session() == self.resync.assigned;
             if peer.established().is_some() && !is_teaching && tables.wants_lesson(peer.origin) {

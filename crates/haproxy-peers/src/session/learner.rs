@@ -3,7 +3,7 @@
 mod binding;
 pub(crate) use binding::{Binding, Times};
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -72,9 +72,15 @@ pub(crate) struct Learner {
     pub(crate) current: Option<usize>,
     /// The sender's id of the table that it selected.
     selected: u32,
+    /// What [`TableSet::version`] was when it was last looked for tables that took the place of others, and at what was refused.
+    looked_at: u64,
+    /// Whether a definition of before is looked at again: what the peer told by it is missing, also what it told in this lesson.
+    retakes: bool,
     /// In a hub, the definitions that are refused, and an id that the peer selected without having defined it.
     refused: Refused,
     undefined: Option<u32>,
+    /// The sender's ids of tables of which nothing is taken: there is no such table here, or none was made.
+    ignored: BTreeSet<u32>,
     /// Whether the peer has to tell what it holds again, as some of it was left out.
     pub(crate) wants_lesson: bool,
     pub(crate) learning: Learning,
@@ -105,8 +111,11 @@ impl Learner {
             by_id: HashMap::new(),
             current: None,
             selected: 0,
+            looked_at: 0,
+            retakes: false,
             refused: Refused::default(),
             undefined: None,
+            ignored: BTreeSet::new(),
             wants_lesson: false,
             learning: Learning::Not,
             times: Times { began: now, asked: now },
@@ -144,25 +153,48 @@ impl Learner {
         Ok(event)
     }
 
-    /// Looks again at the definitions that were refused, if what they were refused for may have changed.
+    /// Looks again at the definitions that were refused, if what they were refused for may have changed, and at those of tables
+    /// whose place others took.
     pub(crate) fn reconsider(&mut self, now: Millis) -> Vec<SessionEvent> {
         let mut events = Vec::new();
-        if !self.refused.is_due(self.tables.version()) {
+        let version = self.tables.version();
+        if std::mem::replace(&mut self.looked_at, version) == version {
             return events;
         }
         for payload in self.refused.take() {
-            let mut reader = Reader::new(&payload, 0);
-            let Ok(head) = DefineHead::decode(&mut reader) else { continue };
-            if let Ok(event) = self.take_definition(head, &payload, reader, now) {
-                events.extend(event);
+            self.retake(&payload, now, &mut events);
+        }
+        for place in 0..self.bindings.len() {
+            let binding = &self.bindings[place];
+            if self.by_id.get(&binding.remote_id) != Some(&place) || self.tables.is_current(&binding.shared) {
+                continue;
             }
-            if self.current.is_none() {
-                self.refused.note(head.id, &payload);
+            // What it held before is in the new table, as far as that has columns for it.
+            self.wants_lesson |= binding.taken;
+            let payload = binding.payload.clone();
+            if payload.is_empty() {
+                // Too long to be kept: the table is unknown until the peer defines it again.
+                self.by_id.remove(&self.bindings[place].remote_id);
+            } else {
+                self.retake(&payload, now, &mut events);
             }
         }
-        self.refused.looked_at(self.tables.version());
         self.current = self.by_id.get(&self.selected).copied();
         events
+    }
+
+    /// Takes a definition of before.
+    fn retake(&mut self, payload: &[u8], now: Millis, events: &mut Vec<SessionEvent>) {
+        let mut reader = Reader::new(payload, 0);
+        let Ok(head) = DefineHead::decode(&mut reader) else { return };
+        self.retakes = true;
+        if let Ok(event) = self.take_definition(head, payload, reader, now) {
+            events.extend(event);
+        }
+        self.retakes = false;
+        if self.current.is_none() && self.feeds_a_hub() {
+            self.refused.note(head.id, payload);
+        }
     }
 
     /// Binds the table of a definition, or says why not.
@@ -175,6 +207,7 @@ impl Learner {
     ) -> Result<Option<SessionEvent>, DecodeError> {
         self.by_id.remove(&head.id);
         self.refused.remove(head.id);
+        self.ignored.remove(&head.id);
         self.current = None;
         let part = self.tables.part_for(head.name, self.level);
         let name = crate::shown(head.name);
@@ -193,9 +226,11 @@ impl Learner {
                 Ok(table) => (shared, created) = (Some(table), true),
                 Err(reason) if reason.is_expected() => return Ok(None),
                 Err(reason) if is_source => {
+                    self.ignore(head.id);
                     return Ok(Some(self.refuse(name, LeftOutReason::NotMade(reason))));
                 }
                 Err(reason) => {
+                    self.ignore(head.id);
                     let event = SessionEvent::TableIgnored { table: name, reason: reason.to_string() };
                     return Ok(self.report(&definition.name, event));
                 }
@@ -203,6 +238,7 @@ impl Learner {
         }
         let table = name;
         if let Some(reason) = unusable {
+            self.ignore(head.id);
             if is_source {
                 return Ok(Some(self.refuse(table, LeftOutReason::Unusable(reason))));
             }
@@ -210,6 +246,7 @@ impl Learner {
             return Ok(self.report(&definition.name, SessionEvent::TableIgnored { table, reason }));
         }
         let Some(shared) = shared else { return Ok(None) };
+        self.tables.note_form(self.origin, self.level, &shared, &definition);
         let mut agreement = definition.agreement(shared.definition());
         if !self.tables.is_configured(&shared) {
             agreement = agreement.with_made_table();
@@ -242,6 +279,18 @@ impl Learner {
         } else {
             None
         })
+    }
+
+    /// Notes that nothing is taken of a table of the sender.
+    fn ignore(&mut self, id: u32) {
+        if self.ignored.len() < MAX_REPORTS {
+            self.ignored.insert(id);
+        }
+    }
+
+    /// Tables of the sender of which nothing is taken, at most 256.
+    pub(crate) fn ignored_tables(&self) -> usize {
+        self.ignored.len()
     }
 
     /// What to change where a table loses values of the peer, if it does.
@@ -303,7 +352,7 @@ impl Learner {
 
     /// Writes down that a table is taken from now on.
     fn accept(&mut self, table: &str) {
-        let in_lesson = self.learning == Learning::Running;
+        let in_lesson = self.learning == Learning::Running && !self.retakes;
         self.wants_lesson |= self.tables.left_outs().accept(self.origin, table, in_lesson);
     }
 

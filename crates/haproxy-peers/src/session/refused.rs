@@ -12,8 +12,6 @@ const MAX_DEFINITIONS: usize = 256;
 pub(super) struct Refused {
     definitions: BTreeMap<u32, Box<[u8]>>,
     bytes: usize,
-    /// What [`TableSet::version`](crate::TableSet::version) was when they were looked at last.
-    version: u64,
 }
 
 impl Refused {
@@ -47,19 +45,10 @@ impl Refused {
         }
     }
 
-    /// Whether they have to be looked at again.
-    pub(super) fn is_due(&self, version: u64) -> bool {
-        self.version != version && !self.definitions.is_empty()
-    }
-
     /// All of them, to be noted again if they are still refused.
     pub(super) fn take(&mut self) -> Vec<Box<[u8]>> {
         self.bytes = 0;
         std::mem::take(&mut self.definitions).into_values().collect()
-    }
-
-    pub(super) fn looked_at(&mut self, version: u64) {
-        self.version = version;
     }
 
     /// Bytes held.

@@ -16,7 +16,7 @@ use super::relays::Relays;
 use super::row::{RowContext, Scratch};
 use crate::{
     Ack, Control, Definition, Padding, PeerLevel, SendDictionary, SharedTable, TablePart, TableSet,
-    UpdateHeader,
+    UpdateHeader, UpdateIds,
 };
 
 /// Entries encoded in one hold of a shard's lock.
@@ -66,6 +66,8 @@ pub(crate) struct Teacher {
     set: Arc<TableSet>,
     /// Whether `tables` has been filled.
     has_begun: bool,
+    /// What [`TableSet::version`] was when it was last looked for tables that took the place of others.
+    looked_at: u64,
     pub(crate) tables: Vec<SendTable>,
     /// The table to push next, so that none starves.
     turn: usize,
@@ -103,6 +105,7 @@ impl Teacher {
         Self {
             set,
             has_begun: false,
+            looked_at: 0,
             tables: Vec::new(),
             turn: 0,
             defined: None,
@@ -149,11 +152,42 @@ impl Teacher {
             && let Some(shared) = self.set.get(self.tables.len())
         {
             let start = session_start(shared.table());
-            let ids = self.set.update_ids();
-            let passes_on = self.relays.is_some() || matches!(shared.part(), TablePart::PassedOn);
-            let follow = if passes_on { Follow::All } else { Follow::Local };
-            let told = (follow, shared.is_told_to(self.level));
-            self.tables.push(SendTable::new(shared, self.resume.clone(), told, ids, start));
+            let table = self.send_table(shared, self.set.update_ids(), start);
+            self.tables.push(table);
+        }
+        self.follow_replaced();
+    }
+
+    fn send_table(&self, shared: Arc<SharedTable>, ids: UpdateIds, session_start: Position) -> SendTable {
+        let passes_on = self.relays.is_some() || matches!(shared.part(), TablePart::PassedOn);
+        let follow = if passes_on { Follow::All } else { Follow::Local };
+        let told = (follow, shared.is_told_to(self.level));
+        SendTable::new(shared, self.resume.clone(), told, ids, session_start)
+    }
+
+    /// Goes on with the tables that took the place of others: they are announced again, and all of them is new to the peer.
+    fn follow_replaced(&mut self) {
+        let version = self.set.version();
+        if std::mem::replace(&mut self.looked_at, version) == version {
+            return;
+        }
+        for place in 0..self.tables.len() {
+            let old = &self.tables[place];
+            if self.set.is_current(&old.shared) {
+                continue;
+            }
+            let Some(shared) = self.set.get(place) else { return };
+            let (ids, start) =
+                (UpdateIds { after: old.last_id, stride: old.id_stride }, shared.table().start());
+            self.tables[place] = self.send_table(shared, ids, start);
+            if self.defined == Some(place) {
+                self.defined = None;
+            }
+            if let Lesson::Running(walk) = &mut self.lesson
+                && walk.table >= place
+            {
+                *walk = LessonWalk { table: place, ..LessonWalk::default() };
+            }
         }
     }
 
@@ -245,6 +279,9 @@ impl Teacher {
             Lesson::Running(_) if self.holds_results => false,
             Lesson::Running(walk) => {
                 self.teach(walk, now, limit, out);
+                if self.awaits_replacement() {
+                    return false;
+                }
                 if let Lesson::Running(walk) = self.lesson
                     && walk.table >= self.tables.len()
                     && !Defect::LessonNeverEnds.is_on()
@@ -261,11 +298,23 @@ impl Teacher {
         }
     }
 
+    /// Whether the lesson has come to a source whose place another one is about to take.
+    fn awaits_replacement(&self) -> bool {
+        let Lesson::Running(walk) = self.lesson else { return false };
+        self.tables
+            .get(walk.table)
+            .and_then(|table| table.shared.aggregate())
+            .is_some_and(|source| source.is_replaced())
+    }
+
     fn teach(&mut self, mut walk: LessonWalk, now: Millis, limit: usize, out: &mut Vec<u8>) {
         let mut fruitless = 0;
         while walk.table < self.tables.len() && out.len() < limit && fruitless < MAX_FRUITLESS {
             let before = self.sent.lesson_updates;
             let shared = Arc::clone(&self.tables[walk.table].shared);
+            if shared.aggregate().is_some_and(|source| source.is_replaced()) {
+                break;
+            }
             let more = self.tells(&shared) && !shared.is_of_orders() && {
                 self.follow_told_types(walk.table);
                 self.define(walk.table, out);

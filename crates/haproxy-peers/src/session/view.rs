@@ -23,6 +23,9 @@ pub struct SessionView {
     pub last_local_table: Option<String>,
     /// The section's tables.
     pub tables: Vec<SharedTableView>,
+    /// Tables that the peer defines and of which nothing is taken: there is no such table, none was made, or the definition cannot
+    /// be read. At most 256 are counted.
+    pub ignored_tables: usize,
     /// The strings sent, by slot from 0.
     pub sent_strings: Vec<Arc<str>>,
     /// The strings received, by slot from 0.
@@ -56,10 +59,10 @@ pub struct SharedTableView {
 const MAX_HEADER: usize = 2 + crate::MAX_LENGTH_VARINT;
 
 impl Session {
-    /// Tables that the peer defines otherwise than this side.
+    /// Tables that the peer defines otherwise than this side, and those of which nothing is taken.
     pub fn mismatched_tables(&self) -> usize {
         let differs = |binding: &&Binding| !binding.agreement.differences().is_empty();
-        self.learner.bindings.iter().filter(differs).count()
+        self.learner.bindings.iter().filter(differs).count() + self.learner.ignored_tables()
     }
 
     /// Bytes this session holds until something else happens: an incomplete message, changes of tables and the room for
@@ -108,6 +111,7 @@ impl Session {
             remote_table: current.map(|bound| bound.shared.definition().name.clone()),
             last_local_table: name_of(self.teacher.defined),
             tables: tables.collect(),
+            ignored_tables: self.learner.ignored_tables(),
             sent_strings: self.teacher.dictionary.strings().to_vec(),
             received_strings: self.learner.dictionary.strings().to_vec(),
         }

@@ -80,7 +80,7 @@ impl LeftOutReason {
             Self::NotMade(error) => error.remedy(),
             Self::Unusable(_) => Some("the definition is malformed: look at the version of the node"),
             Self::Differs(_) => {
-                Some("give the table the same type, len, expire and store on all nodes, and restart the node")
+                Some("give the table the same type, len, expire and store on all nodes, and reload the nodes")
             }
             Self::ResultDiffers(_) => {
                 Some("give the table of the sums the type, len, expire and periods of its source on the node")
@@ -184,6 +184,14 @@ impl LeftOuts {
         }
         *line = Line { reason: LeftOutReason::NotTold, session, is_asked: in_lesson };
         !in_lesson
+    }
+
+    /// The table begins anew: what the node tells of it is missing until a lesson that begins from now on has ended.
+    pub(crate) fn begin_anew(&self, node: Origin, table: &str) {
+        let mut nodes = self.nodes.lock();
+        let node = nodes.entry(node.number()).or_default();
+        let (reason, session) = (LeftOutReason::NotTold, node.session);
+        node.tables.entry(table.to_owned()).or_insert(Line { reason, session, is_asked: false });
     }
 
     /// The node is asked for a lesson.

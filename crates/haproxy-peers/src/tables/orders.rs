@@ -20,7 +20,7 @@ pub const ORDER_MS: u32 = Table::EXPIRE_MS;
 /// Most keys of which nodes are ordered something within a few seconds.
 const MAX_ORDERS: u32 = 1 << 20;
 
-/// Most different sets of data types that nodes are ordered to set, for each source.
+/// Most different sets of data types that nodes are ordered to set at a time, for each source.
 const MAX_SETS: usize = 16;
 
 /// What all nodes are to do with their entry of a key.
@@ -49,8 +49,8 @@ pub enum OrderError {
     /// The table does not store it, or it is text.
     #[error("{0} cannot be set in this table")]
     NotSettable(DataType),
-    /// Each set of data types needs a table of its own on the wire, which stays.
-    #[error("more than {MAX_SETS} different sets of data types since the start: set one that was set before")]
+    /// Each set of data types needs a table of its own on the wire, as long as nodes are told by it.
+    #[error("more than {MAX_SETS} different sets of data types within a few seconds: try again after that")]
     TooManySets,
     /// The table of orders is full.
     #[error("too many orders at once: try again in a few seconds")]
@@ -76,6 +76,8 @@ pub struct Orders<'a> {
     order: Order<'a>,
     /// The table by which nodes are told.
     shared: Arc<SharedTable>,
+    /// Keeps others from using the table for something else.
+    _in_use: Arc<()>,
 }
 
 impl TableSet {
@@ -90,26 +92,43 @@ impl TableSet {
         order: Order<'a>,
     ) -> Result<Orders<'a>, OrderError> {
         let definition = definition(source.source(), order)?;
-        let tells_lifetimes = matches!(order, Order::Clear);
-        let is_it = |shared: &&Arc<SharedTable>| shared.is_of_orders() && *shared.definition() == definition;
-        let there = self.tables.read().iter().find(is_it).cloned();
-        let shared = match there {
-            Some(there) => there,
-            None => {
-                let mut list = self.tables.write();
-                let sets = list
-                    .iter()
-                    .filter(|shared| shared.is_of_orders() && shared.definition().name == definition.name);
-                if sets.count() > MAX_SETS {
-                    return Err(OrderError::TooManySets);
-                }
-                let seed = self.seed.wrapping_add(list.len() as u64);
-                let table = Arc::new(Table::new(definition, seed)?);
-                self.push(&mut list, table, None, TablePart::Orders { tells_lifetimes })
-            }
-        };
-        Ok(Orders { source: Arc::clone(source), nodes, order, shared })
+        let mut list = self.tables.write();
+        let shared = self.orders_table(&mut list, definition, matches!(order, Order::Clear))?;
+        let TablePart::Orders { in_use, .. } = shared.part() else { return Err(OrderError::Gone) };
+        let in_use = Arc::clone(in_use);
+        Ok(Orders { source: Arc::clone(source), nodes, order, shared, _in_use: in_use })
     }
+
+    /// The table by which nodes are told orders of this kind: the one there is, one that nobody uses any more, or a new one.
+    fn orders_table(
+        &self,
+        list: &mut Vec<Arc<SharedTable>>,
+        definition: TableDefinition,
+        tells_lifetimes: bool,
+    ) -> Result<Arc<SharedTable>, OrderError> {
+        let its: Vec<_> = list
+            .iter()
+            .filter(|shared| shared.is_of_orders() && shared.definition().name == definition.name)
+            .cloned()
+            .collect();
+        if let Some(there) = its.iter().find(|shared| *shared.definition() == definition) {
+            return Ok(Arc::clone(there));
+        }
+        let seed = self.seed.wrapping_add(self.version());
+        let table = Arc::new(Table::new(definition, seed)?);
+        let part = TablePart::Orders { tells_lifetimes, in_use: Arc::default() };
+        if its.len() <= MAX_SETS {
+            return Ok(self.push(list, table, None, part));
+        }
+        let idle = its.iter().find(|shared| is_idle(shared)).ok_or(OrderError::TooManySets)?;
+        Ok(self.reuse(list, idle, table, part))
+    }
+}
+
+/// Whether nobody is told anything by a table of orders, and nobody is about to be.
+fn is_idle(shared: &SharedTable) -> bool {
+    let is_used = |in_use: &Arc<()>| Arc::strong_count(in_use) > 1;
+    shared.table().is_empty() && !matches!(shared.part(), TablePart::Orders { in_use, .. } if is_used(in_use))
 }
 
 impl Orders<'_> {

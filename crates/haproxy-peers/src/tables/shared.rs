@@ -26,12 +26,16 @@ pub enum TablePart {
     Orders {
         /// Whether nodes are told how long the entries live; else they live as long as any there.
         tells_lifetimes: bool,
+        /// Cloned by those that are about to give orders.
+        in_use: Arc<()>,
     },
 }
 
 /// A table that is shared with peers.
 pub struct SharedTable {
     pub(super) id: u32,
+    /// Another one for each table that has, or had, the same id.
+    pub(super) serial: u64,
     pub(super) table: Arc<Table>,
     pub(super) copy: Option<Arc<Table>>,
     pub(super) shards: Option<TableShards>,
@@ -45,6 +49,11 @@ impl SharedTable {
     /// This side's id of the table on the wire: 1 for the first of the section (peers-protocol §7.4).
     pub fn id(&self) -> u32 {
         self.id
+    }
+
+    /// A number that no other table of the section has, also none that had this id before.
+    pub(crate) fn serial(&self) -> u64 {
+        self.serial
     }
 
     /// The table; that of a [source](TablePart::Source) is always empty.
@@ -94,7 +103,7 @@ impl SharedTable {
 
     /// Whether live updates tell how long an entry lives when that is less than its whole life.
     pub(crate) fn tells_lifetimes(&self) -> bool {
-        !matches!(self.part, TablePart::Orders { tells_lifetimes: false })
+        !matches!(self.part, TablePart::Orders { tells_lifetimes: false, .. })
     }
 
     /// Whether a peer is told of the table's changes.

@@ -124,6 +124,9 @@ impl TableSet {
         if self.is_hub() && level.is_below() {
             self.left_outs.session_began(peer);
         }
+        if self.is_hub() && level != PeerLevel::Itself {
+            self.forms.session_began(peer);
+        }
         if level != PeerLevel::Lower {
             self.each_aggregate(|aggregate| aggregate.process_may_have_changed(peer));
         }
@@ -142,6 +145,7 @@ impl TableSet {
     /// A peer is gone: what it told counts no more.
     pub(crate) fn forget(&self, peer: Origin) {
         self.left_outs.forget(peer);
+        self.forms.forget(peer);
         self.each_aggregate(|aggregate| aggregate.forget(peer));
     }
 
@@ -172,19 +176,23 @@ impl TableSet {
         table.size.min(PASSED_ON_SIZE).min(fitting.max(1))
     }
 
-    /// Whether there is room again for what was refused of some nodes: they are to be asked for all they have.
+    /// Whether some nodes are to be asked for all they have: there is room again for what was refused of them, or their
+    /// definitions of tables are of a process before, and others define them otherwise.
     pub fn wants_lessons(&self) -> bool {
-        self.is_hub()
-            && self.tables.read().iter().any(|it| it.aggregate().is_some_and(|it| it.wants_lessons()))
+        let refused =
+            || self.tables.read().iter().any(|it| it.aggregate().is_some_and(|it| it.wants_lessons()));
+        self.is_hub() && (self.forms.wants_lessons() || refused())
     }
 
     /// Whether a node is to be asked, see [`wants_lessons`](Self::wants_lessons).
     pub(crate) fn wants_lesson(&self, peer: Origin) -> bool {
-        self.aggregates().iter().any(|aggregate| aggregate.wants_lesson(peer))
+        self.forms.wants_lesson(peer)
+            || self.aggregates().iter().any(|aggregate| aggregate.wants_lesson(peer))
     }
 
     /// A node is asked for all it has.
     pub(crate) fn asked(&self, peer: Origin) {
+        self.forms.asked(peer);
         self.each_aggregate(|aggregate| aggregate.asked(peer));
     }
 

@@ -9,6 +9,7 @@ mod connecting;
 mod copies;
 mod hostile;
 mod hub;
+mod hub_definitions;
 mod hub_room;
 mod lessons;
 mod levels;

@@ -1,4 +1,5 @@
-//! A hub calls its sums complete only if everything that its nodes tell is in them.
+//! A hub calls its sums complete only if everything that its nodes tell is in them; and it does so after a calm when all nodes
+//! are there and define their tables in the same way, whatever they defined before.
 
 use crate::shares;
 use crate::stage::{Invariant, Seen, Stage};
@@ -16,6 +17,15 @@ impl Invariant for Complete {
             let process = stage.slots[hub].process.as_ref();
             let Some(is_complete) = process.and_then(|process| process.is_complete()) else { continue };
             let name = stage.name(hub);
+            let node = stage.slots[hub].node;
+            // What an upper hub lacks is told by lower ones, which are looked at themselves.
+            let has_leaves = hubs.below(node, stage.plan.nodes.len()).any(|below| !hubs.is_hub(below));
+            if !is_complete && has_leaves && agree(stage) {
+                let missing = process.map_or_else(String::new, |process| process.missing());
+                say(format!(
+                    "{name} calls its sums incomplete, and all nodes define their tables alike: {missing}"
+                ));
+            }
             let part = hubs.result(stage.slots[hub].node);
             for key in stage.keys().filter(|_| is_complete) {
                 let held = stage.read_part(hub, part, key).map_or(0, |reading| u64::from(reading.gpc0));
@@ -28,4 +38,13 @@ impl Invariant for Complete {
             }
         }
     }
+}
+
+/// Whether all nodes are there and define their tables in the same way.
+fn agree(stage: &Stage) -> bool {
+    let hubs = stage.plan.hubs.map_or(0, |hubs| hubs.count());
+    let all = 0..stage.plan.nodes.len();
+    let leaves = &stage.otherwise[hubs..];
+    all.into_iter().all(|node| stage.serving(node, 0).is_some())
+        && leaves.windows(2).all(|two| two[0] == two[1])
 }

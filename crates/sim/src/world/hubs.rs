@@ -44,13 +44,19 @@ impl World {
             };
             return Box::new(Node::new(setup, now));
         }
+        let is_otherwise = self.stage.otherwise[node];
+        let (key_type, rate_period_ms) = match is_otherwise {
+            true if plan.seed.is_multiple_of(2) => (WireKeyType::IP, hubs.period_ms),
+            true => (WireKeyType::INTEGER, 2 * hubs.period_ms),
+            false => (WireKeyType::INTEGER, hubs.period_ms),
+        };
         let tables = (0..plan.tables.len()).flat_map(|table| hubs.parts().map(move |part| (table, part)));
         let tables = tables.map(|(table, part)| HaproxyTable {
             name: hubs.name(part, table),
-            key_type: if self.stage.otherwise[node] { WireKeyType::IP } else { WireKeyType::INTEGER },
+            key_type,
             size: plan.tables[table].size as usize,
             expire_ms: plan.tables[table].expire[node],
-            rate_period_ms: hubs.period_ms,
+            rate_period_ms,
             first_update: it.ids.after,
             first_acked: it.ids.after,
             id_stride: it.ids.stride,

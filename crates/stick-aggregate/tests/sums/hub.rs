@@ -15,7 +15,7 @@ pub(crate) fn definition(name: &str, size: u32, columns: &[&str]) -> TableDefini
 }
 
 pub(crate) struct Hub {
-    pub(crate) aggregate: Aggregate,
+    pub(crate) aggregate: Arc<Aggregate>,
     pub(crate) now: Millis,
 }
 
@@ -33,7 +33,7 @@ impl Hub {
         let output = Arc::new(Table::new(table("rates.agg"), 1).unwrap());
         let source = table("rates");
         let aggregate = Aggregate::new(source, output, rules, 2).unwrap();
-        Self { aggregate, now: 1_000_000 }
+        Self { aggregate: Arc::new(aggregate), now: 1_000_000 }
     }
 
     pub(crate) fn key(number: u32) -> [u8; 4] {

@@ -4,6 +4,7 @@ mod clear;
 mod hub;
 mod memory;
 mod rates;
+mod replacement;
 mod restarts;
 mod room;
 mod rules;

@@ -12,7 +12,7 @@ use crate::hub::{EXPIRE, Hub, definition};
 pub(crate) fn full_at(size: u32) -> Hub {
     let output = Arc::new(Table::new(definition("c.agg", 2 * size, &["gpc0"]), 1).unwrap());
     let aggregate = Aggregate::new(definition("c", size, &["gpc0"]), output, &Rules::default(), 2).unwrap();
-    Hub { aggregate, now: 1_000_000 }
+    Hub { aggregate: aggregate.into(), now: 1_000_000 }
 }
 
 /// A node tells a number of some keys.
@@ -86,7 +86,7 @@ fn a_key_that_lacks_a_contribution_is_no_sum_and_is_made_whole_later() {
     const KEYS: u32 = 4_000;
     let room = Arc::new(Room::new(300_000));
     let mut hub = full_at(1 << 20);
-    hub.aggregate = hub.aggregate.within(Arc::clone(&room));
+    hub.aggregate = Arc::into_inner(hub.aggregate).unwrap().within(Arc::clone(&room)).into();
     let first = tell(&hub, 1, 0..KEYS, 10);
     assert!(first.created > 1_000 && first.refused > 0, "{first:?}");
     assert!(room.used() < room.limit() + 20_000, "{} of {}", room.used(), room.limit());

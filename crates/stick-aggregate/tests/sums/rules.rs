@@ -162,7 +162,7 @@ fn a_column_that_the_output_lacks_is_kept_apart_only() {
     let output = Arc::new(Table::new(definition("o", 10, &["gpc(2)", "conn_cnt"]), 1).unwrap());
     let source = definition("s", 10, &["gpc(4)", "gpt0"]);
     let aggregate = Aggregate::new(source, output, &Rules::default(), 1).unwrap();
-    let hub = Hub { aggregate, now: 5 };
+    let hub = Hub { aggregate: aggregate.into(), now: 5 };
     let values: Vec<_> =
         (0..4).map(|element| (DataType::Gpc, element, Value::Unsigned(element + 1))).collect();
     hub.tell(1, &values);
@@ -225,7 +225,7 @@ fn without_an_expiry_contributions_stay_until_they_are_forgotten() {
     let output = Arc::new(Table::new(definition("o", 10, &["gpc0"]), 1).unwrap());
     let source = definition("s", 10, &["gpc0"]).with_expire(None);
     let aggregate = Aggregate::new(source, output, &Rules::default(), 1).unwrap();
-    let mut hub = Hub { aggregate, now: 77 };
+    let mut hub = Hub { aggregate: aggregate.into(), now: 77 };
     hub.tell_as(1, Told::Live, Lifetime::Exactly(0), &[(DataType::Gpc0, 0, Value::Unsigned(3))]);
     for _ in 0..100 {
         hub.pass(u64::from(EXPIRE) / 4);

@@ -44,8 +44,8 @@ pub(super) async fn keep(cluster: Arc<Cluster>, status: Option<Arc<Table>>) {
     let mut refusals = 0;
     loop {
         ticks.tick().await;
+        let mut is_behind = cluster.tables().follow_definitions(cluster.clock().now(), KEYS_AT_ONCE);
         let mut news = cluster.tables().take_news();
-        let mut is_behind = false;
         for aggregate in cluster.tables().aggregates() {
             hint_at_conn_cur(&cluster, aggregate.source(), &mut hinted);
             let mut looked_at = 0;

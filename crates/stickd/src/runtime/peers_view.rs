@@ -70,6 +70,8 @@ pub struct PeerView {
     pub last_local_table: Option<TableRef>,
     /// The tables shared with it.
     pub tables: Vec<SharedTableView>,
+    /// Tables that the peer defines and of which nothing is taken.
+    pub ignored_tables: usize,
     /// The dictionaries of the session.
     pub dictionary: DictionaryView,
     /// Protocol version spoken, or to be spoken at the next attempt: (2, 1) or (2, 0).
@@ -253,6 +255,11 @@ impl SharedTableView {
 }
 
 impl PeerView {
+    /// Tables that the peer defines otherwise than this side, and those of which nothing is taken.
+    pub fn mismatches(&self) -> usize {
+        self.tables.iter().filter(|table| !table.agrees()).count() + self.ignored_tables
+    }
+
     /// Changes of ours that the peer was not sent yet, over all tables.
     pub fn behind(&self) -> u64 {
         self.tables.iter().map(|table| table.behind).sum()

@@ -246,7 +246,7 @@ fn put_additions(out: &mut String, peer: &PeerView) {
         put(out, format_args!("        same name: {processes}\n"));
     }
     let behind = peer.behind();
-    let mismatches = peer.tables.iter().filter(|table| !table.agrees()).count();
+    let mismatches = peer.mismatches();
     put(
         out,
         format_args!(

@@ -104,7 +104,9 @@ fn nodes_fall_back_to_their_own_limit_while_a_definition_differs(release: &Relea
 /// Each reason in turn, between two moments at which all is well.
 #[test]
 fn nodes_fall_back_to_their_own_limit_for_every_reason() {
-    let mut trial = Trial::start(&Release::newest(), "  peer lb3\n");
+    // The hub would follow one node that defines a table otherwise again and again.
+    let many = "table many type string len 32 size 1k expire 1h store gpc0,gpc1,gpt0,conn_cnt,http_req_cnt";
+    let mut trial = Trial::start(&Release::newest(), &format!("  peer lb3\n  {many}\n"));
     let hub = trial.cluster.addresses[0];
     let config = trial.cluster.config.clone();
     let mut lb3 = Scripted::join(hub, "lb3");

@@ -17,15 +17,29 @@ const MAX_IN_FLIGHT: usize = 64;
 ///
 /// Shared with the session, so that a session which replaces another one knows what the other was told.
 #[derive(Clone, Debug, Default)]
-pub struct Resume(Arc<Mutex<HashMap<u32, Position>>>);
+pub struct Resume(Arc<Mutex<HashMap<u32, Acked>>>);
+
+#[derive(Debug, Default)]
+struct Acked {
+    /// The table's number: another one may have had its id before.
+    serial: u64,
+    position: Position,
+}
 
 impl Resume {
-    fn get(&self, table_id: u32) -> Option<Position> {
-        self.0.lock().get(&table_id).cloned()
+    fn get(&self, table: &SharedTable) -> Option<Position> {
+        let all = self.0.lock();
+        all.get(&table.id()).filter(|it| it.serial == table.serial()).map(|it| it.position.clone())
     }
 
-    fn set(&self, table_id: u32, position: &Position) {
-        self.0.lock().entry(table_id).or_default().clone_from(position);
+    fn set(&self, table: &SharedTable, position: &Position) {
+        let mut all = self.0.lock();
+        let it = all.entry(table.id()).or_default();
+        // A session that ends late may know a table of before only.
+        if it.serial <= table.serial() {
+            it.serial = table.serial();
+            it.position.clone_from(position);
+        }
     }
 }
 
@@ -64,7 +78,7 @@ impl SendTable {
         ids: UpdateIds,
         session_start: Position,
     ) -> Self {
-        let earlier = resume.get(shared.id()).filter(|_| !Defect::NoResume.is_on());
+        let earlier = resume.get(&shared).filter(|_| !Defect::NoResume.is_on());
         let resumed = earlier.is_some();
         let position = earlier.unwrap_or_else(|| shared.table().start());
         let cursor = is_told.then(|| shared.table().follow(follow, &position));
@@ -138,7 +152,7 @@ impl SendTable {
             }
         }
         self.last_acked = id;
-        self.resume.set(self.shared.id(), &self.acked);
+        self.resume.set(&self.shared, &self.acked);
         true
     }
 
@@ -171,7 +185,7 @@ impl SendTable {
         if std::mem::take(&mut self.resumed) && !Defect::AcksOutliveProcesses.is_on() {
             self.acked = self.shared.table().start();
             self.in_flight.clear();
-            self.resume.set(self.shared.id(), &self.acked);
+            self.resume.set(&self.shared, &self.acked);
         }
     }
 
@@ -191,7 +205,7 @@ impl SendTable {
 impl Drop for SendTable {
     fn drop(&mut self) {
         if let Some(cursor) = self.cursor.take() {
-            self.resume.set(self.shared.id(), &self.acked);
+            self.resume.set(&self.shared, &self.acked);
             self.shared.table().unfollow(cursor);
         }
     }
