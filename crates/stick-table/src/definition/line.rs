@@ -228,7 +228,8 @@ impl TableDefinition {
     }
 }
 
-/// As one line, which reads back as the same definition: a `table` line, or a `stick-table` line where the name is empty.
+/// As one line: a `table` line, or a `stick-table` line where the name is empty. It reads back as the same definition, unless
+/// the name holds blanks.
 impl fmt::Display for TableDefinition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name.as_str() {

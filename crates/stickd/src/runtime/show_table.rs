@@ -268,7 +268,7 @@ mod tests {
             for number in 0..count {
                 let key = match key_type {
                     KeyType::Integer => number.to_be_bytes().to_vec(),
-                    _ => [&[0xff; 14_990][..], format!("{number}").as_bytes()].concat(),
+                    _ => [&[0xff; 11_990][..], format!("{number}").as_bytes()].concat(),
                 };
                 table.update(&key, Origin::LOCAL, Lifetime::Restart, 0, |_| ()).unwrap();
             }
