@@ -132,7 +132,8 @@ pub(crate) fn defined(id: u32, table: &TableDefinition, has_tail: bool) -> Vec<u
     let mut definition = Definition::from_table(id, table).unwrap();
     definition.tail = definition.tail.filter(|_| has_tail);
     let mut bytes = Vec::new();
-    definition.encode(Padding::None, &mut bytes).unwrap();
+    // Some are told that no hub can use.
+    definition.encode_unchecked(Padding::None, &mut bytes);
     bytes
 }
 
