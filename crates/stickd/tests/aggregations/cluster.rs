@@ -49,6 +49,15 @@ impl Cluster {
         self.nodes.insert(place, HaproxyProcess::start(&self.release, config));
     }
 
+    /// Reloads a node with another table of its own and of the sums: its new process is taught by the old one.
+    #[track_caller]
+    pub(crate) fn reload_node(&mut self, place: usize, table: &str) {
+        let name = ["lb1", "lb2"][place];
+        let config = node(name, self.addresses[place + 1], self.addresses[0], (table, table), self.rules);
+        let old = self.nodes[place].reload(config);
+        old.wait_exit(CONNECTED);
+    }
+
     /// Replaces the hub by a process with another configuration, as a reload does.
     #[track_caller]
     pub(crate) fn change_hub(&mut self, config: &str) {

@@ -9,6 +9,7 @@ use crate::cluster::{CONNECTED, STICKD};
 
 on_every_release!(
     a_second_level_sums_what_the_first_ones_sum,
+    an_upper_hub_says_that_a_lower_one_lacks_something,
     two_hubs_publish_the_same_and_nothing_is_counted_twice
 );
 
@@ -97,6 +98,46 @@ fn a_second_level_sums_what_the_first_ones_sum(release: &Release) {
     assert_eq!(refused.trim(), "lower hubs sum some of the nodes: give the command to them (first, second)");
     assert_eq!(hubs[0].cli().run("clear table data/t.aggr key k cluster").trim(), "");
     wait_sum(&nodes[1], "p/t.l2", 4, &all);
+}
+
+fn an_upper_hub_says_that_a_lower_one_lacks_something(release: &Release) {
+    let [lb1, lb2, first, top] = [(); 4].map(|()| ports::free_address());
+    let upper = hub(
+        "top",
+        &format!(
+            "  peer top {top} local\n  peer first {first} down\n  from .aggr to .l2\n  status-table hub\n"
+        ),
+    );
+    let lower = hub(
+        "first",
+        &format!(
+            "  peer first {first} local\n  peer lb1 {lb1}\n  peer lb2 {lb2}\n  peer top {top} up\n  \
+             from .local to .aggr\n"
+        ),
+    );
+    let start = |name: &str, own| {
+        let state = "table hub type string len 32 size 16 expire 3s store gpt0";
+        let config = Config::new(name).peer(name, own).peer("first", first).peers_line(state);
+        let tables = ["t.local", "t.aggr", "t.l2"];
+        let config = tables.iter().fold(config, |it, table| it.peers_line(format!("table {table} {TABLE}")));
+        HaproxyProcess::start(release, config)
+    };
+    let nodes = [start("lb1", lb1)];
+    let state = || {
+        let hubs = [&upper, &lower].map(|hub| hub.cli().run("show aggregations") + &hub.daemon().log());
+        nodes[0].cli().run("show table p/hub") + &hubs.concat()
+    };
+    // What the upper hub publishes of itself comes to nodes by the lower one.
+    let reads = |key: &str| Some(nodes[0].cli().table("p/hub").entries.get(key)?.number("gpt0"));
+    wait::until_or(CONNECTED, "a lower hub without one of its nodes", state, || {
+        let shown = upper.cli().run("show aggregations");
+        let is_said = shown.contains("refused peer=first") && shown.contains(" reason=lower-hub ");
+        (is_said && reads("complete") == Some(0) && reads("refused") >= Some(1)).then_some(())
+    });
+    let _lb2 = start("lb2", lb2);
+    wait::until_or(CONNECTED, "a lower hub with all of its nodes", state, || {
+        (reads("complete") == Some(1) && reads("refused") == Some(0)).then_some(())
+    });
 }
 
 fn two_hubs_publish_the_same_and_nothing_is_counted_twice(release: &Release) {

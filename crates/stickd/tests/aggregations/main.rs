@@ -2,11 +2,13 @@
 
 mod cluster;
 mod conn_cur;
+mod definitions;
 mod examples;
 mod fallback;
 mod left_out;
 mod levels;
 mod limits;
+mod old_nodes;
 mod orders;
 mod restarts;
 mod room;

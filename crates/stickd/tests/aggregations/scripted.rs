@@ -33,11 +33,22 @@ impl Scripted {
         node
     }
 
-    /// The same, and does not answer.
+    /// As a HAProxy 1.6, whose version of the protocol is 2.0.
+    pub(crate) fn join_old(hub: SocketAddr, name: &str) -> Self {
+        let node = Self::join_as(hub, name, "2.0");
+        node.teach(true);
+        node
+    }
+
+    /// As [`join`](Self::join), and does not answer.
     pub(crate) fn join_silent(hub: SocketAddr, name: &str) -> Self {
+        Self::join_as(hub, name, "2.1")
+    }
+
+    fn join_as(hub: SocketAddr, name: &str, version: &str) -> Self {
         let mut stream = TcpStream::connect(hub).unwrap();
         stream.set_read_timeout(Some(SOON)).unwrap();
-        stream.write_all(format!("HAProxyS 2.1\nhub\n{name} 1 1\n").as_bytes()).unwrap();
+        stream.write_all(format!("HAProxyS {version}\nhub\n{name} 1 1\n").as_bytes()).unwrap();
         let mut status = [0; 4];
         stream.read_exact(&mut status).unwrap();
         assert_eq!(&status, b"200\n");
