@@ -65,7 +65,9 @@ fn what_differs_is_reported_by_name(release: &Release) {
     for (name, haproxy, stickd, _) in DIFFERENT {
         setup = setup.tables(name, haproxy, stickd);
     }
-    let pair = setup.start(release);
+    // One that stickd does not have.
+    let pair = setup.haproxy(|config| config.table("unknown", "type ip size 1k store gpc0")).start(release);
+    pair.haproxy.cli().quiet("set table unknown key 192.0.2.1 data.gpc0 5");
     for table in ["key_size", "no_length"] {
         pair.haproxy.cli().quiet(&format!("set table {table} key k data.gpc0 5"));
     }
@@ -90,6 +92,9 @@ fn what_differs_is_reported_by_name(release: &Release) {
         let lines: Vec<&str> = log.lines().filter(|line| line.contains(&reported)).collect();
         assert!(lines.iter().any(|line| line.contains("section=\"p\" peer=\"A\"")), "{reported}\n{log}");
     }
+    pair.stickd.daemon().wait_log("updates of table unknown are ignored: no table of this name", CONNECTED);
+    let said = pair.stickd.cli().run("show peers p");
+    assert!(said.contains(&format!(" mismatches={} ", DIFFERENT.len() + 1)), "{said}");
     pair.wait_same("same", |table| table.used == 2);
     assert!(mismatches(&pair, "same").is_empty());
     // What agrees in its keys is shared, and nothing of what does not is mixed up.
