@@ -26,10 +26,11 @@ pub(crate) fn control(message: Control) -> Vec<u8> {
     bytes
 }
 
-/// The definition of `t` as a table of this id.
+/// The definition of `t` as a table of this id, also of one that no table has.
 pub(crate) fn define(id: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
-    Definition::from_table(id, &definition()).unwrap().encode(Padding::None, &mut bytes).unwrap();
+    let definition = Definition { id, ..Definition::from_table(1, &definition()).unwrap() };
+    definition.encode_unchecked(Padding::None, &mut bytes);
     bytes
 }
 

@@ -25,7 +25,8 @@ pub(crate) fn table(name: &str, key_type: KeyType, columns: &[&str]) -> TableDef
 
 pub(crate) fn defined(id: u32, table: &TableDefinition) -> Vec<u8> {
     let mut bytes = Vec::new();
-    Definition::from_table(id, table).unwrap().encode(Padding::None, &mut bytes).unwrap();
+    let definition = Definition { id, ..Definition::from_table(1, table).unwrap() };
+    definition.encode_unchecked(Padding::None, &mut bytes);
     bytes
 }
 
