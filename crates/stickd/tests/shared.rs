@@ -22,7 +22,8 @@ fn config(address: SocketAddr) -> String {
 fn greet(address: SocketAddr, target: &str, sender: &str) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
-    write!(stream, "HAProxyS 2.1\n{target}\n{sender} 1 1\n").unwrap();
+    // In one write: the answer to a wrong target may close the connection before the next one.
+    stream.write_all(format!("HAProxyS 2.1\n{target}\n{sender} 1 1\n").as_bytes()).unwrap();
     let mut status = String::new();
     BufReader::new(&stream).read_line(&mut status).unwrap();
     (stream, status.trim().to_owned())
