@@ -21,7 +21,7 @@ pub enum EncodeError {
     KeyType(WireKeyType, u64),
     #[error(transparent)]
     Key(#[from] KeyError),
-    #[error("the lifetime of {0} ms is over {limit} ms, which means an entry that has expired", limit = units::MAX_TIME_MS)]
+    #[error("the lifetime of {0} ms exceeds {limit} ms: a peer would read an entry that has expired", limit = units::MAX_TIME_MS)]
     Lifetime(u32),
     #[error("the values of {0} are missing, or out of the order of the definition")]
     MissingValues(DataType),

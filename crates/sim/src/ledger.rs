@@ -247,7 +247,7 @@ impl Ledger {
         // ignores what knows less.
         let knows_less = |before: &&Told| word.life <= before.life && word.value < before.value;
         let ignored = same.filter(|before| before.taught && knows_less(before)).copied();
-        // It is less than what crossed that lesson. In another session it looks like from a process that begins anew.
+        // The value is less than one that crossed that lesson. In another session a hub takes it for a restarted process.
         let fell = same.is_some_and(|before| word.life > before.life && word.value < before.value);
         let former = fell || is_source && alive.is_some_and(|before| before.former || before.by != from);
         let most = alive.filter(|_| former).map_or(word.value, |before| {

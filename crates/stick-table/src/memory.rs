@@ -40,7 +40,7 @@ impl MemoryLimit {
         self.was_short.load(Ordering::Relaxed)
     }
 
-    /// Takes the memory of up to `wanted` entries of so many bytes; returns of how many.
+    /// Reserves memory for up to `wanted` entries, each of the given size in bytes; returns how many entries fit.
     fn take(&self, wanted: u32, entry_bytes: u64) -> u32 {
         let fitting = |used: u64| {
             let left = if self.limit == 0 { u64::MAX } else { self.limit.saturating_sub(used) };

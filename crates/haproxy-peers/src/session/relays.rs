@@ -200,7 +200,7 @@ mod tests {
         assert!(relays.contains(told) && relays.is_told_by(told, relay) && !relays.is_told_by(told, other));
         assert!(relays.is_made_by(told, peer) && !relays.is_made_by(told, other));
         assert!(relays.is_made_by(peer, peer) && !relays.is_made_by(relay, peer));
-        // Of somebody whom this side does not know.
+        // The section has no peer of this name: the relay counts as the writer.
         assert_eq!(relays.told_by(relay, 7, &origins), relay);
         for rest in [&[][..], &[0; 12], &[0x72, 1, 2]] {
             assert_eq!(decode_writer(rest), None);

@@ -63,7 +63,7 @@ pub struct SessionSetup {
     pub limits: Limits,
     /// Where live updates go on, from the peer's last session.
     pub resume: Resume,
-    /// Whether the section passes live updates on, and to whom not.
+    /// Which peers are relays, and which peer made each update, so that no update goes back to its writer.
     pub relays: Relays,
     /// Whether a hub waits for what the peer has before it tells it sums: without that they may be lower than the peer's own
     /// values. It waits for 5 s at most.

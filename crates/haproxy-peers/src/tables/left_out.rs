@@ -186,8 +186,8 @@ impl LeftOuts {
         !in_lesson
     }
 
-    /// The table begins anew: what the node tells of it is missing until a lesson that begins from now on has ended.
-    pub(crate) fn begin_anew(&self, node: Origin, table: &str) {
+    /// A new form of the table is empty: the node's values are missing until a lesson that starts from now on has ended.
+    pub(crate) fn table_replaced(&self, node: Origin, table: &str) {
         let mut nodes = self.nodes.lock();
         let node = nodes.entry(node.number()).or_default();
         let (reason, session) = (LeftOutReason::NotTold, node.session);

@@ -98,7 +98,7 @@ impl TableSet {
         for [old, _] in done.pairs.iter().filter(|[old, _]| old.aggregate().is_some()) {
             let name = old.definition().network_name();
             for node in self.forms.definers(name.as_bytes()) {
-                self.left_outs.begin_anew(node, name);
+                self.left_outs.table_replaced(node, name);
             }
         }
         self.version.fetch_add(1, Ordering::Relaxed);
