@@ -138,7 +138,7 @@ pub struct Counters {
 
 impl Session {
     /// Follows as many tables of the section at most as `tables` says; whether there are more. Calling it is a choice: the first
-    /// input follows those that are left. It takes the locks of all shards of each table, about 0.3 µs each.
+    /// input follows those that are left. It takes the locks of all stripes of each table, about 0.3 µs each.
     pub fn begin(&mut self, tables: usize) -> bool {
         self.teacher.begin_some(tables)
     }

@@ -19,13 +19,13 @@ use crate::part::{Head, PART_HEAD, left};
 use crate::replacement::Replacement;
 use crate::room::Room;
 use crate::rule::Rules;
-use crate::shard::{Shard, Shared, Teller, told_by};
+use crate::stripe::{Shared, Stripe, Teller, told_by};
 
-/// Shards of a large aggregate.
-const MAX_SHARDS: u32 = 64;
-/// Aggregates get one shard for each so many keys: an index of 65,536 buckets is well filled by them, and not too small when
-/// shards fill unevenly. Few in tests, to have shards.
-const KEYS_PER_SHARD: u32 = if cfg!(test) { 16 } else { 53_000 };
+/// Stripes of a large aggregate.
+const MAX_STRIPES: u32 = 64;
+/// Aggregates get one stripe for each so many keys: an index of 65,536 buckets is well filled by them, and not too small when
+/// stripes fill unevenly. Few in tests, to have stripes.
+const KEYS_PER_STRIPE: u32 = if cfg!(test) { 16 } else { 53_000 };
 /// Slots looked at in one call of a walk. Few in tests, so that calls end early.
 const SLOTS_PER_CALL: u32 = if cfg!(test) { 7 } else { 1 << 14 };
 /// Slots looked at by a refresh for each key of its budget.
@@ -34,8 +34,8 @@ const SLOTS_PER_KEY: usize = 64;
 /// How far a refresh is.
 #[derive(Default)]
 struct Turn {
-    shard: usize,
-    /// Shards that were gone over to their end, in this round.
+    stripe: usize,
+    /// Stripes that were gone over to their end, in this round.
     done: usize,
 }
 
@@ -44,7 +44,7 @@ struct Turn {
 /// All methods may be called by several threads. `now` is a point on one monotonic clock in ms, that of the output.
 pub struct Aggregate {
     pub(crate) shared: Shared,
-    pub(crate) shards: Box<[Mutex<Shard>]>,
+    pub(crate) stripes: Box<[Mutex<Stripe>]>,
     /// What takes its place.
     pub(crate) replacement: OnceLock<Replacement>,
     /// Where the next refresh goes on.
@@ -68,10 +68,10 @@ impl Aggregate {
         let name = source.name.clone();
         let schema = Schema::new(source, seed).map_err(|error| AggregateError::Definition(name, error))?;
         let columns = Columns::new(&schema, &output, rules)?;
-        let count = schema.definition().size.div_ceil(KEYS_PER_SHARD).clamp(1, MAX_SHARDS);
+        let count = schema.definition().size.div_ceil(KEYS_PER_STRIPE).clamp(1, MAX_STRIPES);
         let shared = Shared::new(schema, output, columns);
-        let shards = (0..count).map(|_| Mutex::new(Shard::new(&shared))).collect();
-        Ok(Self { shared, shards, replacement: OnceLock::new(), turn: Mutex::default() })
+        let stripes = (0..count).map(|_| Mutex::new(Stripe::new(&shared))).collect();
+        Ok(Self { shared, stripes, replacement: OnceLock::new(), turn: Mutex::default() })
     }
 
     /// Lets it take its memory from a room that others share.
@@ -101,9 +101,9 @@ impl Aggregate {
         self.shared.schema.batch()
     }
 
-    /// Shards take bits of the hash that their indexes do not use.
-    pub(crate) fn shard_of(&self, hash: u64) -> usize {
-        ((u64::from((hash >> 16) as u32) * self.shards.len() as u64) >> 32) as usize
+    /// Stripes take bits of the hash that their indexes do not use.
+    pub(crate) fn stripe_of(&self, hash: u64) -> usize {
+        ((u64::from((hash >> 16) as u32) * self.stripes.len() as u64) >> 32) as usize
     }
 
     /// Takes the changes of a batch as told by a node, in their order, publishes the results, and empties the batch.
@@ -124,16 +124,16 @@ impl Aggregate {
         let telling = shared.nodes.teller(node.number());
         if let Some((telling, set)) = telling.and_then(|it| self.set(&it, &columns).map(|set| (it, set))) {
             let teller = Teller { node: node.number(), telling, set, told, ranges: &ranges, string };
-            batch.order_by_shard(self.shards.len(), |hash| self.shard_of(hash));
-            for (number, shard) in self.shards.iter().enumerate() {
-                let mut changes = batch.changes_of_shard(number);
+            batch.order_by_stripe(self.stripes.len(), |hash| self.stripe_of(hash));
+            for (number, stripe) in self.stripes.iter().enumerate() {
+                let mut changes = batch.changes_of_stripe(number);
                 if changes.len() == 0 {
                     continue;
                 }
-                let mut shard = shard.lock();
-                while shard.absorb(shared, &teller, &mut changes, now, &mut absorbed) {
+                let mut stripe = stripe.lock();
+                while stripe.absorb(shared, &teller, &mut changes, now, &mut absorbed) {
                     // Others may want in.
-                    MutexGuard::bump(&mut shard);
+                    MutexGuard::bump(&mut stripe);
                 }
             }
         } else {
@@ -157,12 +157,12 @@ impl Aggregate {
         shared.nodes.set(telling, columns)
     }
 
-    /// Calls `visit` with all shards, one hold of a lock after the other; it returns where to go on in the shard.
-    fn for_each_hold(&self, mut visit: impl FnMut(&mut Shard, u32) -> Option<u32>) {
-        for shard in &self.shards {
+    /// Calls `visit` with all stripes, one hold of a lock after the other; it returns where to go on in the stripe.
+    fn for_each_hold(&self, mut visit: impl FnMut(&mut Stripe, u32) -> Option<u32>) {
+        for stripe in &self.stripes {
             let mut from = Some(0);
             while let Some(start) = from {
-                from = visit(&mut shard.lock(), start);
+                from = visit(&mut stripe.lock(), start);
             }
         }
     }
@@ -192,14 +192,14 @@ impl Aggregate {
         let Some(who) = self.shared.nodes.present(node.number()) else { return false };
         self.shared.nodes.offered(who.0);
         let (mut slots, mut values) = (SLOTS_PER_CALL, limit);
-        while let Some(shard) = self.shards.get(walk.shard) {
+        while let Some(stripe) = self.stripes.get(walk.stripe) {
             if slots == 0 || values == 0 {
                 return true;
             }
             let limits = (&mut slots, &mut values);
-            let is_last = shard.lock().own_values(&self.shared, who, walk, limits, now, &mut visit);
+            let is_last = stripe.lock().own_values(&self.shared, who, walk, limits, now, &mut visit);
             if is_last {
-                *walk = OwnWalk { shard: walk.shard + 1, slot: 0 };
+                *walk = OwnWalk { stripe: walk.stripe + 1, slot: 0 };
             }
         }
         false
@@ -254,19 +254,19 @@ impl Aggregate {
 
     fn clear_here(&self, key: &[u8], lifetime: Lifetime, now: Millis) -> Result<u32, KeyError> {
         let hash = self.shared.schema.hash(key)?;
-        let mut shard = self.shards[self.shard_of(hash)].lock();
-        let found = shard.store.form().with_key(key, |key| shard.store.find(hash, key));
+        let mut stripe = self.stripes[self.stripe_of(hash)].lock();
+        let found = stripe.store.form().with_key(key, |key| stripe.store.find(hash, key));
         let Some(slot) = found else { return Ok(0) };
-        let cleared = shard.clear(&self.shared, slot, lifetime, now);
-        shard.publish(&self.shared, now);
+        let cleared = stripe.clear(&self.shared, slot, lifetime, now);
+        stripe.publish(&self.shared, now);
         Ok(cleared)
     }
 
     /// As [`clear`](Self::clear), of all keys.
     pub fn clear_all(&self, lifetime: Lifetime, now: Millis) -> u64 {
         let mut cleared = 0;
-        self.for_each_hold(|shard, from| {
-            let (more, next) = shard.clear_from(&self.shared, from, lifetime, now);
+        self.for_each_hold(|stripe, from| {
+            let (more, next) = stripe.clear_from(&self.shared, from, lifetime, now);
             cleared += u64::from(more);
             next
         });
@@ -286,14 +286,14 @@ impl Aggregate {
         let mut slots = u32::try_from(budget.saturating_mul(SLOTS_PER_KEY)).unwrap_or(u32::MAX);
         while !refreshed.is_round && slots > 0 && refreshed.keys < budget {
             let left = (slots, budget - refreshed.keys);
-            let mut shard = self.shards[turn.shard].lock();
-            let (looked, is_last) = shard.refresh(&self.shared, now, left, &mut refreshed);
+            let mut stripe = self.stripes[turn.stripe].lock();
+            let (looked, is_last) = stripe.refresh(&self.shared, now, left, &mut refreshed);
             slots -= looked.min(slots);
             if is_last {
-                turn.shard = (turn.shard + 1) % self.shards.len();
+                turn.stripe = (turn.stripe + 1) % self.stripes.len();
                 turn.done += 1;
-                refreshed.is_round = turn.done >= self.shards.len();
-                turn.done %= self.shards.len();
+                refreshed.is_round = turn.done >= self.stripes.len();
+                turn.done %= self.stripes.len();
             }
         }
         self.shared.nodes.free_ended();
@@ -306,19 +306,19 @@ impl Aggregate {
     /// When the key is none of the source's, see [`KeyType::check`](stick_table::KeyType::check).
     pub fn contributions(&self, key: &[u8], now: Millis) -> Result<Vec<Contribution>, KeyError> {
         let hash = self.shared.schema.hash(key)?;
-        let mut shard = self.shards[self.shard_of(hash)].lock();
-        let found = shard.store.form().with_key(key, |key| shard.store.find(hash, key));
+        let mut stripe = self.stripes[self.stripe_of(hash)].lock();
+        let found = stripe.store.form().with_key(key, |key| stripe.store.find(hash, key));
         let Some(slot) = found else { return Ok(Vec::new()) };
-        if !shard.look_at(&self.shared, slot, now) {
+        if !stripe.look_at(&self.shared, slot, now) {
             return Ok(Vec::new());
         }
-        let parts = shard.store.parts(slot).chunks_exact(PART_HEAD + self.shared.columns.data_words);
+        let parts = stripe.store.parts(slot).chunks_exact(PART_HEAD + self.shared.columns.data_words);
         let live = parts.filter(|part| !self.shared.is_over(part, now as u32));
-        Ok(live.filter_map(|part| self.contribution(&shard, part, now as u32)).collect())
+        Ok(live.filter_map(|part| self.contribution(&stripe, part, now as u32)).collect())
     }
 
     /// `None` for one of a node that went this moment.
-    fn contribution(&self, shard: &Shard, part: &[u32], now: u32) -> Option<Contribution> {
+    fn contribution(&self, stripe: &Stripe, part: &[u32], now: u32) -> Option<Contribution> {
         let head = Head::of(part);
         let teller = self.shared.nodes.teller_of(head)?;
         let remaining = self.source().expire.map(|_| left(part[1], now));
@@ -343,7 +343,7 @@ impl Aggregate {
                         current: words[1],
                         previous: words[2],
                     }),
-                    Storage::Dictionary => Value::Dictionary(shard.dictionary.get(words[0]).cloned()),
+                    Storage::Dictionary => Value::Dictionary(stripe.dictionary.get(words[0]).cloned()),
                 };
                 values.push((column.data_type, element, value));
             }
@@ -393,12 +393,12 @@ impl Aggregate {
     /// How much is kept.
     pub fn usage(&self) -> Usage {
         let mut usage = Usage::default();
-        for shard in &self.shards {
-            let shard = shard.lock();
-            usage.keys += shard.store.keys() as u64;
-            usage.contributions += shard.store.parts_of_all() as u64;
-            usage.bytes += (shard.bytes() + size_of::<Mutex<Shard>>()) as u64;
-            usage.result_bytes += shard.result_bytes(&self.shared) as u64;
+        for stripe in &self.stripes {
+            let stripe = stripe.lock();
+            usage.keys += stripe.store.keys() as u64;
+            usage.contributions += stripe.store.parts_of_all() as u64;
+            usage.bytes += (stripe.bytes() + size_of::<Mutex<Stripe>>()) as u64;
+            usage.result_bytes += stripe.result_bytes(&self.shared) as u64;
         }
         usage
     }
@@ -413,11 +413,11 @@ impl Aggregate {
     pub(crate) fn validate(&self) {
         let width = PART_HEAD + self.shared.columns.data_words;
         let mut heads = Vec::new();
-        for shard in &self.shards {
-            let shard = shard.lock();
-            shard.store.validate(&self.shared.schema);
-            for slot in (0..shard.store.slot_count()).filter(|&slot| shard.store.is_used(slot)) {
-                heads.extend(shard.store.parts(slot).chunks_exact(width).map(Head::of));
+        for stripe in &self.stripes {
+            let stripe = stripe.lock();
+            stripe.store.validate(&self.shared.schema);
+            for slot in (0..stripe.store.slot_count()).filter(|&slot| stripe.store.is_used(slot)) {
+                heads.extend(stripe.store.parts(slot).chunks_exact(width).map(Head::of));
             }
         }
         self.shared.nodes.validate(heads.into_iter());
@@ -427,8 +427,8 @@ impl Aggregate {
 
 impl Drop for Aggregate {
     fn drop(&mut self) {
-        for shard in &mut self.shards {
-            shard.get_mut().leave(&self.shared);
+        for stripe in &mut self.stripes {
+            stripe.get_mut().leave(&self.shared);
         }
     }
 }
@@ -442,10 +442,10 @@ mod tests {
 
     use super::*;
 
-    /// Those who call these hold the lock of a section, which all sessions wait for. With the locks of shards held for as long
+    /// Those who call these hold the lock of a section, which all sessions wait for. With the locks of stripes held for as long
     /// as they like, the calls return all the same: they look at no key.
     #[test]
-    fn what_happens_to_a_whole_node_waits_for_no_shard() {
+    fn what_happens_to_a_whole_node_waits_for_no_stripe() {
         let table = |name| TableDefinition::new(name, KeyType::Ip, 1_000).with_expire(Some(60_000));
         let table = |name| table(name).with_column("gpc0".parse().unwrap()).unwrap();
         let output = Arc::new(Table::new(table("o"), 1).unwrap());
@@ -460,7 +460,7 @@ mod tests {
         aggregate.process_may_have_changed(node);
         let mut walk = OwnWalk::default();
         while aggregate.own_values(node, &mut walk, 1_000, 1, |_| ()) {}
-        let held: Vec<_> = aggregate.shards.iter().map(Mutex::lock).collect();
+        let held: Vec<_> = aggregate.stripes.iter().map(Mutex::lock).collect();
         let (done, is_done) = mpsc::channel();
         std::thread::scope(|scope| {
             let aggregate = &aggregate;
@@ -472,7 +472,7 @@ mod tests {
             });
             let in_time = is_done.recv_timeout(Duration::from_secs(20));
             drop(held);
-            assert_eq!(in_time, Ok(()), "it waits for a shard");
+            assert_eq!(in_time, Ok(()), "it waits for a stripe");
         });
         assert!(aggregate.is_behind());
         while aggregate.is_behind() {

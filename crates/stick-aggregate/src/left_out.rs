@@ -105,7 +105,7 @@ impl LeftOuts {
         self.completeness() != Completeness::Whole
     }
 
-    /// Notes that updates of a node are refused. To be called before the lock of the shard is given up that refuses them.
+    /// Notes that updates of a node are refused. To be called before the lock of the stripe is given up that refuses them.
     pub(crate) fn refuse(&self, node: u16, reason: LeftOutReason, count: u64, now: Millis) {
         self.refused.fetch_add(count, Ordering::Relaxed);
         let mut inner = self.inner.lock();

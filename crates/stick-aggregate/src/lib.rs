@@ -115,8 +115,8 @@ mod part;
 mod partial;
 mod rate;
 mod result;
-mod shard;
 mod store;
+mod stripe;
 
 #[cfg(test)]
 mod model;

@@ -20,7 +20,7 @@ const MAX_GENERATIONS: usize = 1 << 16;
 ///
 /// A part does not have its node's number but that of a *generation* of the node. What happens to all parts of a node at once
 /// (it is forgotten, it was taught, its session's number wraps) ends the generation, whatever the number of its parts. Its
-/// parts learn of that when their key is looked at next, see [`Shard::settle`](crate::shard::Shard); a refresh looks for those
+/// parts learn of that when their key is looked at next, see [`Stripe::settle`](crate::stripe::Stripe); a refresh looks for those
 /// that are left. A generation that has ended and has no parts is given to the next node that needs one.
 #[derive(Default)]
 pub(crate) struct Nodes {

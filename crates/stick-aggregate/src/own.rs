@@ -7,7 +7,7 @@ use stick_table::Dictionary;
 /// Where [`Aggregate::own_values`](crate::Aggregate::own_values) goes on. Start with `OwnWalk::default()`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OwnWalk {
-    pub(crate) shard: usize,
+    pub(crate) stripe: usize,
     pub(crate) slot: u32,
 }
 

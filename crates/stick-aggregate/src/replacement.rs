@@ -13,15 +13,15 @@ use stick_table::{Batch, Millis, Origin};
 use crate::Aggregate;
 use crate::nodes::Telling;
 use crate::part::{Head, PART_HEAD};
-use crate::shard::Carried;
+use crate::stripe::Carried;
 
-/// Slots looked at in one hold of a shard's lock.
+/// Slots looked at in one hold of a stripe's lock.
 const SLOTS_PER_HOLD: u32 = 256;
 
 /// How far [`Aggregate::carry_over`] is. Start with `CarryWalk::default()`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CarryWalk {
-    shard: usize,
+    stripe: usize,
     slot: u32,
 }
 
@@ -81,8 +81,8 @@ impl Replacement {
         let told: Vec<_> = batch.columns().collect();
         let mut translated = self.next.batch();
         translated.set_columns(self.columns(&told));
-        batch.order_by_shard(1, |_| 0);
-        for change in batch.changes_of_shard(0) {
+        batch.order_by_stripe(1, |_| 0);
+        for change in batch.changes_of_stripe(0) {
             // Both have keys of one type.
             self.copy(change.words(), translated.push_canonical(change.key(), change.lifetime()));
             if let Some(string) = change.string().filter(|_| self.string.is_some()) {
@@ -139,19 +139,19 @@ impl Aggregate {
             .filter_map(|node| Some((node, replacement.next.shared.nodes.teller(node)?)))
             .collect();
         let mut left = keys;
-        while walk.shard < self.shards.len() {
+        while walk.stripe < self.stripes.len() {
             if left == 0 {
                 return true;
             }
             let is_last = self.carry_hold(replacement, &tellings, walk, &mut left, now);
             if is_last {
-                *walk = CarryWalk { shard: walk.shard + 1, slot: 0 };
+                *walk = CarryWalk { stripe: walk.stripe + 1, slot: 0 };
             }
         }
         false
     }
 
-    /// Takes a hold of keys over; whether the shard has no more.
+    /// Takes a hold of keys over; whether the stripe has no more.
     fn carry_hold(
         &self,
         replacement: &Replacement,
@@ -163,20 +163,20 @@ impl Aggregate {
         let width = PART_HEAD + self.shared.columns.data_words;
         let next = &replacement.next;
         // Held until the parts are there: what is told meanwhile comes behind them.
-        let mut shard = self.shards[walk.shard].lock();
-        let count = shard.store.slot_count();
+        let mut stripe = self.stripes[walk.stripe].lock();
+        let count = stripe.store.slot_count();
         let end = count.min(walk.slot.saturating_add(SLOTS_PER_HOLD));
         while walk.slot < end && *left > 0 {
             let slot = walk.slot;
             walk.slot += 1;
-            if !shard.store.is_used(slot) || !shard.look_at(&self.shared, slot, now) {
+            if !stripe.store.is_used(slot) || !stripe.look_at(&self.shared, slot, now) {
                 continue;
             }
             *left -= 1;
-            let parts = shard.store.parts(slot).chunks_exact(width);
+            let parts = stripe.store.parts(slot).chunks_exact(width);
             let parts =
-                parts.filter_map(|part| self.carried(replacement, tellings, &shard.dictionary, part, now));
-            next.take_over(shard.store.key(slot), &parts.collect::<Vec<_>>(), now);
+                parts.filter_map(|part| self.carried(replacement, tellings, &stripe.dictionary, part, now));
+            next.take_over(stripe.store.key(slot), &parts.collect::<Vec<_>>(), now);
         }
         walk.slot >= count
     }
@@ -226,8 +226,8 @@ impl Aggregate {
     /// Takes parts of a key over from the aggregate whose place this one takes.
     fn take_over(&self, key: &[u8], parts: &[Carried<'_>], now: Millis) {
         let Ok(hash) = self.shared.schema.hash(key) else { return };
-        let mut shard = self.shards[self.shard_of(hash)].lock();
-        shard.take_over(&self.shared, (key, hash), parts, now);
+        let mut stripe = self.stripes[self.stripe_of(hash)].lock();
+        stripe.take_over(&self.shared, (key, hash), parts, now);
     }
 
     /// Does something for a node here and in the aggregate that takes this one's place.

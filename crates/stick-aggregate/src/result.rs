@@ -94,7 +94,7 @@ pub(crate) struct Survey {
 pub(crate) struct Result {
     /// For how long the result surely holds, in ms.
     pub(crate) holds: u32,
-    /// The word of `server_key` in the shard's dictionary.
+    /// The word of `server_key` in the stripe's dictionary.
     pub(crate) string: u32,
 }
 

@@ -17,7 +17,7 @@ const LINE_WORDS: usize = 16;
 /// Most parts of a key.
 pub(crate) const MAX_PARTS: usize = (1 << 15) - 1;
 
-/// The keys of a shard, each with one record for its parts.
+/// The keys of a stripe, each with one record for its parts.
 ///
 /// ```text
 /// slot      | due | place of the record | number of parts |             stays the key's while it is there

@@ -11,7 +11,7 @@ use std::ops::{AddAssign, Range};
 use std::sync::Arc;
 
 use crate::common::Common;
-use crate::sought_key::SoughtKey;
+use crate::row::sought_key::SoughtKey;
 use crate::{KeyError, Lifetime, Table};
 
 /// The data word of a `server_key` that the update leaves as it is.
@@ -113,8 +113,8 @@ pub struct Batch {
     strings: Vec<Arc<str>>,
     /// Batches since one that needed a fair part of the memory.
     small: u32,
-    /// The changes in the order of their shards, and where each shard's begin, see
-    /// [`order_by_shard`](Self::order_by_shard).
+    /// The changes in the order of their stripes, and where each stripe's begin, see
+    /// [`order_by_stripe`](Self::order_by_stripe).
     order: Vec<u32>,
     starts: Vec<u32>,
 }

@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
 
-use crate::layout::Layout;
 use crate::lifetime::{self, Lifetime};
 use crate::memory::Share;
-use crate::sought_key::SoughtKey;
+use crate::row::layout::Layout;
+use crate::row::sought_key::SoughtKey;
 use crate::{Millis, TableDefinition};
 
 /// What the deadline of a free row is.
 pub(crate) const NO_DEADLINE: u32 = 0;
 
-/// What all shards of a table share.
+/// What all stripes of a table share.
 pub(crate) struct Common {
     pub(crate) definition: TableDefinition,
     pub(crate) layout: Layout,
@@ -25,9 +25,9 @@ pub(crate) struct Common {
     /// Constants of the hash, secret as the seed is: clients choose keys, and with constants that everybody knows (the default of
     /// foldhash) they can choose as many as they like that have one hash under any seed.
     constants: SharedSeed,
-    /// Entries of all shards, so that `size` is exact although the shards fill unevenly.
+    /// Entries of all stripes, so that `size` is exact although the stripes fill unevenly.
     used: AtomicU32,
-    /// Rows that the shards have room for without growing.
+    /// Rows that the stripes have room for without growing.
     rows: AtomicU32,
     /// Of memory that it shares with other tables.
     pub(crate) memory: Option<Share>,

@@ -1,20 +1,20 @@
-//! One entry, seen under its shard's lock.
+//! One entry, seen under its stripe's lock.
 
 use std::sync::Arc;
 
 use crate::common::Common;
-use crate::cursor::Position;
+use crate::log::cursor::Position;
 use crate::origin::Origin;
-use crate::shard::Shard;
-use crate::stamp::Stamp;
+use crate::row::stamp::Stamp;
+use crate::stripe::Stripe;
 use crate::{DataType, FrequencyCounter, Millis, Storage, Value, lifetime};
 
-/// An entry as a reader sees it. Valid while the shard's lock is held, so visits should be short.
+/// An entry as a reader sees it. Valid while the stripe's lock is held, so visits should be short.
 #[derive(Clone, Copy)]
 pub struct EntryRef<'a> {
     common: &'a Common,
-    shard: &'a Shard,
-    shard_number: usize,
+    stripe: &'a Stripe,
+    stripe_number: usize,
     row: u32,
     row_words: &'a [u32],
     now: Millis,
@@ -23,18 +23,18 @@ pub struct EntryRef<'a> {
 impl<'a> EntryRef<'a> {
     pub(crate) fn new(
         common: &'a Common,
-        shard: &'a Shard,
-        shard_number: usize,
+        stripe: &'a Stripe,
+        stripe_number: usize,
         row: u32,
         now: Millis,
     ) -> Self {
-        Self { common, shard, shard_number, row, row_words: shard.row(row), now }
+        Self { common, stripe, stripe_number, row, row_words: stripe.row(row), now }
     }
 
     /// The key in canonical form (see [`KeyType`](crate::KeyType)).
     #[inline]
     pub fn key(&self) -> &'a [u8] {
-        self.shard.key_in(&self.common.layout, self.row_words)
+        self.stripe.key_in(&self.common.layout, self.row_words)
     }
 
     /// The data words, laid out by [`Table::layout`](crate::Table::layout).
@@ -46,19 +46,19 @@ impl<'a> EntryRef<'a> {
     /// The value of one element; `None` when the table does not store it.
     pub fn value(&self, data_type: DataType, element: u32) -> Option<Value> {
         let offset = self.common.layout.offset(data_type, element)?;
-        Some(read_value(self.shard, data_type.storage(), &self.words()[offset..]))
+        Some(read_value(self.stripe, data_type.storage(), &self.words()[offset..]))
     }
 
     /// The string a `server_key` word stands for, `None` when unset.
     pub fn string(&self, word: u32) -> Option<&'a Arc<str>> {
-        self.shard.dictionary.get(word)
+        self.stripe.dictionary.get(word)
     }
 
     /// Remaining lifetime in ms; `None` when the table's entries do not expire.
     #[inline]
     pub fn remaining(&self) -> Option<u32> {
         self.common.definition.expire?;
-        Some(lifetime::remaining(self.shard.deadline(self.row), self.now))
+        Some(lifetime::remaining(self.stripe.deadline(self.row), self.now))
     }
 
     /// Who changed the entry last.
@@ -77,28 +77,28 @@ impl<'a> EntryRef<'a> {
     /// Whether the entry changed after a position that [`Table::mark`](crate::Table::mark) returned.
     #[inline]
     pub fn changed_since(&self, position: &Position) -> bool {
-        let before = position.0.get(self.shard_number).copied().unwrap_or(0);
+        let before = position.0.get(self.stripe_number).copied().unwrap_or(0);
         Stamp::of_row(self.row_words).sequence() > before
     }
 
     /// An opaque number for the entry, stable while it lives: what `show table` prints as its pointer.
     pub fn handle(&self) -> u64 {
-        handle(self.shard_number, self.row)
+        handle(self.stripe_number, self.row)
     }
 }
 
 /// Never 0, so that it reads like a pointer.
-fn handle(shard: usize, row: u32) -> u64 {
-    (shard as u64 + 1) << 32 | u64::from(row)
+fn handle(stripe: usize, row: u32) -> u64 {
+    (stripe as u64 + 1) << 32 | u64::from(row)
 }
 
-/// Shard number and row of a handle, not yet checked against the table.
+/// Stripe number and row of a handle, not yet checked against the table.
 pub(crate) fn split_handle(handle: u64) -> Option<(usize, u32)> {
-    let shard = (handle >> 32).checked_sub(1)?;
-    Some((shard as usize, handle as u32))
+    let stripe = (handle >> 32).checked_sub(1)?;
+    Some((stripe as usize, handle as u32))
 }
 
-fn read_value(shard: &Shard, storage: Storage, words: &[u32]) -> Value {
+fn read_value(stripe: &Stripe, storage: Storage, words: &[u32]) -> Value {
     match storage {
         Storage::Signed => Value::Signed(words[0].cast_signed()),
         Storage::Unsigned => Value::Unsigned(words[0]),
@@ -106,28 +106,28 @@ fn read_value(shard: &Shard, storage: Storage, words: &[u32]) -> Value {
         Storage::Frequency => {
             Value::Frequency(FrequencyCounter { tick: words[0], current: words[1], previous: words[2] })
         }
-        Storage::Dictionary => Value::Dictionary(shard.dictionary.get(words[0]).cloned()),
+        Storage::Dictionary => Value::Dictionary(stripe.dictionary.get(words[0]).cloned()),
     }
 }
 
 /// An entry being changed, see [`Table::update`](crate::Table::update).
 pub struct EntryMut<'a> {
     common: &'a Common,
-    shard: &'a mut Shard,
+    stripe: &'a mut Stripe,
     row: u32,
     now: Millis,
 }
 
 impl<'a> EntryMut<'a> {
-    pub(crate) fn new(common: &'a Common, shard: &'a mut Shard, row: u32, now: Millis) -> Self {
-        Self { common, shard, row, now }
+    pub(crate) fn new(common: &'a Common, stripe: &'a mut Stripe, row: u32, now: Millis) -> Self {
+        Self { common, stripe, row, now }
     }
 
     /// The value of one element; `None` when the table does not store it.
     pub fn value(&self, data_type: DataType, element: u32) -> Option<Value> {
         let offset = self.common.layout.offset(data_type, element)?;
-        let data = self.shard.data(&self.common.layout, self.row);
-        Some(read_value(self.shard, data_type.storage(), &data[offset..]))
+        let data = self.stripe.data(&self.common.layout, self.row);
+        Some(read_value(self.stripe, data_type.storage(), &data[offset..]))
     }
 
     /// Stores one element; `false` when the table does not store it or the value is of another storage.
@@ -138,13 +138,13 @@ impl<'a> EntryMut<'a> {
         }
         let layout = &self.common.layout;
         let text = if let Value::Dictionary(string) = value {
-            let id = string.as_ref().map_or(0, |string| self.shard.dictionary.acquire(string));
-            self.shard.dictionary.release(self.shard.data(layout, self.row)[offset]);
+            let id = string.as_ref().map_or(0, |string| self.stripe.dictionary.acquire(string));
+            self.stripe.dictionary.release(self.stripe.data(layout, self.row)[offset]);
             Some(id)
         } else {
             None
         };
-        let words = &mut self.shard.data_mut(layout, self.row)[offset..][..data_type.storage().words()];
+        let words = &mut self.stripe.data_mut(layout, self.row)[offset..][..data_type.storage().words()];
         match text {
             Some(id) => words[0] = id,
             None => value.write(words),
@@ -156,10 +156,10 @@ impl<'a> EntryMut<'a> {
     pub fn reset(&mut self) {
         let layout = &self.common.layout;
         if let Some(offset) = layout.dictionary_offset() {
-            let string = self.shard.data(layout, self.row)[offset];
-            self.shard.dictionary.release(string);
+            let string = self.stripe.data(layout, self.row)[offset];
+            self.stripe.dictionary.release(string);
         }
-        self.shard.data_mut(layout, self.row).fill(0);
+        self.stripe.data_mut(layout, self.row).fill(0);
     }
 
     /// Counts `n` events: counters wrap as HAProxy's do, rates rotate by their period (stick-tables §3.2, §4). `false`
@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_handle_leads_to_the_entry_while_it_lives() {
-        // Several shards.
+        // Several stripes.
         let table = table(&["gpc0"]);
         for number in 0..50 {
             table.update(&[10, 0, 0, number], Origin::LOCAL, Lifetime::Restart, NOW, |_| ()).unwrap();

@@ -30,8 +30,8 @@ pub use frequency::FrequencyCounter;
 mod value;
 pub use value::Value;
 
-mod dictionary;
-pub use dictionary::Dictionary;
+mod row;
+pub use row::{dictionary::Dictionary, layout::Layout};
 
 mod table;
 pub use table::{Table, UpdateError};
@@ -45,8 +45,8 @@ pub use batch::{Ages, Applied, Batch, ChangeRef, Precedence};
 mod schema;
 pub use schema::Schema;
 
-mod cursor;
-pub use cursor::{Cursor, Follow, Position, Walk};
+mod log;
+pub use log::cursor::{Cursor, Follow, Position, Walk};
 
 mod lifetime;
 pub use lifetime::Lifetime;
@@ -54,24 +54,14 @@ pub use lifetime::Lifetime;
 mod origin;
 pub use origin::{Origin, OriginLease, Origins};
 
-mod layout;
-pub use layout::Layout;
-
 mod memory;
 pub use memory::MemoryLimit;
 
 #[doc(hidden)]
 pub mod defect;
 
-mod change_log;
-mod chunks;
 mod common;
-mod index;
-mod long_keys;
-mod pages;
-mod shard;
-mod sought_key;
-mod stamp;
+mod stripe;
 
 pub mod units;
 

@@ -79,7 +79,7 @@ impl Share {
         if more < wanted - taken {
             self.limit.was_short.fetch_add(1, Ordering::Relaxed);
         }
-        // Another shard may have taken some at the same time: then it is a few more than are needed.
+        // Another stripe may have taken some at the same time: then it is a few more than are needed.
         self.taken.fetch_add(more, Ordering::Relaxed).saturating_add(more)
     }
 }

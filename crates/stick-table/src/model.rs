@@ -367,7 +367,7 @@ proptest! {
     }
 
     /// With more keys than places: what a batch adds is there, places are counted right, and no more is purged than needed.
-    /// One shard, as each purges for itself.
+    /// One stripe, as each purges for itself.
     #[test]
     fn a_batch_into_a_full_table_keeps_the_count(
         rounds in proptest::collection::vec((proptest::collection::vec(change(), 1..300), 0..EXPIRE), 1..5),
@@ -416,9 +416,9 @@ fn a_change_behind_a_scan_is_not_lost() {
     model.check();
 }
 
-/// Two threads at the same shards: each waits for the other at times, and for every key the changes keep their order.
+/// Two threads at the same stripes: each waits for the other at times, and for every key the changes keep their order.
 #[test]
-fn threads_that_meet_at_shards_lose_nothing() {
+fn threads_that_meet_at_stripes_lose_nothing() {
     const ROUNDS: u32 = 200;
     let table = wide_table(320, false, false, false);
     std::thread::scope(|scope| {

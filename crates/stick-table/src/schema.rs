@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::common::Common;
-use crate::sought_key::SoughtKey;
+use crate::row::sought_key::SoughtKey;
 use crate::{Batch, DefinitionError, KeyError, Layout, TableDefinition};
 
 /// A definition, where its elements are, and how its keys are hashed: what a [`Batch`] is made by. For those who keep
@@ -32,7 +32,7 @@ impl Schema {
         &self.0.layout
     }
 
-    /// An empty batch, to be read with [`Batch::changes_of_shard`]; no table takes it.
+    /// An empty batch, to be read with [`Batch::changes_of_stripe`]; no table takes it.
     pub fn batch(&self) -> Batch {
         Batch::by(Arc::clone(&self.0))
     }

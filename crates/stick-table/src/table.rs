@@ -1,28 +1,28 @@
-//! A stick table: shards behind locks.
+//! A stick table: stripes behind locks.
 
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::batch::{Applied, Batch, GROUP, Precedence};
-use crate::change_log::Tails;
 use crate::common::Common;
-use crate::cursor::{Cursor, Follow, Position, ShardCursor};
 use crate::entry::{EntryMut, EntryRef, split_handle};
-use crate::layout::Layout;
 use crate::lifetime::Lifetime;
+use crate::log::cursor::{Cursor, Follow, Position, StripeCursor};
+use crate::log::ring::Tails;
 use crate::memory::{MemoryLimit, Share};
 use crate::origin::Origin;
-use crate::shard::{Shard, Touch};
-use crate::sought_key::SoughtKey;
+use crate::row::layout::Layout;
+use crate::row::sought_key::SoughtKey;
+use crate::stripe::{Stripe, Touch};
 use crate::{DefinitionError, KeyError, Millis, TableDefinition};
 
-/// Shards of a large table. A power of two.
-const MAX_SHARDS: usize = 64;
-/// Most rows a shard is made for: half of what its index can tell apart, as shards fill unevenly.
-const MAX_ENTRIES_PER_SHARD: u32 = 1 << 21;
-/// Tables get one shard for each so many entries, so that small ones purge exactly. Small in tests, to have shards.
-const ENTRIES_PER_SHARD: u32 = if cfg!(test) { 32 } else { 1 << 16 };
+/// Stripes of a large table. A power of two.
+const MAX_STRIPES: usize = 64;
+/// Most rows a stripe is made for: half of what its index can tell apart, as stripes fill unevenly.
+const MAX_ENTRIES_PER_STRIPE: u32 = 1 << 21;
+/// Tables get one stripe for each so many entries, so that small ones purge exactly. Small in tests, to have stripes.
+const ENTRIES_PER_STRIPE: u32 = if cfg!(test) { 32 } else { 1 << 16 };
 
 /// Why an entry was not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,12 +39,12 @@ pub enum UpdateError {
 /// A stick table that threads may share.
 ///
 /// Every method takes `now`, a point on one monotonic clock in ms; entries past their deadline are invisible at once and
-/// their memory is freed by [`sweep`](Self::sweep). Closures run under a shard's lock: keep them short and do not call
+/// their memory is freed by [`sweep`](Self::sweep). Closures run under a stripe's lock: keep them short and do not call
 /// back into the table.
 pub struct Table {
     common: Arc<Common>,
-    shards: Box<[Mutex<Shard>]>,
-    /// Of each shard, how far its changes have gone.
+    stripes: Box<[Mutex<Stripe>]>,
+    /// Of each stripe, how far its changes have gone.
     tails: Box<[Arc<Tails>]>,
     /// Numbers of followers in use.
     readers: Mutex<Vec<bool>>,
@@ -66,17 +66,17 @@ impl Table {
     /// When a number or a name of the definition is out of its range, see [`TableDefinition::check`].
     pub fn new(definition: TableDefinition, seed: u64) -> Result<Self, DefinitionError> {
         definition.check()?;
-        let wanted = (definition.size / ENTRIES_PER_SHARD).max(1) as usize;
-        let least = definition.size.div_ceil(MAX_ENTRIES_PER_SHARD) as usize;
-        let count = wanted.min(MAX_SHARDS).max(least).next_power_of_two();
+        let wanted = (definition.size / ENTRIES_PER_STRIPE).max(1) as usize;
+        let least = definition.size.div_ceil(MAX_ENTRIES_PER_STRIPE) as usize;
+        let count = wanted.min(MAX_STRIPES).max(least).next_power_of_two();
         let rows = definition.size.div_ceil(count as u32);
         let common = Common::new(definition, seed);
-        let shards: Vec<_> = (0..count).map(|_| Shard::new(&common, rows)).collect();
-        let tails = shards.iter().map(|shard| Arc::clone(shard.log.tails())).collect();
-        let shards = shards.into_iter().map(Mutex::new).collect();
+        let stripes: Vec<_> = (0..count).map(|_| Stripe::new(&common, rows)).collect();
+        let tails = stripes.iter().map(|stripe| Arc::clone(stripe.log.tails())).collect();
+        let stripes = stripes.into_iter().map(Mutex::new).collect();
         Ok(Self {
             common: Arc::new(common),
-            shards,
+            stripes,
             tails,
             readers: Mutex::default(),
             sweep: Mutex::default(),
@@ -127,13 +127,13 @@ impl Table {
         &self.common
     }
 
-    /// Shards take bits of the hash that their indexes do not use.
+    /// Stripes take bits of the hash that their indexes do not use.
     #[inline]
-    fn shard_of(&self, hash: u64) -> usize {
-        (hash >> 48) as usize & (self.shards.len() - 1)
+    fn stripe_of(&self, hash: u64) -> usize {
+        (hash >> 48) as usize & (self.stripes.len() - 1)
     }
 
-    /// Calls `use_it` with a key's shard, hash and the form rows are compared with, if it is in canonical form.
+    /// Calls `use_it` with a key's stripe, hash and the form rows are compared with, if it is in canonical form.
     #[inline]
     fn with_key<R>(
         &self,
@@ -143,7 +143,7 @@ impl Table {
         self.common.definition.key_type.check(key)?;
         Ok(SoughtKey::with(&self.common.layout, key, |key| {
             let hash = self.common.hash(key);
-            use_it(self.shard_of(hash), hash, key)
+            use_it(self.stripe_of(hash), hash, key)
         }))
     }
 
@@ -158,19 +158,19 @@ impl Table {
         read: impl FnOnce(EntryRef<'_>) -> R,
     ) -> Result<Option<R>, KeyError> {
         self.with_key(key, |number, hash, key| {
-            let shard = self.shards[number].lock();
+            let stripe = self.stripes[number].lock();
             let row =
-                shard.find(&self.common, hash, key).filter(|&row| shard.is_live(&self.common, row, now))?;
-            Some(read(EntryRef::new(&self.common, &shard, number, row, now)))
+                stripe.find(&self.common, hash, key).filter(|&row| stripe.is_live(&self.common, row, now))?;
+            Some(read(EntryRef::new(&self.common, &stripe, number, row, now)))
         })
     }
 
     /// The canonical key of the entry with this [`handle`](EntryRef::handle), if it is there.
     pub fn key_of_handle(&self, handle: u64, now: Millis) -> Option<Vec<u8>> {
         let (number, row) = split_handle(handle)?;
-        let shard = self.shards.get(number)?.lock();
-        let there = row < shard.row_count() && shard.is_live(&self.common, row, now);
-        there.then(|| shard.key(&self.common.layout, row).to_vec())
+        let stripe = self.stripes.get(number)?.lock();
+        let there = row < stripe.row_count() && stripe.is_live(&self.common, row, now);
+        there.then(|| stripe.key(&self.common.layout, row).to_vec())
     }
 
     /// Finds or creates the entry of a canonical key, lets `change` change it, and touches it: it lives on by `lifetime`
@@ -192,19 +192,20 @@ impl Table {
     ) -> Result<R, UpdateError> {
         self.with_key(key, |number, hash, key| {
             let common = &*self.common;
-            let mut shard = self.shards[number].lock();
-            let (row, lifetime) = match shard.find(common, hash, key) {
-                Some(row) if shard.is_live(common, row, now) => (row, lifetime),
+            let mut stripe = self.stripes[number].lock();
+            let (row, lifetime) = match stripe.find(common, hash, key) {
+                Some(row) if stripe.is_live(common, row, now) => (row, lifetime),
                 found => {
                     let row = match found {
                         Some(over) => {
-                            shard.renew(&common.layout, over);
+                            stripe.renew(&common.layout, over);
                             over
                         }
                         None => {
-                            let row =
-                                shard.insert(common, hash, key, (&mut 0, 1), now).ok_or(UpdateError::Full)?;
-                            shard.data_mut(&common.layout, row).fill(0);
+                            let row = stripe
+                                .insert(common, hash, key, (&mut 0, 1), now)
+                                .ok_or(UpdateError::Full)?;
+                            stripe.data_mut(&common.layout, row).fill(0);
                             row
                         }
                     };
@@ -212,8 +213,8 @@ impl Table {
                 }
             };
             // Touched first: a row is used only from then on, whatever `change` does.
-            shard.touch(common, row, &Touch { origin, of_lesson: false, lifetime, now });
-            Ok(change(&mut EntryMut::new(common, &mut shard, row, now)))
+            stripe.touch(common, row, &Touch { origin, of_lesson: false, lifetime, now });
+            Ok(change(&mut EntryMut::new(common, &mut stripe, row, now)))
         })?
     }
 
@@ -245,14 +246,14 @@ impl Table {
     pub fn expire(&self, key: &[u8], now: Millis) -> Result<bool, KeyError> {
         self.with_key(key, |number, hash, key| {
             let common = &*self.common;
-            let mut shard = self.shards[number].lock();
-            let Some(row) = shard.find(common, hash, key).filter(|&row| shard.is_live(common, row, now))
+            let mut stripe = self.stripes[number].lock();
+            let Some(row) = stripe.find(common, hash, key).filter(|&row| stripe.is_live(common, row, now))
             else {
                 return false;
             };
             let lifetime = Lifetime::Exactly(Self::EXPIRE_MS);
-            shard.touch(common, row, &Touch { origin: Origin::LOCAL, of_lesson: false, lifetime, now });
-            EntryMut::new(common, &mut shard, row, now).reset();
+            stripe.touch(common, row, &Touch { origin: Origin::LOCAL, of_lesson: false, lifetime, now });
+            EntryMut::new(common, &mut stripe, row, now).reset();
             true
         })
     }
@@ -264,10 +265,10 @@ impl Table {
     /// When the key is none of the table's.
     pub fn remove(&self, key: &[u8], now: Millis) -> Result<bool, KeyError> {
         self.with_key(key, |number, hash, key| {
-            let mut shard = self.shards[number].lock();
-            let Some(row) = shard.find(&self.common, hash, key) else { return false };
-            let live = shard.is_live(&self.common, row, now);
-            shard.free(&self.common, row);
+            let mut stripe = self.stripes[number].lock();
+            let Some(row) = stripe.find(&self.common, hash, key) else { return false };
+            let live = stripe.is_live(&self.common, row, now);
+            stripe.free(&self.common, row);
             live
         })
     }
@@ -278,35 +279,35 @@ impl Table {
     /// When the batch was made for another table.
     pub fn apply(&self, batch: &mut Batch, origin: Origin, precedence: Precedence, now: Millis) -> Applied {
         assert!(batch.belongs_to(&self.common), "the batch was made for another table");
-        batch.order_by_shard(self.shards.len(), |hash| self.shard_of(hash));
+        batch.order_by_stripe(self.stripes.len(), |hash| self.stripe_of(hash));
         let mut total = Applied::default();
-        let apply = |number: usize, mut shard: MutexGuard<'_, Shard>, total: &mut Applied| {
-            let mut places = batch.of_shard(number);
+        let apply = |number: usize, mut stripe: MutexGuard<'_, Stripe>, total: &mut Applied| {
+            let mut places = batch.of_stripe(number);
             while !places.is_empty() {
                 let end = places.end.min(places.start + GROUP);
-                *total += batch.apply_group(places.start..end, &mut shard, origin, precedence, now);
+                *total += batch.apply_group(places.start..end, &mut stripe, origin, precedence, now);
                 places.start = end;
                 if !places.is_empty() {
                     // Others may want in.
-                    MutexGuard::bump(&mut shard);
+                    MutexGuard::bump(&mut stripe);
                 }
             }
         };
-        // Those that are free first: who waits for another thread meets it at the next shard again.
+        // Those that are free first: who waits for another thread meets it at the next stripe again.
         let mut busy = 0_u64;
-        for (number, shard) in self.shards.iter().enumerate() {
-            if batch.of_shard(number).is_empty() {
+        for (number, stripe) in self.stripes.iter().enumerate() {
+            if batch.of_stripe(number).is_empty() {
                 continue;
             }
-            match shard.try_lock() {
-                Some(shard) => apply(number, shard, &mut total),
+            match stripe.try_lock() {
+                Some(stripe) => apply(number, stripe, &mut total),
                 None if number < u64::BITS as usize => busy |= 1 << number,
-                None => apply(number, shard.lock(), &mut total),
+                None => apply(number, stripe.lock(), &mut total),
             }
         }
         while busy != 0 {
             let number = busy.trailing_zeros() as usize;
-            apply(number, self.shards[number].lock(), &mut total);
+            apply(number, self.stripes[number].lock(), &mut total);
             busy &= busy - 1;
         }
         batch.clear();
@@ -315,18 +316,18 @@ impl Table {
 
     /// How far the changes have gone by now.
     pub fn position(&self) -> Position {
-        Position(self.shards.iter().map(|shard| shard.lock().log.tail()).collect())
+        Position(self.stripes.iter().map(|stripe| stripe.lock().log.tail()).collect())
     }
 
     /// As [`position`](Self::position), and no later change is coalesced with one before: an entry that changes from now
     /// on has [`changed_since`](EntryRef::changed_since) this position.
     pub fn mark(&self) -> Position {
-        let tails = self.shards.iter().zip(&self.tails).map(|(shard, tails)| {
+        let tails = self.stripes.iter().zip(&self.tails).map(|(stripe, tails)| {
             if tails.all() == 0 {
-                // Nothing to be coalesced with: most shards of a large table that holds little.
+                // Nothing to be coalesced with: most stripes of a large table that holds little.
                 return 0;
             }
-            let log = &mut shard.lock().log;
+            let log = &mut stripe.lock().log;
             let tail = log.tail();
             log.saw_all(tail);
             tail
@@ -336,37 +337,37 @@ impl Table {
 
     /// The position before the first change.
     pub fn start(&self) -> Position {
-        Position(vec![0; self.shards.len()])
+        Position(vec![0; self.stripes.len()])
     }
 
     /// A cursor that visits the changes after `position`. Give it back with [`unfollow`](Self::unfollow).
     pub fn follow(&self, follow: Follow, position: &Position) -> Cursor {
         let reader = self.take_reader();
-        let shards = self.shards.iter().zip(&self.tails).enumerate().map(|(number, (shard, tails))| {
+        let stripes = self.stripes.iter().zip(&self.tails).enumerate().map(|(number, (stripe, tails))| {
             if follow == Follow::All && tails.all() == 0 {
-                return ShardCursor::after(0);
+                return StripeCursor::after(0);
             }
-            let mut shard = shard.lock();
-            let after = position.0.get(number).copied().unwrap_or(0).min(shard.log.tail());
+            let mut stripe = stripe.lock();
+            let after = position.0.get(number).copied().unwrap_or(0).min(stripe.log.tail());
             match follow {
-                Follow::All => shard.log.saw_all(after),
+                Follow::All => stripe.log.saw_all(after),
                 Follow::Local => {
-                    shard.log.saw_local(after);
-                    shard.log.set_live(reader, after + 1);
+                    stripe.log.saw_local(after);
+                    stripe.log.set_live(reader, after + 1);
                 }
             }
-            ShardCursor::after(after)
+            StripeCursor::after(after)
         });
-        Cursor { follow, reader, shards: shards.collect(), turn: 0 }
+        Cursor { follow, reader, stripes: stripes.collect(), turn: 0 }
     }
 
     /// Ends a cursor and returns its position.
     #[expect(clippy::needless_pass_by_value, reason = "a cursor that has ended must not be used")]
     pub fn unfollow(&self, cursor: Cursor) -> Position {
-        // Others are not known to the shards.
+        // Others are not known to the stripes.
         if cursor.follow == Follow::Local {
-            for shard in &self.shards {
-                shard.lock().log.clear_live(cursor.reader);
+            for stripe in &self.stripes {
+                stripe.lock().log.clear_live(cursor.reader);
             }
         }
         self.readers.lock()[cursor.reader] = false;
@@ -397,18 +398,18 @@ impl Table {
         mut visit: impl FnMut(EntryRef<'_>),
     ) -> usize {
         let (mut count, mut left) = (0, ROWS_PER_CALL);
-        for _ in 0..self.shards.len() {
-            // Each shard has its turn, also when one of them has news all the time.
+        for _ in 0..self.stripes.len() {
+            // Each stripe has its turn, also when one of them has news all the time.
             let number = cursor.turn;
-            cursor.turn = (number + 1) % self.shards.len();
+            cursor.turn = (number + 1) % self.stripes.len();
             let who = (number, cursor.reader, cursor.follow);
-            let at = &mut cursor.shards[number];
+            let at = &mut cursor.stripes[number];
             while at.is_due(&self.tails[number], cursor.follow) {
                 let mut budget = left.min(ROWS_PER_HOLD);
                 left -= budget;
                 let bounds = (limit - count, &mut budget);
-                let mut shard = self.shards[number].lock();
-                count += at.read(&self.common, &mut shard, who, bounds, now, &mut visit);
+                let mut stripe = self.stripes[number].lock();
+                count += at.read(&self.common, &mut stripe, who, bounds, now, &mut visit);
                 left += budget;
                 if count >= limit || left == 0 {
                     return count;
@@ -421,24 +422,24 @@ impl Table {
     /// Whether a cursor should [read](Self::read): there is news, or there is much that it does not follow, which it passes
     /// over before the change log forgets it. Takes no lock.
     pub fn is_due(&self, cursor: &Cursor) -> bool {
-        self.tails.iter().zip(&cursor.shards).any(|(tails, at)| at.is_due(tails, cursor.follow))
+        self.tails.iter().zip(&cursor.stripes).any(|(tails, at)| at.is_due(tails, cursor.follow))
     }
 
     /// Whether a cursor may have something to read. Takes no lock.
     pub fn has_news(&self, cursor: &Cursor) -> bool {
-        self.tails.iter().zip(&cursor.shards).any(|(tails, at)| at.backlog(tails, cursor.follow) > 0)
+        self.tails.iter().zip(&cursor.stripes).any(|(tails, at)| at.backlog(tails, cursor.follow) > 0)
     }
 
     /// Changes that a cursor has not visited yet, at most: an entry that changed twice since counts twice. Takes no lock.
     pub fn backlog(&self, cursor: &Cursor) -> u64 {
-        self.tails.iter().zip(&cursor.shards).map(|(tails, at)| at.backlog(tails, cursor.follow)).sum()
+        self.tails.iter().zip(&cursor.stripes).map(|(tails, at)| at.backlog(tails, cursor.follow)).sum()
     }
 
     /// Panics unless the inner structures agree. For tests.
     #[cfg(test)]
     pub(crate) fn validate(&self) {
-        for shard in &self.shards {
-            shard.lock().validate(&self.common);
+        for stripe in &self.stripes {
+            stripe.lock().validate(&self.common);
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     UpdateHeader, UpdateIds,
 };
 
-/// Entries encoded in one hold of a shard's lock.
+/// Entries encoded in one hold of a stripe's lock.
 const ENTRIES_PER_HOLD: usize = 128;
 /// Holds in one call that gave nothing to teach: where most entries are of no use to the peer, others have their turn too.
 const MAX_FRUITLESS: u32 = 4;
@@ -126,7 +126,7 @@ impl Teacher {
     }
 
     /// Follows all tables. To be called before anything of the session is taken or sent, and not by who made it: that takes
-    /// the locks of all shards of all tables, and whoever makes a session holds the section's.
+    /// the locks of all stripes of all tables, and whoever makes a session holds the section's.
     pub(crate) fn begin(&mut self) {
         self.begin_some(usize::MAX);
     }

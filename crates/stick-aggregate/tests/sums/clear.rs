@@ -101,16 +101,16 @@ fn all_keys_are_cleared() {
     assert_eq!(hub.aggregate.clear_all(Lifetime::Keep, hub.now), 0);
 }
 
-/// More keys of a shard than are looked at in one hold of its lock.
+/// More keys of a stripe than are looked at in one hold of its lock.
 #[test]
-fn all_keys_of_a_large_shard_are_cleared() {
+fn all_keys_of_a_large_stripe_are_cleared() {
     let hub = full_at(10_000);
     tell(&hub, 1, 0..9_000, 3);
     assert_eq!(hub.aggregate.clear_all(LAST, hub.now), 9_000);
     assert_eq!((hub.aggregate.usage().keys, hub.aggregate.clear_all(LAST, hub.now)), (0, 0));
 }
 
-/// Also of a shard with more keys than are looked at in one hold of its lock.
+/// Also of a stripe with more keys than are looked at in one hold of its lock.
 #[test]
 fn own_values_are_visited_once_each_within_the_limit() {
     for limit in [1_000, 7_777, 20_000] {

@@ -6,12 +6,12 @@ use std::ops::Range;
 
 use super::ages::HeldBy;
 use super::{Applied, Batch, Change, Precedence};
-use crate::shard::{Shard, Touch};
-use crate::sought_key::{SoughtKey, copy};
-use crate::stamp::Stamp;
+use crate::row::sought_key::{SoughtKey, copy};
+use crate::row::stamp::Stamp;
+use crate::stripe::{Stripe, Touch};
 use crate::{Lifetime, Millis, Origin, lifetime};
 
-/// Changes applied together at most, in one hold of a shard's lock.
+/// Changes applied together at most, in one hold of a stripe's lock.
 pub(crate) const GROUP: usize = 128;
 /// No row was found for a change yet.
 const NO_ROW: u32 = u32::MAX;
@@ -23,7 +23,7 @@ impl Made {
     /// Eight bits for each change of a full group: one in eight finds a wrong yes at most.
     const WORDS: usize = GROUP / 8;
 
-    /// Word and bit of a hash, by bits that neither choose the shard's bucket nor make its tag.
+    /// Word and bit of a hash, by bits that neither choose the stripe's bucket nor make its tag.
     #[inline]
     const fn place(hash: u64) -> (usize, u64) {
         let bits = (hash >> 10) as usize;
@@ -57,14 +57,14 @@ struct Run {
 }
 
 impl Batch {
-    /// Orders the changes by their shards, of which there are `shards`, and keeps their order within each. A hash's shard
-    /// must be less than `shards`.
-    pub fn order_by_shard(&mut self, shards: usize, shard_of: impl Fn(u64) -> usize) {
-        // Counts, then where each shard's changes begin, then, as they are put there, where they end.
+    /// Orders the changes by their stripes, of which there are `stripes`, and keeps their order within each. A hash's stripe
+    /// must be less than `stripes`.
+    pub fn order_by_stripe(&mut self, stripes: usize, stripe_of: impl Fn(u64) -> usize) {
+        // Counts, then where each stripe's changes begin, then, as they are put there, where they end.
         self.starts.clear();
-        self.starts.resize(shards, 0);
+        self.starts.resize(stripes, 0);
         for change in &self.changes {
-            self.starts[shard_of(change.hash)] += 1;
+            self.starts[stripe_of(change.hash)] += 1;
         }
         let mut next = 0;
         for start in &mut self.starts {
@@ -72,26 +72,26 @@ impl Batch {
         }
         self.order.resize(self.changes.len(), 0);
         for (index, change) in self.changes.iter().enumerate() {
-            let place = &mut self.starts[shard_of(change.hash)];
+            let place = &mut self.starts[stripe_of(change.hash)];
             self.order[*place as usize] = index as u32;
             *place += 1;
         }
     }
 
-    /// The places of a shard's changes in the order.
-    pub(crate) fn of_shard(&self, shard: usize) -> Range<usize> {
-        let start = shard.checked_sub(1).map_or(0, |before| self.starts[before]);
-        start as usize..self.starts[shard] as usize
+    /// The places of a stripe's changes in the order.
+    pub(crate) fn of_stripe(&self, stripe: usize) -> Range<usize> {
+        let start = stripe.checked_sub(1).map_or(0, |before| self.starts[before]);
+        start as usize..self.starts[stripe] as usize
     }
 
-    /// Applies the changes at these places of the order to their shard.
+    /// Applies the changes at these places of the order to their stripe.
     ///
     /// A large table is in no cache, so that every change would wait for memory several times, one wait after the other.
     /// Therefore all buckets of the index are loaded first, then all rows: loads that do not depend on each other overlap.
     pub(crate) fn apply_group(
         &self,
         places: Range<usize>,
-        shard: &mut Shard,
+        stripe: &mut Stripe,
         origin: Origin,
         precedence: Precedence,
         now: Millis,
@@ -99,14 +99,14 @@ impl Batch {
         let group = &self.order[places];
         debug_assert!(group.len() <= GROUP);
         let hash = |index: u32| self.changes[index as usize].hash;
-        black_box(group.iter().fold(0, |sum, &index| sum ^ shard.touch_index(hash(index))));
+        black_box(group.iter().fold(0, |sum, &index| sum ^ stripe.touch_index(hash(index))));
         let mut candidates = [NO_ROW; GROUP];
         for (candidate, &index) in candidates.iter_mut().zip(group) {
-            *candidate = shard.candidate(hash(index)).unwrap_or(NO_ROW);
+            *candidate = stripe.candidate(hash(index)).unwrap_or(NO_ROW);
         }
         let candidates = &candidates[..group.len()];
         let known = candidates.iter().filter(|&&row| row != NO_ROW);
-        black_box(known.fold(0, |sum, &row| sum ^ shard.touch_row(row)));
+        black_box(known.fold(0, |sum, &row| sum ^ stripe.touch_row(row)));
         let unknown = candidates.iter().zip(group).filter(|&(&row, _)| row == NO_ROW);
         let new =
             unknown.filter(|&(_, &index)| self.may_create(&self.changes[index as usize])).count() as u32;
@@ -114,7 +114,7 @@ impl Batch {
         let made = Made([0; Made::WORDS]);
         let mut run = Run { origin, precedence, now, new, places, made, applied: Applied::default() };
         for (&candidate, &index) in candidates.iter().zip(group) {
-            self.apply_change(index as usize, candidate, shard, &mut run);
+            self.apply_change(index as usize, candidate, stripe, &mut run);
         }
         if run.places > 0 {
             self.common.give_places_back(run.places);
@@ -123,7 +123,7 @@ impl Batch {
     }
 
     #[inline]
-    fn apply_change(&self, index: usize, candidate: u32, shard: &mut Shard, run: &mut Run) {
+    fn apply_change(&self, index: usize, candidate: u32, stripe: &mut Stripe, run: &mut Run) {
         let Run { origin, precedence, now, .. } = *run;
         let change = &self.changes[index];
         let common = &*self.common;
@@ -147,40 +147,40 @@ impl Batch {
         };
         if candidate != NO_ROW && self.is_plain() {
             let write = |to: &mut [u32]| self.write_columns(data, to);
-            if let Some(changed) = shard.change_live(common, candidate, key, &touch, may_change, write) {
+            if let Some(changed) = stripe.change_live(common, candidate, key, &touch, may_change, write) {
                 *(if changed { &mut run.applied.updated } else { &mut run.applied.skipped }) += 1;
                 if !changed && !self.gaps.is_empty() {
-                    self.write_gaps(data, shard.data_mut(&common.layout, candidate));
+                    self.write_gaps(data, stripe.data_mut(&common.layout, candidate));
                 }
                 return;
             }
         }
         let key = self.key(index, key);
         if candidate == NO_ROW && !run.made.may_hold(change.hash) {
-            self.create(change, key, data, &touch, shard, run);
+            self.create(change, key, data, &touch, stripe, run);
             return;
         }
         // Changes before this one may have moved things: the row may be gone, or there only now.
-        let Some(row) = shard.find(common, change.hash, key) else {
-            self.create(change, key, data, &touch, shard, run);
+        let Some(row) = stripe.find(common, change.hash, key) else {
+            self.create(change, key, data, &touch, stripe, run);
             return;
         };
-        if shard.is_live(common, row, now) {
-            if !may_change(shard.stamp(row), shard.deadline(row)) {
+        if stripe.is_live(common, row, now) {
+            if !may_change(stripe.stamp(row), stripe.deadline(row)) {
                 run.applied.skipped += 1;
-                self.write_gaps(data, shard.data_mut(&common.layout, row));
+                self.write_gaps(data, stripe.data_mut(&common.layout, row));
                 return;
             }
             run.applied.updated += 1;
         } else if self.may_create(change) {
-            shard.renew(&common.layout, row);
+            stripe.renew(&common.layout, row);
             run.applied.created += 1;
         } else {
             run.applied.skipped += 1;
             return;
         }
-        shard.change(common, row, &touch, |to| self.write_columns(data, to));
-        self.write_string(data, row, shard);
+        stripe.change(common, row, &touch, |to| self.write_columns(data, to));
+        self.write_string(data, row, stripe);
     }
 
     /// Whether a change was made after the last touch of the entry with this stamp and deadline (`Greater`) or before it (`Less`), if
@@ -201,7 +201,7 @@ impl Batch {
         self.ages.zip(expire).is_some_and(|(ages, expire)| ages.is_of_session(held, expire))
     }
 
-    /// Applies a change whose key is not in the shard.
+    /// Applies a change whose key is not in the stripe.
     #[inline]
     fn create(
         &self,
@@ -209,7 +209,7 @@ impl Batch {
         key: SoughtKey<'_>,
         data: &[u32],
         touch: &Touch,
-        shard: &mut Shard,
+        stripe: &mut Stripe,
         run: &mut Run,
     ) {
         if !self.may_create(change) {
@@ -219,19 +219,19 @@ impl Batch {
         let ahead = run.new;
         run.new = ahead.saturating_sub(1);
         let common = &*self.common;
-        let Some(row) = shard.insert(common, change.hash, key, (&mut run.places, ahead), touch.now) else {
+        let Some(row) = stripe.insert(common, change.hash, key, (&mut run.places, ahead), touch.now) else {
             run.applied.refused += 1;
             return;
         };
         run.made.add(change.hash);
         run.applied.created += 1;
-        shard.change(common, row, touch, |to| {
+        stripe.change(common, row, touch, |to| {
             if !self.writes_all {
                 to.fill(0);
             }
             self.write_columns(data, to);
         });
-        self.write_string(data, row, shard);
+        self.write_string(data, row, stripe);
     }
 
     /// Whether a change makes an entry where there is none.
@@ -268,12 +268,12 @@ impl Batch {
 
     /// Stores the string of a change in a row, if there is one.
     #[inline]
-    fn write_string(&self, from: &[u32], row: u32, shard: &mut Shard) {
+    fn write_string(&self, from: &[u32], row: u32, stripe: &mut Stripe) {
         let Some(offset) = self.dictionary_offset else { return };
         if let Some(string) = self.strings.get(from[offset] as usize) {
-            let id = shard.dictionary.acquire(string);
-            let old = std::mem::replace(&mut shard.data_mut(&self.common.layout, row)[offset], id);
-            shard.dictionary.release(old);
+            let id = stripe.dictionary.acquire(string);
+            let old = std::mem::replace(&mut stripe.data_mut(&self.common.layout, row)[offset], id);
+            stripe.dictionary.release(old);
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Batch;
 use crate::Lifetime;
 
-/// One change of a [`Batch`], see [`Batch::changes_of_shard`].
+/// One change of a [`Batch`], see [`Batch::changes_of_stripe`].
 #[derive(Clone, Copy)]
 pub struct ChangeRef<'a> {
     batch: &'a Batch,
@@ -59,9 +59,9 @@ impl Batch {
         self.columns.iter().cloned().chain(string)
     }
 
-    /// The changes of a shard in their order, after [`order_by_shard`](Self::order_by_shard).
-    pub fn changes_of_shard(&self, shard: usize) -> impl ExactSizeIterator<Item = ChangeRef<'_>> {
-        let order = &self.order[self.of_shard(shard)];
+    /// The changes of a stripe in their order, after [`order_by_stripe`](Self::order_by_stripe).
+    pub fn changes_of_stripe(&self, stripe: usize) -> impl ExactSizeIterator<Item = ChangeRef<'_>> {
+        let order = &self.order[self.of_stripe(stripe)];
         order.iter().map(|&index| ChangeRef { batch: self, index: index as usize })
     }
 }
@@ -98,12 +98,12 @@ mod tests {
             batch.push(b"gone", Lifetime::Restart).unwrap();
             batch.pop();
             assert!(schema.is_of(&batch) && !schema.clone().batch().columns().any(|_| true));
-            batch.order_by_shard(2, |hash| (hash & 1) as usize);
+            batch.order_by_stripe(2, |hash| (hash & 1) as usize);
             let mut seen = Vec::new();
-            for shard in 0..2 {
-                for change in batch.changes_of_shard(shard) {
+            for stripe in 0..2 {
+                for change in batch.changes_of_stripe(stripe) {
                     assert_eq!(schema.hash(change.key()), Ok(change.hash()));
-                    assert_eq!((change.hash() & 1) as usize, shard);
+                    assert_eq!((change.hash() & 1) as usize, stripe);
                     assert_eq!(change.lifetime(), Lifetime::Exactly(change.words()[0]));
                     assert_eq!(change.string(), (change.words()[0] == 2).then_some(&string));
                     seen.push((change.words()[0], change.key().to_vec(), change.words()[1]));

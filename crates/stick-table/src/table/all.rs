@@ -1,14 +1,14 @@
-//! What goes over all entries of a table, a bounded number of rows in each hold of a shard's lock.
+//! What goes over all entries of a table, a bounded number of rows in each hold of a stripe's lock.
 
 use super::Table;
 use crate::Millis;
-use crate::cursor::Walk;
 use crate::entry::{EntryMut, EntryRef};
 use crate::lifetime::Lifetime;
+use crate::log::cursor::Walk;
 use crate::origin::Origin;
-use crate::shard::{Shard, Touch};
+use crate::stripe::{Stripe, Touch};
 
-/// Rows looked at in one hold of a shard's lock by walks and sweeps: about 10 µs.
+/// Rows looked at in one hold of a stripe's lock by walks and sweeps: about 10 µs.
 pub(super) const ROWS_PER_HOLD: u32 = 4096;
 /// Rows looked at in one call of a read or a walk. Small in tests, so that calls end early.
 pub(super) const ROWS_PER_CALL: u32 = if cfg!(test) { 20 } else { 4 * ROWS_PER_HOLD };
@@ -22,7 +22,7 @@ const LONG_PAUSE: Millis = 1 << 30;
 /// Where a sweep goes on.
 #[derive(Default)]
 pub(super) struct SweepTurn {
-    shard: usize,
+    stripe: usize,
     /// When the last one was.
     at: Option<Millis>,
 }
@@ -30,7 +30,7 @@ pub(super) struct SweepTurn {
 impl Table {
     /// Removes the entries for which `matches` holds; returns how many.
     pub fn remove_where(&self, now: Millis, matches: impl FnMut(EntryRef<'_>) -> bool) -> u32 {
-        self.for_each_match(now, matches, |shard, row| shard.free(&self.common, row))
+        self.for_each_match(now, matches, |stripe, row| stripe.free(&self.common, row))
     }
 
     /// Lets `change` change each entry for which `matches` holds, and touches it as [`update`](Self::update) does; returns how
@@ -44,9 +44,9 @@ impl Table {
         mut change: impl FnMut(&mut EntryMut<'_>),
     ) -> u32 {
         let touch = Touch { origin, of_lesson: false, lifetime, now };
-        self.for_each_match(now, matches, |shard, row| {
-            shard.touch(&self.common, row, &touch);
-            change(&mut EntryMut::new(&self.common, shard, row, now));
+        self.for_each_match(now, matches, |stripe, row| {
+            stripe.touch(&self.common, row, &touch);
+            change(&mut EntryMut::new(&self.common, stripe, row, now));
         })
     }
 
@@ -55,24 +55,24 @@ impl Table {
         &self,
         now: Millis,
         mut matches: impl FnMut(EntryRef<'_>) -> bool,
-        mut act: impl FnMut(&mut Shard, u32),
+        mut act: impl FnMut(&mut Stripe, u32),
     ) -> u32 {
         let mut count = 0;
-        for (number, shard) in self.shards.iter().enumerate() {
+        for (number, stripe) in self.stripes.iter().enumerate() {
             let mut from = 0;
             loop {
-                let mut shard = shard.lock();
-                let end = shard.row_count().min(from + ROWS_PER_HOLD);
+                let mut stripe = stripe.lock();
+                let end = stripe.row_count().min(from + ROWS_PER_HOLD);
                 for row in from..end {
-                    if shard.is_live(&self.common, row, now)
-                        && matches(EntryRef::new(&self.common, &shard, number, row, now))
+                    if stripe.is_live(&self.common, row, now)
+                        && matches(EntryRef::new(&self.common, &stripe, number, row, now))
                     {
-                        act(&mut shard, row);
+                        act(&mut stripe, row);
                         count += 1;
                     }
                 }
                 from = end;
-                if from >= shard.row_count() {
+                if from >= stripe.row_count() {
                     break;
                 }
             }
@@ -93,23 +93,23 @@ impl Table {
         mut visit: impl FnMut(EntryRef<'_>),
     ) -> bool {
         let (mut count, mut left) = (0, ROWS_PER_CALL);
-        while let Some(shard) = self.shards.get(walk.shard) {
-            let shard = shard.lock();
+        while let Some(stripe) = self.stripes.get(walk.stripe) {
+            let stripe = stripe.lock();
             let start = walk.row;
-            let end = shard.row_count().min(start.saturating_add(ROWS_PER_HOLD.min(left)));
+            let end = stripe.row_count().min(start.saturating_add(ROWS_PER_HOLD.min(left)));
             while walk.row < end && count < limit {
-                if shard.is_live(&self.common, walk.row, now) {
-                    visit(EntryRef::new(&self.common, &shard, walk.shard, walk.row, now));
+                if stripe.is_live(&self.common, walk.row, now) {
+                    visit(EntryRef::new(&self.common, &stripe, walk.stripe, walk.row, now));
                     count += 1;
                 }
                 walk.row += 1;
             }
             left -= walk.row - start;
-            if walk.row >= shard.row_count() {
-                *walk = Walk { shard: walk.shard + 1, row: 0 };
+            if walk.row >= stripe.row_count() {
+                *walk = Walk { stripe: walk.stripe + 1, row: 0 };
             }
             if count >= limit || left == 0 {
-                return walk.shard < self.shards.len();
+                return walk.stripe < self.stripes.len();
             }
         }
         false
@@ -123,27 +123,27 @@ impl Table {
     pub fn sweep(&self, rows: u32, now: Millis) -> u32 {
         let mut sweep = self.sweep.lock();
         let before = sweep.at.replace(now);
-        let turn = &mut sweep.shard;
+        let turn = &mut sweep.stripe;
         let mut left = rows;
         let mut freed = 0;
         if let Some(before) = before
             && now.saturating_sub(before) > LONG_PAUSE
         {
-            for shard in &self.shards {
-                freed += shard.lock().end_in_pause(&self.common, before, now - before);
+            for stripe in &self.stripes {
+                freed += stripe.lock().end_in_pause(&self.common, before, now - before);
             }
         }
-        // Each step is one slice of one shard; shards without rows take a step too, so that the loop ends.
-        for _ in 0..rows.div_ceil(ROWS_PER_HOLD) as usize + self.shards.len() {
+        // Each step is one slice of one stripe; stripes without rows take a step too, so that the loop ends.
+        for _ in 0..rows.div_ceil(ROWS_PER_HOLD) as usize + self.stripes.len() {
             if left == 0 {
                 break;
             }
-            let mut shard = self.shards[*turn].lock();
-            let slice = left.min(ROWS_PER_HOLD).min(shard.row_count());
-            freed += shard.sweep(&self.common, slice, now);
-            shard.stop_idle(&self.common, slice.div_ceil(SWEPT_FOR_IDLE), now);
+            let mut stripe = self.stripes[*turn].lock();
+            let slice = left.min(ROWS_PER_HOLD).min(stripe.row_count());
+            freed += stripe.sweep(&self.common, slice, now);
+            stripe.stop_idle(&self.common, slice.div_ceil(SWEPT_FOR_IDLE), now);
             left -= slice;
-            *turn = (*turn + 1) % self.shards.len();
+            *turn = (*turn + 1) % self.stripes.len();
         }
         freed
     }

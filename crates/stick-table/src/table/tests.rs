@@ -18,9 +18,9 @@ fn set(table: &Table, number: u32, value: u32, now: Millis) {
 }
 
 #[test]
-fn entries_that_match_are_removed_in_all_shards() {
+fn entries_that_match_are_removed_in_all_stripes() {
     let table = table(KeyType::Integer, 500);
-    assert!(table.shards.len() > 1 && table.is_empty());
+    assert!(table.stripes.len() > 1 && table.is_empty());
     for number in 0..300 {
         set(&table, number, number % 3, NOW + u64::from(number));
     }
@@ -45,10 +45,10 @@ fn entries_that_match_are_removed_in_all_shards() {
     assert!(table.is_empty());
 }
 
-/// More rows of a shard than are looked at in one hold of its lock.
+/// More rows of a stripe than are looked at in one hold of its lock.
 #[test]
-fn entries_that_match_are_removed_in_a_large_shard() {
-    let count = 2 * ROWS_PER_HOLD * MAX_SHARDS as u32;
+fn entries_that_match_are_removed_in_a_large_stripe() {
+    let count = 2 * ROWS_PER_HOLD * MAX_STRIPES as u32;
     let table = table(KeyType::Integer, count);
     for number in 0..count {
         set(&table, number, number % 2, NOW);
@@ -93,7 +93,7 @@ fn a_key_that_is_none_of_the_table_s_is_refused_by_all() {
 #[test]
 fn a_read_visits_no_more_than_its_limit() {
     let table = table(KeyType::Integer, 500);
-    assert!(table.shards.len() > 1);
+    assert!(table.stripes.len() > 1);
     for limit in [1, 2, 5, 17] {
         let mut cursor = table.follow(Follow::All, &table.position());
         (0..60).for_each(|number| set(&table, number, limit as u32, NOW));
@@ -173,15 +173,15 @@ fn rows_grow_with_the_entries_and_are_used_again() {
     assert_eq!(table.rows(), rows);
 }
 
-/// In a table of more shards than a batch keeps in mind.
+/// In a table of more stripes than a batch keeps in mind.
 #[test]
-fn a_batch_waits_for_shards_that_are_busy() {
-    let table = table(KeyType::Integer, 65 * MAX_ENTRIES_PER_SHARD);
-    assert_eq!(table.shards.len(), 128);
-    let shard = |number: &u32| table.with_key(&number.to_be_bytes(), |shard, _, _| shard).unwrap();
-    let free = (0..).find(|number| shard(number) == 1).unwrap();
-    let early = (0..).find(|number| shard(number) == 60).unwrap();
-    let late = (0..).find(|number| shard(number) == 100).unwrap();
+fn a_batch_waits_for_stripes_that_are_busy() {
+    let table = table(KeyType::Integer, 65 * MAX_ENTRIES_PER_STRIPE);
+    assert_eq!(table.stripes.len(), 128);
+    let stripe = |number: &u32| table.with_key(&number.to_be_bytes(), |stripe, _, _| stripe).unwrap();
+    let free = (0..).find(|number| stripe(number) == 1).unwrap();
+    let early = (0..).find(|number| stripe(number) == 60).unwrap();
+    let late = (0..).find(|number| stripe(number) == 100).unwrap();
     for busy in [early, late] {
         let (let_go, wait) = mpsc::channel();
         std::thread::scope(|scope| {
@@ -205,7 +205,7 @@ fn a_batch_waits_for_shards_that_are_busy() {
                 |number: u32| table.get(&number.to_be_bytes(), NOW, |entry| entry.words()[0]).unwrap();
             let deadline = Instant::now() + Duration::from_secs(30);
             while value(free) != Some(busy + 2) {
-                assert!(Instant::now() < deadline, "the shard that is free is not changed first");
+                assert!(Instant::now() < deadline, "the stripe that is free is not changed first");
                 std::thread::yield_now();
             }
             assert!(!applied.is_finished());

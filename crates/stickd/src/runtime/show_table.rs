@@ -15,7 +15,7 @@ use super::table_command::{Action, Target, TargetError};
 
 /// Most entries looked at for one chunk, so that filters that match little do not hold up other connections.
 const ENTRIES_PER_CHUNK: usize = 8192;
-/// Most entries looked at in one hold of a shard's lock.
+/// Most entries looked at in one hold of a stripe's lock.
 const ENTRIES_PER_HOLD: usize = 64;
 
 /// Runs `show table` with its arguments.
@@ -116,7 +116,7 @@ fn put_header(out: &mut String, table: &Table) {
     put(out, format_args!("# table: {name}, type: {word}, size:{size}, used:{}\n", table.len()));
 }
 
-/// Writes an entry. The lock of its shard is held meanwhile.
+/// Writes an entry. The lock of its stripe is held meanwhile.
 fn put_entry(
     out: &mut String,
     shared: Option<&SharedTable>,

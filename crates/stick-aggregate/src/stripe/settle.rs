@@ -2,7 +2,7 @@
 
 use stick_table::Millis;
 
-use super::{Shard, Shared};
+use super::{Shared, Stripe};
 use crate::lives;
 use crate::nodes::Elsewhere;
 use crate::part::{Head, PART_HEAD, left};
@@ -27,7 +27,7 @@ impl Settled {
     }
 }
 
-impl Shard {
+impl Stripe {
     /// Removes the parts that have ended by themselves or with their node, and lets the others follow their generation.
     /// Publishes zeros when the last ones went with their nodes: there is no other way to tell the other nodes.
     ///

@@ -29,7 +29,7 @@ const LAST_WORDS: u32 = 6_000;
 /// Keys looked at in search of one that has ended.
 const SAMPLE: u32 = 32;
 
-/// What all shards share.
+/// What all stripes share.
 pub(crate) struct Shared {
     pub(crate) schema: Schema,
     pub(crate) output: Arc<Table>,
@@ -41,7 +41,7 @@ pub(crate) struct Shared {
     entry_bytes: usize,
     /// Keys that lack a contribution, or may lack one.
     pub(crate) partial_keys: AtomicU32,
-    /// Keys of all shards.
+    /// Keys of all stripes.
     used: AtomicU32,
 }
 
@@ -102,9 +102,9 @@ impl Shared {
     }
 }
 
-/// Keys whose hashes are of this shard. The aggregate puts a lock around each, and holds it until the results are in the
+/// Keys whose hashes are of this stripe. The aggregate puts a lock around each, and holds it until the results are in the
 /// output, so that an older one never follows a newer one.
-pub(crate) struct Shard {
+pub(crate) struct Stripe {
     pub(crate) store: Store,
     pub(crate) dictionary: Dictionary,
     results: Batch,
@@ -123,7 +123,7 @@ pub(crate) struct Shard {
     sample_hand: u32,
 }
 
-impl Shard {
+impl Stripe {
     pub(crate) fn new(shared: &Shared) -> Self {
         let columns = &shared.columns;
         let mut results = Batch::new(&shared.output);

@@ -2,14 +2,14 @@
 
 use std::hint::black_box;
 
-use super::Shard;
+use super::Stripe;
 use crate::common::{Common, NO_DEADLINE};
 use crate::{Millis, lifetime};
 
 /// Rows looked at together to find those to purge, and how many of them go at most.
 const PURGE_SAMPLE: u32 = 64;
 const PURGED_OF_SAMPLE: usize = 4;
-/// Shards of fewer rows purge one entry at a time, for the one that needs its place.
+/// Stripes of fewer rows purge one entry at a time, for the one that needs its place.
 const EXACT: u32 = 1 << 12;
 /// Rows looked at before a full table gives up on finding any entry to purge; with `nopurge` any that is over.
 const PURGE_LIMIT: u32 = 4096;
@@ -17,10 +17,10 @@ const NO_PURGE_LIMIT: u32 = 4 * PURGE_SAMPLE;
 /// Deadlines looked at together by the sweep: most often none of them is over.
 const SWEEP_BLOCK: usize = 64;
 
-impl Shard {
+impl Stripe {
     /// Takes places of the table, at the cost of other entries if need be; returns how many. In a large table that may be
-    /// some of the `ahead` wanted soon, as a look at a sample costs the same for several. A shard without entries cannot
-    /// purge; in a full table, with 65,536 entries for each shard, there is none.
+    /// some of the `ahead` wanted soon, as a look at a sample costs the same for several. A stripe without entries cannot
+    /// purge; in a full table, with 65,536 entries for each stripe, there is none.
     #[cold]
     pub(super) fn make_places(&mut self, common: &Common, ahead: u32, now: Millis) -> u32 {
         let wanted = if self.high_water < EXACT { 1 } else { ahead.clamp(1, PURGED_OF_SAMPLE as u32) };

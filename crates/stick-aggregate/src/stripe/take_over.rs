@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stick_table::Millis;
 
-use super::{Shard, Shared};
+use super::{Shared, Stripe};
 use crate::nodes::Telling;
 use crate::part::{Head, PART_HEAD};
 use crate::store::MAX_PARTS;
@@ -21,7 +21,7 @@ pub(crate) struct Carried<'a> {
     pub(crate) telling: &'a Telling<'a>,
 }
 
-impl Shard {
+impl Stripe {
     /// Adds the parts of a key that its nodes have not told here yet, before those that they have: they are older. There is
     /// always room, as their nodes told them when there was.
     pub(crate) fn take_over(

@@ -2,7 +2,7 @@
 
 use wide::u32x8;
 
-use crate::pages::Page;
+use crate::row::pages::Page;
 
 /// Slots of a bucket. The bucket's last word counts them.
 const SLOTS: usize = 15;
@@ -46,7 +46,7 @@ pub(crate) struct Index {
 impl Index {
     /// An empty index that expects at most about `rows` rows.
     pub(crate) fn new(rows: u32) -> Self {
-        // One slot in five free, as shards fill unevenly.
+        // One slot in five free, as stripes fill unevenly.
         Self { pages: Vec::new(), buckets: 0, len: 0, enough: rows.div_ceil(12).max(1) }
     }
 

@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 
 use stick_table::{ChangeRef, DataType, Lifetime, Millis};
 
-use super::{Shard, Shared, Teller};
+use super::{Shared, Stripe, Teller};
 use crate::left_out::LeftOutReason;
 use crate::part::PART_HEAD;
 use crate::result::{self, Parts};
 
-impl Shard {
+impl Stripe {
     /// Notes whether a key lacks a contribution.
     pub(super) fn set_partial(&mut self, shared: &Shared, slot: u32, is_partial: bool) {
         if self.store.is_partial(slot) != is_partial {

@@ -1,13 +1,13 @@
 //! Reading a table's changes in order, and all of it.
 
 use crate::Millis;
-use crate::change_log::Tails;
 use crate::common::Common;
 use crate::defect::Defect;
 use crate::entry::EntryRef;
-use crate::shard::Shard;
+use crate::log::ring::Tails;
+use crate::stripe::Stripe;
 
-/// Changes that a cursor does not follow are passed over when there are so many: a quarter of a large shard's log.
+/// Changes that a cursor does not follow are passed over when there are so many: a quarter of a large stripe's log.
 const PASS_OVER: u64 = if cfg!(test) { 1 } else { 1 << 11 };
 
 /// Which changes a cursor follows.
@@ -19,13 +19,13 @@ pub enum Follow {
     All,
 }
 
-/// How far a table's changes had gone: one sequence number for each shard. Made by
+/// How far a table's changes had gone: one sequence number for each stripe. Made by
 /// [`Table::position`](crate::Table::position) and [`Cursor::position`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Position(pub(crate) Vec<u64>);
 
 impl Position {
-    /// Bytes it takes: some for each shard.
+    /// Bytes it takes: some for each stripe.
     pub fn memory(&self) -> usize {
         size_of::<Self>() + size_of::<u64>() * self.0.capacity()
     }
@@ -56,19 +56,19 @@ impl Clone for Position {
 pub struct Cursor {
     pub(crate) follow: Follow,
     pub(crate) reader: usize,
-    pub(crate) shards: Vec<ShardCursor>,
-    /// The shard to go on with, so that no shard starves.
+    pub(crate) stripes: Vec<StripeCursor>,
+    /// The stripe to go on with, so that no stripe starves.
     pub(crate) turn: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ShardCursor {
+pub(crate) struct StripeCursor {
     /// Everything before this sequence number was visited.
     pub(crate) next: u64,
     scan: Option<Scan>,
 }
 
-/// A pass over the rows for changes from `ShardCursor::next` up to `upto`.
+/// A pass over the rows for changes from `StripeCursor::next` up to `upto`.
 #[derive(Clone, Copy, Debug)]
 struct Scan {
     upto: u64,
@@ -87,11 +87,11 @@ impl Cursor {
     /// As [`position`](Self::position), into a position that was used before.
     pub fn write_position(&self, position: &mut Position) {
         position.0.clear();
-        position.0.extend(self.shards.iter().map(|shard| shard.next - 1));
+        position.0.extend(self.stripes.iter().map(|stripe| stripe.next - 1));
     }
 }
 
-impl ShardCursor {
+impl StripeCursor {
     pub(crate) fn after(position: u64) -> Self {
         Self { next: position + 1, scan: None }
     }
@@ -106,94 +106,94 @@ impl ShardCursor {
         (tail + 1).saturating_sub(self.next).max(self.scan.is_some().into())
     }
 
-    /// Whether a shard is worth its lock: there is news, or so much to pass over that the ring may soon forget it.
+    /// Whether a stripe is worth its lock: there is news, or so much to pass over that the ring may soon forget it.
     pub(crate) fn is_due(&self, tails: &Tails, follow: Follow) -> bool {
         self.backlog(tails, follow) > 0 || tails.all().saturating_sub(self.next) >= PASS_OVER
     }
 
-    /// Visits up to `limit` changed entries of a shard, and looks at no more than `budget` rows to find them; takes from
+    /// Visits up to `limit` changed entries of a stripe, and looks at no more than `budget` rows to find them; takes from
     /// the budget what it used. Returns how many were visited.
     pub(crate) fn read(
         &mut self,
         common: &Common,
-        shard: &mut Shard,
-        (shard_number, reader, follow): (usize, usize, Follow),
+        stripe: &mut Stripe,
+        (stripe_number, reader, follow): (usize, usize, Follow),
         (limit, budget): (usize, &mut u32),
         now: Millis,
         visit: &mut dyn FnMut(EntryRef<'_>),
     ) -> usize {
         let mut count = 0;
         while count < limit && *budget > 0 {
-            if self.scan.is_none() && !self.begin(shard, follow) {
+            if self.scan.is_none() && !self.begin(stripe, follow) {
                 break;
             }
-            let upto = self.scan.map_or_else(|| shard.log.tail(), |scan| scan.upto);
+            let upto = self.scan.map_or_else(|| stripe.log.tail(), |scan| scan.upto);
             while count < limit && *budget > 0 {
-                let Some(row) = self.next_row(shard, budget) else { break };
-                let stamp = shard.stamp(row);
+                let Some(row) = self.next_row(stripe, budget) else { break };
+                let stamp = stripe.stamp(row);
                 let wanted = (self.next..=upto).contains(&stamp.sequence())
                     && (follow == Follow::All || stamp.is_local())
-                    && (shard.is_live(common, row, now) || Defect::DeadEntriesReturn.is_on());
+                    && (stripe.is_live(common, row, now) || Defect::DeadEntriesReturn.is_on());
                 if wanted {
-                    visit(EntryRef::new(common, shard, shard_number, row, now));
+                    visit(EntryRef::new(common, stripe, stripe_number, row, now));
                     count += 1;
                 }
                 if self.scan.is_none() {
                     self.next += 1;
                 }
             }
-            if self.scan.is_some_and(|scan| scan.row >= shard.row_count()) {
+            if self.scan.is_some_and(|scan| scan.row >= stripe.row_count()) {
                 self.next = upto + 1;
                 self.scan = None;
             }
         }
         match follow {
-            Follow::All => shard.log.saw_all(self.next - 1),
+            Follow::All => stripe.log.saw_all(self.next - 1),
             Follow::Local => {
-                shard.log.saw_local(self.next - 1);
-                shard.log.set_live(reader, self.next);
+                stripe.log.saw_local(self.next - 1);
+                stripe.log.set_live(reader, self.next);
             }
         }
         count
     }
 
     /// Decides how to go on: `false` when there is nothing to read, else in the ring, or by a scan that it starts.
-    fn begin(&mut self, shard: &mut Shard, follow: Follow) -> bool {
-        let tail = shard.log.tail();
-        if follow == Follow::Local && self.next > shard.log.local_tail() {
+    fn begin(&mut self, stripe: &mut Stripe, follow: Follow) -> bool {
+        let tail = stripe.log.tail();
+        if follow == Follow::Local && self.next > stripe.log.local_tail() {
             // Nothing but learned changes ahead: pass over them.
             self.next = tail + 1;
         }
         if self.next > tail {
             return false;
         }
-        if self.next < shard.log.oldest() {
+        if self.next < stripe.log.oldest() {
             self.scan = Some(Scan { upto: tail, row: 0 });
             // From now on a change of a row that the scan has passed must get a number above `upto`.
             match follow {
-                Follow::All => shard.log.saw_all(tail),
+                Follow::All => stripe.log.saw_all(tail),
                 Follow::Local if Defect::NoScanMark.is_on() => {}
-                Follow::Local => shard.log.saw_local(tail),
+                Follow::Local => stripe.log.saw_local(tail),
             }
         }
         true
     }
 
     /// The next row to look at: of the scan, else of the ring.
-    fn next_row(&mut self, shard: &Shard, budget: &mut u32) -> Option<u32> {
+    fn next_row(&mut self, stripe: &Stripe, budget: &mut u32) -> Option<u32> {
         match &mut self.scan {
             Some(scan) => {
                 let row = scan.row;
                 scan.row += 1;
                 *budget -= 1;
-                (row < shard.row_count()).then_some(row)
+                (row < stripe.row_count()).then_some(row)
             }
             None => {
                 // A ring slot counts only while the row still has the slot's number; the caller checks by this.
-                while self.next <= shard.log.tail() && *budget > 0 {
-                    let row = shard.log.row(self.next);
+                while self.next <= stripe.log.tail() && *budget > 0 {
+                    let row = stripe.log.row(self.next);
                     *budget -= 1;
-                    if shard.stamp(row).sequence() == self.next {
+                    if stripe.stamp(row).sequence() == self.next {
                         return Some(row);
                     }
                     self.next += 1;
@@ -208,6 +208,6 @@ impl ShardCursor {
 /// the whole walk are visited exactly once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Walk {
-    pub(crate) shard: usize,
+    pub(crate) stripe: usize,
     pub(crate) row: u32,
 }

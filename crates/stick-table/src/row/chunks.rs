@@ -1,6 +1,6 @@
 //! Rows of equal width in blocks, so that growth never copies and never doubles memory.
 
-use crate::pages::Page;
+use crate::row::pages::Page;
 
 /// Most words of a block: 64 KiB.
 const MAX_WORDS: usize = 1 << 14;

@@ -1,6 +1,6 @@
 //! A key in the form rows are compared with.
 
-use crate::layout::{INLINE_KEY_WORDS, Layout};
+use crate::row::layout::{INLINE_KEY_WORDS, Layout};
 
 /// A canonical key to be looked for, see [`Layout`].
 #[derive(Clone, Copy)]

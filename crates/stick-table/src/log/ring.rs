@@ -1,19 +1,19 @@
-//! The order of a shard's changes: sequence numbers, a ring of recent ones, and what readers have seen.
+//! The order of a stripe's changes: sequence numbers, a ring of recent ones, and what readers have seen.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::origin::Origin;
-use crate::stamp::Stamp;
+use crate::row::stamp::Stamp;
 
-/// Most row numbers the ring of one shard keeps. Small in tests, so that readers fall behind it.
+/// Most row numbers the ring of one stripe keeps. Small in tests, so that readers fall behind it.
 const MAX_RING: usize = if cfg!(test) { 8 } else { 1 << 13 };
 /// Fewest, so that tiny tables do not fall back to scans.
 const MIN_RING: usize = if cfg!(test) { 2 } else { 64 };
 /// Position of a live reader that is not there.
 const NO_READER: u64 = u64::MAX;
 
-/// The newest sequence numbers of a log, to be looked at without the shard's lock: whether it is worth taking.
+/// The newest sequence numbers of a log, to be looked at without the stripe's lock: whether it is worth taking.
 #[derive(Debug, Default)]
 pub(crate) struct Tails {
     all: AtomicU64,
@@ -32,7 +32,7 @@ impl Tails {
     }
 }
 
-/// Numbers the changes of one shard.
+/// Numbers the changes of one stripe.
 ///
 /// Each change gives its row the next sequence number, unless no reader has seen the number the row has: then the
 /// change is coalesced in place. Two marks say what was seen, because followers of local changes pass over the
@@ -54,7 +54,7 @@ pub(crate) struct ChangeLog {
 }
 
 impl ChangeLog {
-    /// A log for a shard that has room for `rows` rows now; it [grows](Self::grow) with them.
+    /// A log for a stripe that has room for `rows` rows now; it [grows](Self::grow) with them.
     pub(crate) fn new(rows: u32) -> Self {
         Self {
             ring: vec![0; Self::ring_len(rows)].into_boxed_slice(),
@@ -72,7 +72,7 @@ impl ChangeLog {
         (rows as usize).next_power_of_two().clamp(MIN_RING, MAX_RING)
     }
 
-    /// Makes the ring as long as a shard with room for `rows` rows needs it.
+    /// Makes the ring as long as a stripe with room for `rows` rows needs it.
     #[cold]
     pub(crate) fn grow(&mut self, rows: u32) {
         let len = Self::ring_len(rows);

@@ -11,7 +11,7 @@ pub(crate) const INLINE_KEY_WORDS: usize = 16;
 /// not full leave unused.
 const BESIDE_ROW: usize = 32;
 
-/// Words of a row's [stamp](crate::stamp::Stamp).
+/// Words of a row's [stamp](crate::row::stamp::Stamp).
 pub(crate) const STAMP_WORDS: usize = 2;
 
 /// The fixed layout of a table's rows, in 32-bit words: when the row changed, the key, then the elements of each stored

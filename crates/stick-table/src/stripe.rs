@@ -1,20 +1,21 @@
 //! One part of a table: rows, the index from key to row, deadlines, and the order of changes.
 
 mod idle;
+pub(crate) mod index;
 mod purge;
 
 use crate::Millis;
-use crate::change_log::ChangeLog;
-use crate::chunks::Chunks;
 use crate::common::{Common, NO_DEADLINE};
-use crate::dictionary::Dictionary;
-use crate::index::{Index, MAX_ROWS};
-use crate::layout::{Layout, STAMP_WORDS};
 use crate::lifetime::Lifetime;
-use crate::long_keys::LongKeys;
+use crate::log::ring::ChangeLog;
 use crate::origin::Origin;
-use crate::sought_key::{SoughtKey, copy, same};
-use crate::stamp::Stamp;
+use crate::row::chunks::Chunks;
+use crate::row::dictionary::Dictionary;
+use crate::row::layout::{Layout, STAMP_WORDS};
+use crate::row::long_keys::LongKeys;
+use crate::row::sought_key::{SoughtKey, copy, same};
+use crate::row::stamp::Stamp;
+use crate::stripe::index::{Index, MAX_ROWS};
 
 /// End of the list of free rows, which is threaded through the first word of their keys.
 const NO_ROW: u32 = u32::MAX;
@@ -42,7 +43,7 @@ impl Touch {
 }
 
 /// A single-threaded part of a table; the table puts a lock around each.
-pub(crate) struct Shard {
+pub(crate) struct Stripe {
     index: Index,
     rows: Chunks,
     /// One word for each row, apart from the rows because the sweep reads all of them.
@@ -59,8 +60,8 @@ pub(crate) struct Shard {
     idle_hand: u32,
 }
 
-impl Shard {
-    /// An empty shard for about `rows` rows.
+impl Stripe {
+    /// An empty stripe for about `rows` rows.
     pub(crate) fn new(common: &Common, rows: u32) -> Self {
         Self {
             index: Index::new(rows),
@@ -372,30 +373,30 @@ mod tests {
     use super::*;
     use crate::{KeyType, TableDefinition};
 
-    /// Shards fill unevenly; a table has so many that none comes near this.
+    /// Stripes fill unevenly; a table has so many that none comes near this.
     #[test]
-    fn a_shard_refuses_more_rows_than_its_index_can_tell_apart() {
+    fn a_stripe_refuses_more_rows_than_its_index_can_tell_apart() {
         let definition = TableDefinition::new("t", KeyType::Integer, MAX_ROWS + 10);
         let common = Common::new(definition, 1);
-        let mut shard = Shard::new(&common, MAX_ROWS);
+        let mut stripe = Stripe::new(&common, MAX_ROWS);
         let touch =
             Touch { origin: Origin::LOCAL, of_lesson: false, lifetime: Lifetime::Restart, now: 1_000 };
-        let add = |shard: &mut Shard, number: u32| {
+        let add = |stripe: &mut Stripe, number: u32| {
             let key = [number];
             let key = SoughtKey::Words(&key);
-            let row = shard.insert(&common, common.hash(key), key, (&mut 0, 1), 1_000)?;
-            shard.touch(&common, row, &touch);
+            let row = stripe.insert(&common, common.hash(key), key, (&mut 0, 1), 1_000)?;
+            stripe.touch(&common, row, &touch);
             Some(row)
         };
         for number in 0..MAX_ROWS {
-            assert_eq!(add(&mut shard, number), Some(number));
+            assert_eq!(add(&mut stripe, number), Some(number));
         }
-        assert_eq!(add(&mut shard, MAX_ROWS), None);
+        assert_eq!(add(&mut stripe, MAX_ROWS), None);
         assert_eq!(common.used(), MAX_ROWS, "the place it had is free again");
-        shard.free(&common, 7);
-        assert_eq!(add(&mut shard, MAX_ROWS), Some(7));
+        stripe.free(&common, 7);
+        assert_eq!(add(&mut stripe, MAX_ROWS), Some(7));
         let key = [MAX_ROWS - 1];
         let key = SoughtKey::Words(&key);
-        assert_eq!(shard.find(&common, common.hash(key), key), Some(MAX_ROWS - 1));
+        assert_eq!(stripe.find(&common, common.hash(key), key), Some(MAX_ROWS - 1));
     }
 }

@@ -5,14 +5,14 @@ use std::ops::Range;
 use stick_table::defect::Defect;
 use stick_table::{Batch, ChangeRef, Lifetime, Millis};
 
-use super::{Shard, Shared};
+use super::{Shared, Stripe};
 use crate::contribution::{Absorbed, Told};
 use crate::lives;
 use crate::nodes::Telling;
 use crate::part::{Head, PART_HEAD};
 use crate::store::{MAX_PARTS, Sought};
 
-/// Changes absorbed at most in one hold of a shard's lock.
+/// Changes absorbed at most in one hold of a stripe's lock.
 const HOLD: usize = 128;
 /// Changes for which memory is loaded together: so few that the first one's is in a near cache still when the last one's is.
 const GROUP: usize = 32;
@@ -65,8 +65,8 @@ enum Outcome {
     Other(u32),
 }
 
-impl Shard {
-    /// Takes the next changes of a batch that are of this shard, and publishes the results; returns whether there may be
+impl Stripe {
+    /// Takes the next changes of a batch that are of this stripe, and publishes the results; returns whether there may be
     /// more.
     pub(crate) fn absorb<'a>(
         &mut self,

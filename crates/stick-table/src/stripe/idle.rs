@@ -1,6 +1,6 @@
 //! What nobody touched for so long that its 32-bit ticks come round.
 
-use super::Shard;
+use super::Stripe;
 use crate::common::{Common, NO_DEADLINE};
 use crate::{FrequencyCounter, Millis, lifetime};
 
@@ -8,7 +8,7 @@ use crate::{FrequencyCounter, Millis, lifetime};
 /// touch, and one of 50 days ago must not pass for one of today.
 const OLDEST_TOUCH: u32 = 1 << 31;
 
-impl Shard {
+impl Stripe {
     /// Stops frequency counters that were idle for weeks among the next `rows` rows, and holds touches of long ago at their age.
     pub(crate) fn stop_idle(&mut self, common: &Common, rows: u32, now: Millis) {
         let now = now as u32;

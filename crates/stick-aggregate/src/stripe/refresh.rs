@@ -5,14 +5,14 @@ use std::sync::atomic::Ordering;
 use stick_table::{FrequencyCounter, Lifetime, Millis, Storage};
 
 use super::settle::Settled;
-use super::{Shard, Shared};
+use super::{Shared, Stripe};
 use crate::contribution::Refreshed;
 use crate::nodes::Ended;
 use crate::own::{OwnValue, OwnWalk};
 use crate::part::{Head, PART_HEAD, left};
 use crate::result::{self, Distance, Parts};
 
-/// Slots looked at in one hold of a shard's lock, and keys looked at closely.
+/// Slots looked at in one hold of a stripe's lock, and keys looked at closely.
 pub(crate) const SLOTS_PER_HOLD: u32 = 4096;
 const KEYS_PER_HOLD: usize = 128;
 /// A slot whose parts are looked at counts as so many of which nothing but the tick is.
@@ -31,7 +31,7 @@ fn is_long_enough(shared: &Shared, remaining: Option<u32>, lifetime: Lifetime) -
     }
 }
 
-impl Shard {
+impl Stripe {
     /// Looks at the next slots: ends what is over, and publishes again what reads otherwise by now. Returns how many slots it
     /// looked at, and whether it came to the last one.
     pub(crate) fn refresh(

@@ -1,0 +1,4 @@
+//! The order of a table's changes, and those who read it.
+
+pub(crate) mod cursor;
+pub(crate) mod ring;
