@@ -24,6 +24,12 @@ pub enum Defect {
     NoResume,
     /// Batches that wait for an acknowledgement are never merged.
     EndlessInFlight,
+    /// Keys that are removed leave no trace for those who follow removals.
+    RemovalsLost,
+    /// A follower that missed removals does not start over.
+    MissedRemovalsPass,
+    /// A feed that goes back to its last acknowledgement does not visit the removals since again.
+    RemovalsOnce,
     /// A lesson does not end.
     LessonNeverEnds,
     /// A peer that never confirms its lesson hears of no change any more.
@@ -78,7 +84,7 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 37] = [
         Self::LessonWithoutLifetimes,
         Self::LiveWithoutLifetimes,
         Self::DeadEntriesReturn,
@@ -88,6 +94,9 @@ impl Defect {
         Self::PredecessorGaveUp,
         Self::NoResume,
         Self::EndlessInFlight,
+        Self::RemovalsLost,
+        Self::MissedRemovalsPass,
+        Self::RemovalsOnce,
         Self::LessonNeverEnds,
         Self::ConfirmationIsAwaited,
         Self::CopiesPassForTold,
@@ -115,6 +124,9 @@ impl Defect {
         Self::HandsOverUntaught,
     ];
 
+    /// Those that the naive twin of [`Feed`](crate::Feed) is for: no peer is told of removals.
+    pub const OF_REMOVALS: [Self; 3] = [Self::RemovalsLost, Self::MissedRemovalsPass, Self::RemovalsOnce];
+
     /// The name for a command line.
     pub const fn name(self) -> &'static str {
         match self {
@@ -127,6 +139,9 @@ impl Defect {
             Self::PredecessorGaveUp => "predecessor-gave-up",
             Self::NoResume => "no-resume",
             Self::EndlessInFlight => "endless-in-flight",
+            Self::RemovalsLost => "removals-lost",
+            Self::MissedRemovalsPass => "missed-removals-pass",
+            Self::RemovalsOnce => "removals-once",
             Self::LessonNeverEnds => "lesson-never-ends",
             Self::ConfirmationIsAwaited => "confirmation-is-awaited",
             Self::CopiesPassForTold => "copies-pass-for-told",

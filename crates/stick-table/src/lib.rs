@@ -8,7 +8,8 @@
 //!
 //! - [`TableDefinition`]: key type, size, expiry and the data types a table stores; it parses from a `stick-table` line and
 //!   prints as one.
-//! - [`Table`]: entries by key; [`Batch`] to apply many changes at once, [`Cursor`] to read what changed since.
+//! - [`Table`]: entries by key; [`Batch`] to apply many changes at once, [`Cursor`] to read what changed since, and
+//!   [`Feed`] to hand it to a receiver that acknowledges.
 //! - [`DataType`], [`KeyType`]: the vocabulary, with HAProxy's names and numbers.
 //! - [`FrequencyCounter`]: the sliding-window rate, with HAProxy's exact arithmetic.
 
@@ -46,7 +47,8 @@ mod schema;
 pub use schema::Schema;
 
 mod log;
-pub use log::cursor::{Cursor, Follow, Position, Walk};
+pub use log::cursor::{Change, Cursor, Follow, Position, Walk};
+pub use log::feed::Feed;
 
 mod lifetime;
 pub use lifetime::Lifetime;

@@ -108,8 +108,7 @@ impl Stripe {
     /// The canonical key of the used row with these words.
     #[inline]
     pub(crate) fn key_in<'a>(&'a self, layout: &Layout, row: &'a [u32]) -> &'a [u8] {
-        let words = layout.key_of(row);
-        if layout.key_is_inline() { layout.padded_key(words) } else { self.long_keys.get(words[0]) }
+        key_of(layout, &self.long_keys, row)
     }
 
     /// All words of a row.
@@ -301,6 +300,13 @@ impl Stripe {
         Some(row)
     }
 
+    /// Removes the entry of a live row by hand, for followers of removals to see.
+    pub(crate) fn remove(&mut self, common: &Common, row: u32) {
+        let Self { log, rows, long_keys, .. } = self;
+        log.record_removal(row, || key_of(&common.layout, long_keys, rows.row(row)).into());
+        self.free(common, row);
+    }
+
     /// Removes the entry of a used row and gives its place back.
     pub(crate) fn free(&mut self, common: &Common, row: u32) {
         self.vacate(common, row);
@@ -355,6 +361,13 @@ impl Stripe {
         }
         assert_eq!(free_count + used, self.high_water as usize, "each row is used or free");
     }
+}
+
+/// The canonical key of the used row with these words.
+#[inline]
+fn key_of<'a>(layout: &Layout, long_keys: &'a LongKeys, row: &'a [u32]) -> &'a [u8] {
+    let words = layout.key_of(row);
+    if layout.key_is_inline() { layout.padded_key(words) } else { long_keys.get(words[0]) }
 }
 
 /// The hash of the key of a used row with these words.

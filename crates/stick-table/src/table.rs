@@ -8,7 +8,7 @@ use crate::batch::{Applied, Batch, GROUP, Precedence};
 use crate::common::Common;
 use crate::entry::{EntryMut, EntryRef, split_handle};
 use crate::lifetime::Lifetime;
-use crate::log::cursor::{Cursor, Follow, Position, StripeCursor};
+use crate::log::cursor::Position;
 use crate::log::ring::Tails;
 use crate::memory::{MemoryLimit, Share};
 use crate::origin::Origin;
@@ -53,7 +53,8 @@ pub struct Table {
 }
 
 mod all;
-use all::{ROWS_PER_CALL, ROWS_PER_HOLD, SweepTurn};
+use all::SweepTurn;
+mod following;
 
 impl Table {
     /// How long an entry lives on after [`expire`](Self::expire), in ms: every session reads it meanwhile, as one whose peer is
@@ -268,7 +269,11 @@ impl Table {
             let mut stripe = self.stripes[number].lock();
             let Some(row) = stripe.find(&self.common, hash, key) else { return false };
             let live = stripe.is_live(&self.common, row, now);
-            stripe.free(&self.common, row);
+            if live {
+                stripe.remove(&self.common, row);
+            } else {
+                stripe.free(&self.common, row);
+            }
             live
         })
     }
@@ -338,101 +343,6 @@ impl Table {
     /// The position before the first change.
     pub fn start(&self) -> Position {
         Position(vec![0; self.stripes.len()])
-    }
-
-    /// A cursor that visits the changes after `position`. Give it back with [`unfollow`](Self::unfollow).
-    pub fn follow(&self, follow: Follow, position: &Position) -> Cursor {
-        let reader = self.take_reader();
-        let stripes = self.stripes.iter().zip(&self.tails).enumerate().map(|(number, (stripe, tails))| {
-            if follow == Follow::All && tails.all() == 0 {
-                return StripeCursor::after(0);
-            }
-            let mut stripe = stripe.lock();
-            let after = position.0.get(number).copied().unwrap_or(0).min(stripe.log.tail());
-            match follow {
-                Follow::All => stripe.log.saw_all(after),
-                Follow::Local => {
-                    stripe.log.saw_local(after);
-                    stripe.log.set_live(reader, after + 1);
-                }
-            }
-            StripeCursor::after(after)
-        });
-        Cursor { follow, reader, stripes: stripes.collect(), turn: 0 }
-    }
-
-    /// Ends a cursor and returns its position.
-    #[expect(clippy::needless_pass_by_value, reason = "a cursor that has ended must not be used")]
-    pub fn unfollow(&self, cursor: Cursor) -> Position {
-        // Others are not known to the stripes.
-        if cursor.follow == Follow::Local {
-            for stripe in &self.stripes {
-                stripe.lock().log.clear_live(cursor.reader);
-            }
-        }
-        self.readers.lock()[cursor.reader] = false;
-        cursor.position()
-    }
-
-    fn take_reader(&self) -> usize {
-        let mut readers = self.readers.lock();
-        let free = readers.iter().position(|&taken| !taken);
-        let reader = free.unwrap_or_else(|| {
-            readers.push(false);
-            readers.len() - 1
-        });
-        readers[reader] = true;
-        reader
-    }
-
-    /// Visits up to `limit` entries that changed since the cursor's position; returns how many. The cursor has caught up
-    /// when it [has no news](Self::has_news) afterwards. Each entry is visited with its newest values.
-    ///
-    /// Looks at about 16,000 rows at most, so that a call takes a fraction of a millisecond; it may visit fewer entries
-    /// than `limit` for that.
-    pub fn read(
-        &self,
-        cursor: &mut Cursor,
-        limit: usize,
-        now: Millis,
-        mut visit: impl FnMut(EntryRef<'_>),
-    ) -> usize {
-        let (mut count, mut left) = (0, ROWS_PER_CALL);
-        for _ in 0..self.stripes.len() {
-            // Each stripe has its turn, also when one of them has news all the time.
-            let number = cursor.turn;
-            cursor.turn = (number + 1) % self.stripes.len();
-            let who = (number, cursor.reader, cursor.follow);
-            let at = &mut cursor.stripes[number];
-            while at.is_due(&self.tails[number], cursor.follow) {
-                let mut budget = left.min(ROWS_PER_HOLD);
-                left -= budget;
-                let bounds = (limit - count, &mut budget);
-                let mut stripe = self.stripes[number].lock();
-                count += at.read(&self.common, &mut stripe, who, bounds, now, &mut visit);
-                left += budget;
-                if count >= limit || left == 0 {
-                    return count;
-                }
-            }
-        }
-        count
-    }
-
-    /// Whether a cursor should [read](Self::read): there is news, or there is much that it does not follow, which it passes
-    /// over before the change log forgets it. Takes no lock.
-    pub fn is_due(&self, cursor: &Cursor) -> bool {
-        self.tails.iter().zip(&cursor.stripes).any(|(tails, at)| at.is_due(tails, cursor.follow))
-    }
-
-    /// Whether a cursor may have something to read. Takes no lock.
-    pub fn has_news(&self, cursor: &Cursor) -> bool {
-        self.tails.iter().zip(&cursor.stripes).any(|(tails, at)| at.backlog(tails, cursor.follow) > 0)
-    }
-
-    /// Changes that a cursor has not visited yet, at most: an entry that changed twice since counts twice. Takes no lock.
-    pub fn backlog(&self, cursor: &Cursor) -> u64 {
-        self.tails.iter().zip(&cursor.stripes).map(|(tails, at)| at.backlog(tails, cursor.follow)).sum()
     }
 
     /// Panics unless the inner structures agree. For tests.

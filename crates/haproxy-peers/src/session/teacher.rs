@@ -161,8 +161,8 @@ impl Teacher {
     fn send_table(&self, shared: Arc<SharedTable>, ids: UpdateIds, session_start: Position) -> SendTable {
         let passes_on = self.relays.is_some() || matches!(shared.part(), TablePart::PassedOn);
         let follow = if passes_on { Follow::All } else { Follow::Local };
-        let told = (follow, shared.is_told_to(self.level));
-        SendTable::new(shared, self.resume.clone(), told, ids, session_start)
+        let follow = shared.is_told_to(self.level).then_some(follow);
+        SendTable::new(shared, self.resume.clone(), follow, ids, session_start)
     }
 
     /// Goes on with the tables that took the place of others: they are announced again, and all of them is new to the peer.
@@ -424,21 +424,21 @@ impl Teacher {
         }
         self.sent.live_updates += pushed as u64;
         let table = &mut self.tables[place];
-        table.note_pass(pushed > 0);
+        table.end_pass(pushed);
         table.behind() > 0
     }
 
     /// Pushes up to `hold` entries of one table; returns how many were visited and how many of them sent.
     fn push_hold(&mut self, place: usize, hold: usize, now: Millis, out: &mut Vec<u8>) -> (usize, usize) {
         let Self { tables, dictionary, scratch, origin, shard, timed, padding, relays, .. } = self;
-        let SendTable { shared, encoder, cursor, last_id, id_stride, .. } = &mut tables[place];
-        let Some(cursor) = cursor else { return (0, 0) };
+        let SendTable { shared, encoder, feed, last_id, id_stride, .. } = &mut tables[place];
+        let Some(feed) = feed else { return (0, 0) };
         let (padding, is_v2_0) = (*padding, !*timed);
         let mut context = RowContext { dictionary, padding, is_v2_0, now: now as u32, scratch, writer: None };
         let expire = shared.definition().expire;
         let to_relay = relays.as_ref().filter(|relays| relays.contains(*origin));
         let mut sent = 0;
-        let visited = shared.table().read(cursor, hold, now, |entry| {
+        let visited = feed.read_entries(hold, now, |entry| {
             // A change of the peer itself, of interest to others.
             let is_its = || relays.as_ref().is_some_and(|it| it.is_made_by(entry.origin(), *origin));
             if entry.origin() == *origin || is_foreign(shared, *shard, entry) || is_its() {

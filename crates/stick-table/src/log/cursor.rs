@@ -17,6 +17,25 @@ pub enum Follow {
     Local,
     /// Every one.
     All,
+    /// Every one, and the removal of keys by [`Table::remove`](crate::Table::remove) and
+    /// [`Table::remove_where`](crate::Table::remove_where).
+    AllAndRemovals,
+}
+
+impl Follow {
+    pub(crate) const fn is_local(self) -> bool {
+        matches!(self, Self::Local)
+    }
+}
+
+/// What a cursor visits, see [`Table::read_changes`](crate::Table::read_changes).
+pub enum Change<'a> {
+    /// Some removals are not known any more: all that was visited before counts no longer, and every entry follows.
+    StartOver,
+    /// The entry of this canonical key was removed by hand. If it came back since, it follows as an [`Entry`](Self::Entry).
+    Removed(&'a [u8]),
+    /// The entry changed; with its newest values.
+    Entry(EntryRef<'a>),
 }
 
 /// How far a table's changes had gone: one sequence number for each stripe. Made by
@@ -59,13 +78,28 @@ pub struct Cursor {
     pub(crate) stripes: Vec<StripeCursor>,
     /// The stripe to go on with, so that no stripe starves.
     pub(crate) turn: usize,
+    /// By stripe, for a cursor that follows removals: those up to this sequence number were visited.
+    pub(crate) removed: Box<[u64]>,
 }
+
+/// In place of a sequence number, where a cursor starts over: removals before it reads the stripe do not concern it.
+const UNREAD: u64 = u64::MAX;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StripeCursor {
     /// Everything before this sequence number was visited.
     pub(crate) next: u64,
     scan: Option<Scan>,
+}
+
+/// A hold of a stripe's lock by the reader of a cursor.
+pub(crate) struct Hold<'a> {
+    pub(crate) common: &'a Common,
+    pub(crate) stripe_number: usize,
+    /// The cursor's number among those of the table.
+    pub(crate) reader: usize,
+    pub(crate) follow: Follow,
+    pub(crate) now: Millis,
 }
 
 /// A pass over the rows for changes from `StripeCursor::next` up to `upto`.
@@ -76,6 +110,45 @@ struct Scan {
 }
 
 impl Cursor {
+    /// Reads all entries once more.
+    pub(crate) fn start_over(&mut self) {
+        self.stripes.fill(StripeCursor::after(0));
+        self.removed.fill(UNREAD);
+    }
+
+    /// Reads no removals but those to come. A defect.
+    pub(crate) fn pass_removals(&mut self) {
+        self.removed.fill(UNREAD);
+    }
+
+    /// Visits the removals of a stripe that follow those visited before, up to `limit`; returns how many, or `None` when some
+    /// are not known any more. No entry is visited before all of them are: an entry that is there was made after its removal.
+    pub(crate) fn read_removals(
+        &mut self,
+        number: usize,
+        stripe: &Stripe,
+        limit: usize,
+        visit: &mut dyn FnMut(Change<'_>),
+    ) -> Option<usize> {
+        let Some(visited) = self.removed.get_mut(number) else { return Some(0) };
+        let log = &stripe.log;
+        if *visited == UNREAD {
+            *visited = log.tail();
+        } else if !log.removals().are_complete_after(*visited) && !Defect::MissedRemovalsPass.is_on() {
+            return None;
+        }
+        let mut count = 0;
+        for (sequence, key) in log.removals().after(*visited).take(limit) {
+            visit(Change::Removed(key));
+            *visited = sequence;
+            count += 1;
+        }
+        if count < limit {
+            *visited = log.tail();
+        }
+        Some(count)
+    }
+
     /// How far this cursor has read: to follow on from there later, even with a new cursor. During a scan this is where
     /// the scan started.
     pub fn position(&self) -> Position {
@@ -98,10 +171,7 @@ impl StripeCursor {
 
     /// Changes from here on, at most.
     pub(crate) fn backlog(&self, tails: &Tails, follow: Follow) -> u64 {
-        let tail = match follow {
-            Follow::All => tails.all(),
-            Follow::Local => tails.local(),
-        };
+        let tail = if follow.is_local() { tails.local() } else { tails.all() };
         // A scan has to come to its end, whatever it finds.
         (tail + 1).saturating_sub(self.next).max(self.scan.is_some().into())
     }
@@ -115,13 +185,13 @@ impl StripeCursor {
     /// the budget what it used. Returns how many were visited.
     pub(crate) fn read(
         &mut self,
-        common: &Common,
         stripe: &mut Stripe,
-        (stripe_number, reader, follow): (usize, usize, Follow),
-        (limit, budget): (usize, &mut u32),
-        now: Millis,
-        visit: &mut dyn FnMut(EntryRef<'_>),
+        hold: &Hold<'_>,
+        limit: usize,
+        budget: &mut u32,
+        visit: &mut dyn FnMut(Change<'_>),
     ) -> usize {
+        let &Hold { common, stripe_number, reader, follow, now } = hold;
         let mut count = 0;
         while count < limit && *budget > 0 {
             if self.scan.is_none() && !self.begin(stripe, follow) {
@@ -132,10 +202,10 @@ impl StripeCursor {
                 let Some(row) = self.next_row(stripe, budget) else { break };
                 let stamp = stripe.stamp(row);
                 let wanted = (self.next..=upto).contains(&stamp.sequence())
-                    && (follow == Follow::All || stamp.is_local())
+                    && (!follow.is_local() || stamp.is_local())
                     && (stripe.is_live(common, row, now) || Defect::DeadEntriesReturn.is_on());
                 if wanted {
-                    visit(EntryRef::new(common, stripe, stripe_number, row, now));
+                    visit(Change::Entry(EntryRef::new(common, stripe, stripe_number, row, now)));
                     count += 1;
                 }
                 if self.scan.is_none() {
@@ -147,12 +217,11 @@ impl StripeCursor {
                 self.scan = None;
             }
         }
-        match follow {
-            Follow::All => stripe.log.saw_all(self.next - 1),
-            Follow::Local => {
-                stripe.log.saw_local(self.next - 1);
-                stripe.log.set_live(reader, self.next);
-            }
+        if follow.is_local() {
+            stripe.log.saw_local(self.next - 1);
+            stripe.log.set_live(reader, self.next);
+        } else {
+            stripe.log.saw_all(self.next - 1);
         }
         count
     }
@@ -160,7 +229,7 @@ impl StripeCursor {
     /// Decides how to go on: `false` when there is nothing to read, else in the ring, or by a scan that it starts.
     fn begin(&mut self, stripe: &mut Stripe, follow: Follow) -> bool {
         let tail = stripe.log.tail();
-        if follow == Follow::Local && self.next > stripe.log.local_tail() {
+        if follow.is_local() && self.next > stripe.log.local_tail() {
             // Nothing but learned changes ahead: pass over them.
             self.next = tail + 1;
         }
@@ -171,7 +240,7 @@ impl StripeCursor {
             self.scan = Some(Scan { upto: tail, row: 0 });
             // From now on a change of a row that the scan has passed must get a number above `upto`.
             match follow {
-                Follow::All => stripe.log.saw_all(tail),
+                Follow::All | Follow::AllAndRemovals => stripe.log.saw_all(tail),
                 Follow::Local if Defect::NoScanMark.is_on() => {}
                 Follow::Local => stripe.log.saw_local(tail),
             }

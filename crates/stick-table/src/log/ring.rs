@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::removals::Removals;
+use crate::defect::Defect;
 use crate::origin::Origin;
 use crate::row::stamp::Stamp;
 
@@ -51,6 +53,7 @@ pub(crate) struct ChangeLog {
     seen_local: u64,
     /// Next sequence number of each connected follower of local changes, by its reader number.
     live: Vec<u64>,
+    removals: Removals,
 }
 
 impl ChangeLog {
@@ -65,6 +68,7 @@ impl ChangeLog {
             seen: 0,
             seen_local: 0,
             live: Vec::new(),
+            removals: Removals::default(),
         }
     }
 
@@ -121,20 +125,46 @@ impl ChangeLog {
         // A learned change that lands on a local one which a connected peer has yet to get must not hide it.
         let local = origin.is_local() || (old.is_local() && self.is_awaited(sequence));
         let unseen = sequence > self.seen && (!origin.is_local() || sequence > self.seen_local);
-        let sequence = if unseen {
-            sequence
-        } else {
-            self.tail += 1;
-            let slot = self.tail as usize & (self.ring.len() - 1);
-            self.ring[slot] = row;
-            self.tails.all.store(self.tail, Ordering::Release);
-            self.tail
-        };
+        let sequence = if unseen { sequence } else { self.next(row) };
         if local {
             self.local_tail = self.local_tail.max(sequence);
             self.tails.local.store(self.local_tail, Ordering::Release);
         }
         Stamp::new(sequence, origin, local)
+    }
+
+    /// The next sequence number, for `row`.
+    #[inline]
+    fn next(&mut self, row: u32) -> u64 {
+        self.tail += 1;
+        let slot = self.tail as usize & (self.ring.len() - 1);
+        self.ring[slot] = row;
+        self.tails.all.store(self.tail, Ordering::Release);
+        self.tail
+    }
+
+    /// Numbers the removal of the entry in `row`, if anybody follows removals. Its number is none that a row has, so cursors
+    /// that do not follow removals pass over it.
+    pub(crate) fn record_removal(&mut self, row: u32, key: impl FnOnce() -> Box<[u8]>) {
+        if self.removals.is_followed() && !Defect::RemovalsLost.is_on() {
+            let sequence = self.next(row);
+            self.removals.note(sequence, key());
+        }
+    }
+
+    /// Keeps removals from now on, for one follower more.
+    pub(crate) fn follow_removals(&mut self) {
+        self.removals.join(self.tail);
+    }
+
+    /// Ends that for one follower.
+    pub(crate) fn unfollow_removals(&mut self) {
+        self.removals.leave();
+    }
+
+    /// The keys that were removed, for followers.
+    pub(crate) fn removals(&self) -> &Removals {
+        &self.removals
     }
 
     /// Notes that a follower of all changes has read, or passed over, everything up to `sequence`.

@@ -30,7 +30,7 @@ pub(super) struct SweepTurn {
 impl Table {
     /// Removes the entries for which `matches` holds; returns how many.
     pub fn remove_where(&self, now: Millis, matches: impl FnMut(EntryRef<'_>) -> bool) -> u32 {
-        self.for_each_match(now, matches, |stripe, row| stripe.free(&self.common, row))
+        self.for_each_match(now, matches, |stripe, row| stripe.remove(&self.common, row))
     }
 
     /// Lets `change` change each entry for which `matches` holds, and touches it as [`update`](Self::update) does; returns how

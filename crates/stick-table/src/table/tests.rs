@@ -1,5 +1,6 @@
 use super::*;
-use crate::{DataType, KeyType, Value};
+use crate::table::all::ROWS_PER_HOLD;
+use crate::{DataType, Follow, KeyType, Value};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 

@@ -1,17 +1,14 @@
-//! A table as a session sends it: the cursor over its changes, and what the peer has acknowledged of them.
+//! A table as a session sends it: the feed of its changes, and the ids that the peer acknowledges them by.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use stick_table::defect::Defect;
-use stick_table::{Cursor, Follow, Position};
+use stick_table::{Feed, Follow, Position};
 
 use crate::session::row::RowEncoder;
 use crate::{SharedTable, UpdateIds};
-
-/// Batches of live updates that wait for an acknowledgement, for each table; more are merged.
-const MAX_IN_FLIGHT: usize = 64;
 
 /// Where a peer's acknowledgements have come to in each table: from there live updates go on in its next session.
 ///
@@ -49,16 +46,8 @@ pub(crate) struct SendTable {
     pub(super) encoder: RowEncoder,
     /// What was untold when the encoder was made.
     untold: u64,
-    /// The changes that are pushed live.
-    follow: Follow,
-    /// There until the session ends, unless the peer is not told of the table's changes.
-    pub(super) cursor: Option<Cursor>,
-    /// Up to where everything was acknowledged.
-    acked: Position,
-    /// Last ids of batches not acknowledged, with where the cursor stood after them.
-    in_flight: VecDeque<(u32, Position)>,
-    /// Positions to be used again.
-    spare: Vec<Position>,
+    /// The changes that are pushed live; `None` when the peer is not told of them. A batch has the id of its last update.
+    pub(super) feed: Option<Feed<u32>>,
     pub(crate) last_id: u32,
     pub(crate) last_acked: u32,
     /// From one id to the next.
@@ -71,27 +60,24 @@ pub(crate) struct SendTable {
 }
 
 impl SendTable {
+    /// Goes on where the peer's last session was. `follow` says which changes are pushed to it, if any.
     pub(super) fn new(
         shared: Arc<SharedTable>,
         resume: Resume,
-        (follow, is_told): (Follow, bool),
+        follow: Option<Follow>,
         ids: UpdateIds,
         session_start: Position,
     ) -> Self {
         let earlier = resume.get(&shared).filter(|_| !Defect::NoResume.is_on());
         let resumed = earlier.is_some();
         let position = earlier.unwrap_or_else(|| shared.table().start());
-        let cursor = is_told.then(|| shared.table().follow(follow, &position));
+        let feed = follow.map(|follow| Feed::new(Arc::clone(shared.table()), follow, position));
         Self {
             encoder: RowEncoder::new(shared.definition(), shared.table().layout(), |data_type| {
                 shared.tells(data_type)
             }),
             untold: shared.untold(),
-            follow,
-            cursor,
-            acked: position,
-            in_flight: VecDeque::new(),
-            spare: Vec::new(),
+            feed,
             last_id: ids.after,
             last_acked: ids.after,
             id_stride: ids.stride,
@@ -118,22 +104,21 @@ impl SendTable {
 
     /// Changes not pushed yet, at most.
     pub(crate) fn behind(&self) -> u64 {
-        self.cursor.as_ref().map_or(0, |cursor| self.shared.table().backlog(cursor))
+        self.feed.as_ref().map_or(0, Feed::backlog)
     }
 
     /// Bytes held for batches that wait for an acknowledgement.
     pub(crate) fn memory(&self) -> usize {
-        let in_flight = self.in_flight.iter().map(|(_, position)| position.memory());
-        in_flight.chain(self.spare.iter().map(Position::memory)).sum()
+        self.feed.as_ref().map_or(0, Feed::memory)
     }
 
-    /// The same, as much as it may be: there is no spare position while one is taken.
+    /// The same, as much as it may be.
     pub(crate) fn memory_within_bounds(&self) -> usize {
-        self.memory().min((MAX_IN_FLIGHT + 1) * self.acked.memory_bound())
+        self.feed.as_ref().map_or(0, |feed| feed.memory().min(feed.memory_bound()))
     }
 
     pub(super) fn is_due(&self) -> bool {
-        self.cursor.as_ref().is_some_and(|cursor| self.shared.table().is_due(cursor))
+        self.feed.as_ref().is_some_and(Feed::is_due)
     }
 
     /// Takes an acknowledgement. One that is outside what was sent and not acknowledged is nonsense and ignored:
@@ -143,35 +128,29 @@ impl SendTable {
         if ahead == 0 || ahead > self.last_id.wrapping_sub(self.last_acked) {
             return false;
         }
-        while let Some((last, _)) = self.in_flight.front() {
-            if last.wrapping_sub(self.last_acked) > ahead + u32::from(Defect::AckOffByOne.is_on()) {
-                break;
-            }
-            if let Some((_, position)) = self.in_flight.pop_front() {
-                self.spare.push(std::mem::replace(&mut self.acked, position));
-            }
+        let covered = ahead + u32::from(Defect::AckOffByOne.is_on());
+        let last_acked = std::mem::replace(&mut self.last_acked, id);
+        if let Some(feed) = &mut self.feed {
+            feed.acknowledge(|last| last.wrapping_sub(last_acked) <= covered);
         }
-        self.last_acked = id;
-        self.resume.set(&self.shared, &self.acked);
+        self.note_resume();
         true
     }
 
-    /// Notes where the cursor stands after a pass that pushed something, or passed over what this peer is not sent.
-    pub(super) fn note_pass(&mut self, pushed: bool) {
-        let Some(cursor) = &self.cursor else { return };
-        if !pushed {
-            // Nothing was sent since the newest batch: a peer that acknowledges it has everything up to here.
-            let newest = self.in_flight.back_mut().map(|(_, position)| position);
-            cursor.write_position(newest.unwrap_or(&mut self.acked));
-            return;
+    /// Keeps for the peer's next session where this one's acknowledgements have come to.
+    fn note_resume(&self) {
+        if let Some(feed) = &self.feed {
+            self.resume.set(&self.shared, feed.acknowledged());
         }
-        if self.in_flight.len() >= MAX_IN_FLIGHT && !Defect::EndlessInFlight.is_on() {
-            // The two newest become one: only how precisely a later session resumes suffers.
-            self.spare.extend(self.in_flight.pop_back().map(|(_, position)| position));
+    }
+
+    /// Ends a pass of pushes, in which something was sent or only what this peer is not told passed over.
+    pub(super) fn end_pass(&mut self, pushed: usize) {
+        match &mut self.feed {
+            Some(feed) if pushed > 0 => feed.end_batch(self.last_id),
+            Some(feed) => feed.end_empty_batch(),
+            None => {}
         }
-        let mut position = self.spare.pop().unwrap_or_default();
-        cursor.write_position(&mut position);
-        self.in_flight.push_back((self.last_id, position));
     }
 
     /// Who asks for a lesson may be another process than the one that acknowledged in earlier sessions, so that counts no
@@ -183,9 +162,10 @@ impl SendTable {
             return;
         }
         if std::mem::take(&mut self.resumed) && !Defect::AcksOutliveProcesses.is_on() {
-            self.acked = self.shared.table().start();
-            self.in_flight.clear();
-            self.resume.set(&self.shared, &self.acked);
+            if let Some(feed) = &mut self.feed {
+                feed.forget_acknowledgements();
+            }
+            self.note_resume();
         }
     }
 
@@ -193,20 +173,15 @@ impl SendTable {
     /// (peers-protocol §13.2): of a lesson a learner takes only what it does not know from elsewhere, of live updates
     /// all.
     pub(super) fn lesson_ended(&mut self) {
-        if let Some(cursor) = self.cursor.take() {
-            self.cursor = Some(self.shared.table().follow(self.follow, &self.acked));
-            self.shared.table().unfollow(cursor);
+        if let Some(feed) = &mut self.feed {
+            feed.resume();
         }
-        self.in_flight.clear();
         self.last_acked = self.last_id;
     }
 }
 
 impl Drop for SendTable {
     fn drop(&mut self) {
-        if let Some(cursor) = self.cursor.take() {
-            self.resume.set(&self.shared, &self.acked);
-            self.shared.table().unfollow(cursor);
-        }
+        self.note_resume();
     }
 }
