@@ -13,6 +13,7 @@ pub mod daemon;
 pub mod dump;
 pub mod haproxy;
 pub mod http;
+pub mod name_server;
 pub mod ports;
 pub mod relay;
 pub mod stickd;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use stickd_testkit::wait::{self, SOON};
 
 use crate::Node;
-use crate::name_server::{Mood, NameServer, Record};
+use stickd_testkit::name_server::{Mood, NameServer, Record};
 
 const DOMAIN: &str = "_peers._tcp.lbs.test";
 

@@ -9,8 +9,8 @@ use stickd_testkit::stickd::SOCKET;
 use stickd_testkit::wait::{self, SOON};
 use stickd_testkit::{Cli, Config, HaproxyProcess, Release, on_every_release, ports};
 
-use crate::name_server::{Mood, NameServer, Record};
 use crate::{Node, TABLE};
+use stickd_testkit::name_server::{Mood, NameServer, Record};
 
 on_every_release!(haproxys_that_are_found_contribute_until_they_are_forgotten);
 

@@ -3,7 +3,6 @@
 mod crowd;
 mod discovered;
 mod hub;
-mod name_server;
 mod real;
 
 use std::net::SocketAddr;

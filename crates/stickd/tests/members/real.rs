@@ -6,8 +6,8 @@ use std::time::Duration;
 use stickd_testkit::wait;
 use stickd_testkit::{Cli, Config, HaproxyProcess, Release, on_every_release, ports};
 
-use crate::name_server::{NameServer, Record};
 use crate::{Node, TABLE};
+use stickd_testkit::name_server::{NameServer, Record};
 
 on_every_release!(
     a_haproxy_is_found_withdrawn_and_forgotten,

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use stickd_testkit::ports;
-use stickd_testkit::wait::{self, SOON};
+use crate::ports;
+use crate::wait::{self, SOON};
 
 /// How long a thread waits before it looks whether it is to stop.
 const TICK: Duration = Duration::from_millis(50);
@@ -19,15 +19,24 @@ const LONG: usize = 1232;
 
 /// A record of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Record {
+pub enum Record {
+    /// An address of a host.
     Address(IpAddr),
-    Service { port: u16, target: String },
+    /// A service, at a port of a host.
+    Service {
+        /// Where it listens.
+        port: u16,
+        /// The name of its host.
+        target: String,
+    },
+    /// Another name of the same host.
     Alias(String),
 }
 
 /// How questions are answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Mood {
+pub enum Mood {
+    /// By the records.
     #[default]
     Well,
     /// "Server failure".
@@ -40,7 +49,7 @@ pub(crate) enum Mood {
     SilentOfAddresses,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Shared {
     records: Mutex<BTreeMap<String, Vec<Record>>>,
     mood: Mutex<Mood>,
@@ -51,15 +60,21 @@ struct Shared {
 }
 
 /// A running server; dropping it stops it.
-pub(crate) struct NameServer {
-    pub(crate) address: SocketAddr,
+#[derive(Debug)]
+pub struct NameServer {
+    /// Where it listens.
+    pub address: SocketAddr,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl NameServer {
     /// A server that knows of nothing.
-    pub(crate) fn start() -> Self {
+    ///
+    /// # Panics
+    ///
+    /// When no port is free.
+    pub fn start() -> Self {
         // The port is this test's for TCP; whoever has it for UDP came by chance.
         let (address, udp) = (0..100)
             .find_map(|_| {
@@ -81,18 +96,31 @@ impl NameServer {
     }
 
     /// What is said of a name from now on.
-    pub(crate) fn set(&self, name: &str, records: impl IntoIterator<Item = Record>) {
+    ///
+    /// # Panics
+    ///
+    /// When a thread of the server panicked.
+    pub fn set(&self, name: &str, records: impl IntoIterator<Item = Record>) {
         let records = records.into_iter().collect();
         self.shared.records.lock().unwrap().insert(name.to_owned(), records);
     }
 
-    pub(crate) fn set_mood(&self, mood: Mood) {
+    /// How questions are answered from now on.
+    ///
+    /// # Panics
+    ///
+    /// When a thread of the server panicked.
+    pub fn set_mood(&self, mood: Mood) {
         *self.shared.mood.lock().unwrap() = mood;
     }
 
     /// Waits until so many more questions came: what was asked before is answered then.
+    ///
+    /// # Panics
+    ///
+    /// When they do not come.
     #[track_caller]
-    pub(crate) fn wait_questions(&self, count: usize) {
+    pub fn wait_questions(&self, count: usize) {
         let start = self.shared.questions.load(Ordering::Relaxed);
         wait::until(SOON, "questions to the name server", || {
             (self.shared.questions.load(Ordering::Relaxed) >= start + count).then_some(())
@@ -100,12 +128,16 @@ impl NameServer {
     }
 
     /// Whether this name was asked for.
-    pub(crate) fn was_asked(&self, name: &str) -> bool {
+    ///
+    /// # Panics
+    ///
+    /// When a thread of the server panicked.
+    pub fn was_asked(&self, name: &str) -> bool {
         self.shared.asked.lock().unwrap().contains(name)
     }
 
     /// Questions that came over TCP.
-    pub(crate) fn over_tcp(&self) -> usize {
+    pub fn over_tcp(&self) -> usize {
         self.shared.over_tcp.load(Ordering::Relaxed)
     }
 }
