@@ -19,6 +19,8 @@ pub enum TablePart {
     Source(Arc<Aggregate>),
     /// A hub publishes it; what peers tell of it is not taken.
     Result,
+    /// A hub says by it how its sums are. Nobody tells it, and it is never held back as results are.
+    State,
     /// A hub takes it from upper hubs and passes it on to the others.
     PassedOn,
     /// A hub lets nodes set their values by it: on the wire it has the name of their table, and no more columns than are set.
@@ -87,7 +89,7 @@ impl SharedTable {
             TablePart::Source(_) => level.is_below(),
             TablePart::Result => level == PeerLevel::Itself || Defect::ResultsAreInput.is_on(),
             TablePart::PassedOn => !level.is_below(),
-            TablePart::Orders { .. } => false,
+            TablePart::State | TablePart::Orders { .. } => false,
         }
     }
 
@@ -110,7 +112,7 @@ impl SharedTable {
     pub(crate) fn is_told_to(&self, level: PeerLevel) -> bool {
         match self.part {
             _ if !level.shares_values() => false,
-            TablePart::Shared | TablePart::Result => true,
+            TablePart::Shared | TablePart::Result | TablePart::State => true,
             TablePart::Source(_) => level.is_below(),
             TablePart::Orders { .. } => level == PeerLevel::Below,
             TablePart::PassedOn => level != PeerLevel::Above,

@@ -18,9 +18,9 @@ impl TableSet {
     /// Makes the section a hub: tables are made from definitions by what it says of their names.
     #[must_use]
     pub fn with_hub(mut self, hub: Hub) -> Self {
-        // Tables that are configured are this side's own.
+        // A hub has no configured table but that of its own state.
         let configured = self.tables.get_mut().iter_mut().filter_map(Arc::get_mut);
-        configured.for_each(|shared| shared.part = TablePart::Result);
+        configured.for_each(|shared| shared.part = TablePart::State);
         self.hub = Some(hub);
         *self.holds_results.get_mut() = true;
         self

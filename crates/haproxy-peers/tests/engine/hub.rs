@@ -2,9 +2,9 @@
 
 use haproxy_peers::{Control, Hub, Mapping, SessionEvent};
 
-use stick_table::KeyType;
+use stick_table::{DataType, KeyType, Value};
 
-use crate::support::{Script, Setup, World, counters, table, with_payload};
+use crate::support::{Script, Setup, World, counters, set, table, with_payload};
 
 /// Any table becomes one with `.agg` behind its name.
 pub(crate) fn hub() -> Hub {
@@ -366,4 +366,24 @@ fn results_wait_for_every_node_with_a_line_or_5_seconds() {
     assert!(world.nodes[node].tables.holds_results());
     world.run(200);
     assert!(!world.nodes[node].tables.holds_results(), "b may be gone for ever");
+}
+
+/// Else nodes would go on with what the process before said of its sums, or know nothing, as long as results are held back.
+#[test]
+fn the_state_of_a_hub_is_told_while_its_results_are_held_back() {
+    let mut world = World::new(1);
+    let node = world.add(setup(&["a", "b"]).table(counters("u")));
+    let mut a = join(&mut world, node, "a");
+    a.update(&mut world, Some(1), None, 1, 2);
+    set(&world, node, 7, 3);
+    world.run(10);
+    assert!(world.nodes[node].tables.holds_results());
+    assert_eq!(updates(&mut world, &mut a), ["u 1 7 3 srv3"]);
+    // What a node holds of it is not taken.
+    a.define(&mut world, 2, &counters("u"));
+    a.update(&mut world, Some(1), None, 7, 1);
+    world.run(10);
+    let state = world.nodes[node].table(0);
+    let read = state.get(&7_u32.to_be_bytes(), world.now, |entry| entry.value(DataType::Gpc0, 0));
+    assert_eq!(read.unwrap().flatten(), Some(Value::Unsigned(3)));
 }

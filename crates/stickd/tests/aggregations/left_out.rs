@@ -1,13 +1,19 @@
 //! Whatever a hub leaves out of the sums, and for whatever reason: the rules of docs/hub.md fall back to each node's own limit,
 //! the hub says which table of which node it is, and all is as before when the reason is gone.
 
-use stickd_testkit::{Release, on_every_release, wait};
+use std::net::Ipv4Addr;
+
+use stickd_testkit::name_server::{Mood, NameServer, Record};
+use stickd_testkit::{Release, on_every_release, ports, wait};
 
 use crate::cluster::{CONNECTED, Cluster};
 use crate::fallback;
 use crate::scripted::{self, Scripted, defined, update};
 
-on_every_release!(nodes_fall_back_to_their_own_limit_while_a_definition_differs);
+on_every_release!(
+    nodes_fall_back_to_their_own_limit_while_a_definition_differs,
+    nodes_fall_back_to_their_own_limit_while_the_hub_waits
+);
 
 const TABLE: &str = "type string len 32 size 1k expire 1h store http_req_cnt,http_req_rate(1m)";
 
@@ -89,6 +95,77 @@ impl Trial {
         let key = self.new_key();
         self.cluster.assert_own_limits(&[0, 1], &key, &format!("{why:?}"));
     }
+
+    /// Starts the hub from scratch with this configuration, and asserts that each node holds its own limit as long as the hub
+    /// holds its results back. It does so for 5 s, which a busy machine may miss: then it is started again.
+    #[track_caller]
+    fn assert_own_limits_while_held(&mut self, config: &str) -> Scripted {
+        for _ in 0..5 {
+            self.cluster.hub.restart(Some(config), &[]);
+            let lb3 = Scripted::join(self.cluster.addresses[0], "lb3");
+            let (hub, key) = (self.cluster.hub.cli(), self.new_key());
+            let shown = || hub.run("show aggregations");
+            let holds = || {
+                shown().lines().any(|line| {
+                    line.starts_with("  refused ")
+                        && line.contains(" reason=held text=\"results are held back")
+                })
+            };
+            let read = |node: usize, key: &str| {
+                Some(self.cluster.nodes[node].cli().table("p/hub").entries.get(key)?.number("gpt0"))
+            };
+            let all_read = || {
+                [0, 1]
+                    .iter()
+                    .all(|&node| read(node, "complete") == Some(0) && read(node, "refused") >= Some(1))
+            };
+            let is_met = wait::until_or(
+                CONNECTED,
+                "results that are held back",
+                || self.cluster.state(),
+                || match all_read() {
+                    true => Some(true),
+                    false => (!holds()).then_some(false),
+                },
+            );
+            let statuses = [0, 1].map(|node| self.cluster.request(node, "/count", &key, 6));
+            if is_met && holds() {
+                assert_eq!(statuses, [(); 2].map(|()| vec![200, 200, 200, 200, 200, 429]), "{}", shown());
+                return lb3;
+            }
+        }
+        panic!("no hub held its results for long enough: {}", self.cluster.state());
+    }
+
+    /// What no node is to blame for. `config` has a line `peer lb3`.
+    #[track_caller]
+    fn go_through_reasons_of_the_hub_itself(&mut self, config: &str) {
+        // Results are held back for 5 s when a hub begins from scratch and anybody may join.
+        let joined = self.assert_own_limits_while_held(&format!("{config}  dynamic-peers from 127.0.0.1\n"));
+        self.assert_common_limit("results that were held back");
+        drop(joined);
+
+        // The name service says who the nodes are, and does not answer.
+        let names = NameServer::start();
+        names.set_mood(Mood::Silent);
+        names.set("lb3.lbs.test", [Record::Address(Ipv4Addr::LOCALHOST.into())]);
+        let lists = Record::Service { port: ports::free(), target: "lb3.lbs.test".to_owned() };
+        names.set("_peers._tcp.lbs.test", [lists]);
+        let template = format!(
+            "server-template lb 1-3 _peers._tcp.lbs.test\n  nameserver {}\n  resolve-every 100ms",
+            names.address
+        );
+        self.cluster.change_hub(&config.replace("peer lb3", &template));
+        self.assert_own_limits(&["nodes-unknown", "the name service has not said"]);
+        names.set_mood(Mood::Well);
+        // It is known now, and not there.
+        self.wait_state("refused", |refused| refused == 0);
+        self.wait_state("expected", |expected| expected == 3);
+        let key = self.new_key();
+        self.cluster.assert_own_limits(&[0, 1], &key, "a node that DNS lists and that is not there");
+        let _lb3 = Scripted::join(self.cluster.addresses[0], "lb3");
+        self.assert_common_limit("an answer of the name service");
+    }
 }
 
 fn nodes_fall_back_to_their_own_limit_while_a_definition_differs(release: &Release) {
@@ -99,6 +176,15 @@ fn nodes_fall_back_to_their_own_limit_while_a_definition_differs(release: &Relea
     trial.assert_own_limits(&["lb2", "data/t", why, "give the table the same"]);
     trial.cluster.change_node(1, TABLE, TABLE);
     trial.assert_common_limit(why);
+}
+
+fn nodes_fall_back_to_their_own_limit_while_the_hub_waits(release: &Release) {
+    let mut trial = Trial::start(release, "  peer lb3\n");
+    let lb3 = Scripted::join(trial.cluster.addresses[0], "lb3");
+    trial.assert_common_limit("the start");
+    drop(lb3);
+    let config = trial.cluster.config.clone();
+    trial.go_through_reasons_of_the_hub_itself(&config);
 }
 
 /// Each reason in turn, between two moments at which all is well.
@@ -194,4 +280,6 @@ fn nodes_fall_back_to_their_own_limit_for_every_reason() {
         let _lb3 = Scripted::join(hub, "lb3");
         trial.assert_common_limit(limit);
     }
+
+    trial.go_through_reasons_of_the_hub_itself(&config);
 }
