@@ -11,7 +11,10 @@ use stick_table::defect::Defect;
 use stick_table::{KeyType, MemoryLimit, Origins, Table, TableDefinition};
 use thiserror::Error;
 
-use crate::{Definition, Hub, LessonsTaught, Levels, NamedPart, PeerLevel, TableShards, ToTableError};
+use crate::{Definition, Hub, LessonsTaught, Levels, NamedPart, PeerLevel};
+
+mod agreement;
+pub use agreement::{Agreement, Difference};
 
 mod dynamic;
 pub use dynamic::{CreateError, DynamicTables, DynamicUsage};
@@ -35,7 +38,13 @@ use lives::Lives;
 mod shared;
 pub use shared::{SharedTable, TablePart};
 
+mod shards;
+pub use shards::TableShards;
+
 mod sums;
+
+mod to_table;
+pub use to_table::ToTableError;
 
 /// Names of refused tables that are remembered, to count each once.
 const MAX_REFUSED: usize = 4096;

@@ -326,7 +326,7 @@ mod tests {
     fn payloads_are_as_long_as_the_default_buffer() {
         for (length, fits) in [(DEFAULT_MAX_PAYLOAD, true), (DEFAULT_MAX_PAYLOAD + 1, false)] {
             let mut input = vec![10, 0x87];
-            crate::varint::encode(length as u64, &mut input);
+            crate::wire::varint::encode(length as u64, &mut input);
             input.resize(input.len() + length, 0);
             assert_eq!(Decoder::default().decode(&input).is_ok(), fits, "{length} bytes");
         }

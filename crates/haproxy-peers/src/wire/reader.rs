@@ -1,6 +1,6 @@
 //! A cursor over one payload.
 
-use crate::varint::{self, VarintError};
+use crate::wire::varint::{self, VarintError};
 use crate::{DecodeError, DecodeErrorKind};
 
 /// Reads the fields of a payload one after the other and knows where in the stream it is.

@@ -8,7 +8,7 @@
 //!   bytes   payload
 //! ```
 
-use crate::varint::{self, VarintError};
+use crate::wire::varint::{self, VarintError};
 use crate::{DecodeError, DecodeErrorKind, MAX_LENGTH_VARINT, Reader};
 
 /// Message classes (peers-protocol §6).
