@@ -5,6 +5,7 @@
 //! the workspace that could find it.
 
 mod list;
+mod results;
 mod sample;
 mod suite;
 mod tool;
@@ -13,7 +14,8 @@ mod tree;
 use crate::run;
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use list::Mutant;
+use list::{Mutant, Package};
+use results::Results;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use suite::{Outcome, Suite};
@@ -36,6 +38,12 @@ pub(crate) struct Options {
     /// Test all mutants that have this in their name, which is `FILE:LINE:COLUMN: CHANGE`, instead of a sample
     #[arg(long, value_name = "TEXT")]
     named: Vec<String>,
+    /// Begin no more tests after so many minutes; mutants that are left are "not tested"
+    #[arg(long, value_name = "N")]
+    minutes: Option<u64>,
+    /// Take the results that an interrupted run on the same sources left
+    #[arg(long)]
+    resume: bool,
     /// Run only the tests of each mutant's own crate
     #[arg(long)]
     own: bool,
@@ -50,7 +58,6 @@ struct Verdict {
     outcome: Outcome,
     /// The tests that found it; the last ones that did not.
     by: &'static str,
-    took: Duration,
 }
 
 /// Tests a sample of mutants and prints what became of each.
@@ -58,6 +65,7 @@ struct Verdict {
 /// # Errors
 /// When the tests fail without a change, or cargo-mutants cannot be had.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    let deadline = options.minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
     let tool = tool::ensure()?;
     let mut mutants = list::all(&tool, &options.packages)?;
     let all = mutants.len();
@@ -75,46 +83,73 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         return Ok(());
     }
     let tree = Tree::make().context("cannot copy the tree")?;
-    let mut limits = BTreeMap::new();
-    let mut verdicts = Vec::new();
-    let count = mutants.len();
-    for (place, mutant) in (1..).zip(mutants) {
-        let began = Instant::now();
-        let suites = mutant.package.suites();
-        let suites = &suites[..if options.own { 1 } else { suites.len() }];
-        let (outcome, by) = test(&tree, &mutant, suites, &mut limits)?;
-        let verdict = Verdict { mutant, outcome, by, took: began.elapsed() };
-        println!("{place:>4}/{count} {}", verdict.line());
-        verdicts.push(verdict);
+    let results = Results::open(tree.results(), tree.sources(), options.resume)?;
+    let mut run = Run { tree, results, limits: BTreeMap::new(), deadline };
+    let mut verdicts: Vec<_> =
+        mutants.into_iter().map(|mutant| Verdict { mutant, outcome: Outcome::Survived, by: "" }).collect();
+    let longest = Package::ALL.iter().map(|package| package.suites().len()).max().unwrap_or_default();
+    // The slow tests of the survivors come when all mutants have met the quick ones.
+    for round in 0..longest {
+        let count = verdicts.iter().filter(|verdict| verdict.suite(round, options).is_some()).count();
+        let mut place = 0;
+        for verdict in &mut verdicts {
+            let Some(suite) = verdict.suite(round, options) else { continue };
+            place += 1;
+            let began = Instant::now();
+            verdict.outcome = run.test(&verdict.mutant, suite, round > 0)?;
+            verdict.by = if verdict.outcome == Outcome::NotTested { verdict.by } else { suite.name };
+            let seconds = began.elapsed().as_secs();
+            println!("{place:>4}/{count} {seconds:>4} s  {}", verdict.line());
+        }
     }
     summary(&verdicts);
     Ok(())
 }
 
-/// Runs suites until one finds the mutant.
-fn test(
-    tree: &Tree,
-    mutant: &Mutant,
-    suites: &[Suite],
-    limits: &mut BTreeMap<&'static str, Duration>,
-) -> Result<(Outcome, &'static str)> {
-    let mut last = (Outcome::Survived, "");
-    for suite in suites {
-        let limit = match limits.get(suite.name) {
+impl Verdict {
+    /// The tests that the mutant meets in this round, if it survived those before.
+    fn suite(&self, round: usize, options: &Options) -> Option<&'static Suite> {
+        let suite = self.mutant.package.suites().get(round)?;
+        let wanted = self.outcome == Outcome::Survived && (suite.own || !options.own);
+        wanted.then_some(suite)
+    }
+}
+
+/// What is needed to test a mutant.
+struct Run {
+    tree: Tree,
+    results: Results,
+    /// How long each suite may take.
+    limits: BTreeMap<&'static str, Duration>,
+    deadline: Option<Instant>,
+}
+
+impl Run {
+    /// Runs a suite on a mutant, which is known to be `built` by an earlier one.
+    fn test(&mut self, mutant: &Mutant, suite: &Suite, built: bool) -> Result<Outcome> {
+        if let Some(outcome) = self.results.get(&mutant.name, suite.name) {
+            return Ok(outcome);
+        }
+        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Ok(Outcome::NotTested);
+        }
+        let limit = match self.limits.get(suite.name) {
             Some(&limit) => limit,
             None => {
-                let limit = baseline(tree, suite)?;
-                limits.insert(suite.name, limit);
+                let limit = baseline(&self.tree, suite)?;
+                self.limits.insert(suite.name, limit);
                 limit
             }
         };
-        let _changed = tree.change(mutant)?;
-        last = (suite.run(tree, limit)?, suite.name);
-        if last.0 != Outcome::Survived {
-            break;
-        }
+        let _changed = self.tree.change(mutant)?;
+        let outcome = match suite.run(&self.tree, limit)? {
+            // The compiler evaluates constants of the tests.
+            Outcome::NotBuilt if built => Outcome::Found,
+            outcome => outcome,
+        };
+        self.results.add(&mutant.name, suite.name, outcome)?;
+        Ok(outcome)
     }
-    Ok(last)
 }
 
 /// How long a suite may take: it runs without a change first, which builds what does not change as well.
@@ -130,41 +165,42 @@ fn baseline(tree: &Tree, suite: &Suite) -> Result<Duration> {
 
 impl Verdict {
     fn line(&self) -> String {
-        let seconds = self.took.as_secs();
-        let Self { mutant, outcome, by, .. } = self;
-        format!("{outcome:<10} {seconds:>4} s  {by:<16} {}", mutant.name)
+        let Self { mutant, outcome, by } = self;
+        format!("{outcome:<10}  {by:<16} {}", mutant.name)
     }
 }
 
 fn summary(verdicts: &[Verdict]) {
     println!(
-        "\n{:<16} {:>8} {:>6} {:>10} {:>9} {:>12}",
-        "crate", "mutants", "found", "timed out", "survived", "not built"
+        "\n{:<16} {:>8} {:>6} {:>10} {:>9} {:>11} {:>10}",
+        "crate", "mutants", "found", "timed out", "survived", "not tested", "not built"
     );
-    let mut total = [0; 5];
-    for package in list::Package::ALL {
-        let of = |outcome: Outcome| {
+    let mut total = [0; Outcome::ALL.len()];
+    for package in Package::ALL {
+        let figures = Outcome::ALL.map(|outcome| {
             verdicts.iter().filter(|it| it.mutant.package == package && it.outcome == outcome).count()
-        };
-        let [found, hung, survived, unviable] =
-            [Outcome::Found, Outcome::TimedOut, Outcome::Survived, Outcome::NotBuilt].map(of);
-        let figures = [found + hung + survived, found, hung, survived, unviable];
+        });
         if figures.iter().sum::<usize>() > 0 {
             println!("{}", row(package.name(), figures));
         }
         total.iter_mut().zip(figures).for_each(|(total, figure)| *total += figure);
     }
     println!("{}", row("all", total));
-    let [mutants, found, hung, ..] = total;
+    let [found, hung, survived, not_tested, _] = total;
+    let mutants = found + hung + survived + not_tested;
     let share = 100.0 * (found + hung) as f64 / mutants.max(1) as f64;
     println!("\n{} of {mutants} mutants that can be built are found: {share:.1} %", found + hung);
-    for verdict in verdicts.iter().filter(|verdict| verdict.outcome == Outcome::Survived) {
-        println!("survived: {}", verdict.mutant.name);
+    for verdict in verdicts {
+        if matches!(verdict.outcome, Outcome::Survived | Outcome::NotTested) {
+            println!("{}: {}", verdict.outcome, verdict.mutant.name);
+        }
     }
 }
 
-fn row(name: &str, [mutants, found, hung, survived, unviable]: [usize; 5]) -> String {
-    format!("{name:<16} {mutants:>8} {found:>6} {hung:>10} {survived:>9} {unviable:>12}")
+/// A row for the outcomes in their order.
+fn row(name: &str, [found, hung, survived, not_tested, unviable]: [usize; Outcome::ALL.len()]) -> String {
+    let mutants = found + hung + survived + not_tested;
+    format!("{name:<16} {mutants:>8} {found:>6} {hung:>10} {survived:>9} {not_tested:>11} {unviable:>10}")
 }
 
 /// A command on the copy of the tree.

@@ -16,6 +16,8 @@ pub(super) struct Suite {
     pub(super) name: &'static str,
     /// For `cargo test`.
     arguments: &'static [&'static str],
+    /// Whether the tests are those of the mutant's crate.
+    pub(super) own: bool,
 }
 
 /// How the tests ended on a mutant.
@@ -27,8 +29,15 @@ pub(super) enum Outcome {
     TimedOut,
     /// All tests passed.
     Survived,
+    /// The time was over before the last tests.
+    NotTested,
     /// The compiler refused it.
     NotBuilt,
+}
+
+impl Outcome {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Found, Self::TimedOut, Self::Survived, Self::NotTested, Self::NotBuilt];
 }
 
 impl fmt::Display for Outcome {
@@ -37,36 +46,60 @@ impl fmt::Display for Outcome {
             Self::Found => "found",
             Self::TimedOut => "timed out",
             Self::Survived => "SURVIVED",
+            Self::NotTested => "not tested",
             Self::NotBuilt => "not built",
         })
     }
 }
 
 const fn suite(name: &'static str, arguments: &'static [&'static str]) -> Suite {
-    Suite { name, arguments }
+    Suite { name, arguments, own: false }
 }
 
 const CORPUS: Suite = suite("fuzz corpus", &["-p", "stickd-fuzz-targets", "--tests"]);
 const SIMULATOR: Suite =
     suite("simulator", &["-p", "stickd-sim", "--test", "seeds", "--test", "regressions"]);
 const INTEROP: Suite = suite("interop", &["-p", "stickd", "--test", "interop_data"]);
-const PEERS: Suite = suite("haproxy-peers", &["-p", "haproxy-peers", "--lib", "--tests"]);
-const AGGREGATE: Suite = suite("stick-aggregate", &["-p", "stick-aggregate", "--lib", "--tests"]);
+const PEERS: Suite = suite("haproxy-peers", &["-p", "haproxy-peers", "--lib"]);
+const ENGINE: Suite = suite("engine", &["-p", "haproxy-peers", "--tests"]);
+const AGGREGATE: Suite = suite("stick-aggregate", &["-p", "stick-aggregate", "--lib"]);
+const SUMS: Suite = suite("sums", &["-p", "stick-aggregate", "--tests"]);
 
 impl Suite {
-    pub(super) const TABLE: [Self; 6] =
-        [suite("stick-table", &["-p", "stick-table", "--lib"]), AGGREGATE, PEERS, CORPUS, SIMULATOR, INTEROP];
-    pub(super) const AGGREGATE: [Self; 4] =
-        [AGGREGATE, PEERS, SIMULATOR, suite("aggregations", &["-p", "stickd", "--test", "aggregations"])];
-    pub(super) const PEERS: [Self; 4] = [PEERS, CORPUS, SIMULATOR, INTEROP];
-    pub(super) const DAEMON: [Self; 3] = [
-        suite("stickd", &["-p", "stickd", "--lib", "--test", "config"]),
+    pub(super) const TABLE: [Self; 8] = [
+        suite("stick-table", &["-p", "stick-table", "--lib", "--tests"]).own(),
+        AGGREGATE,
+        PEERS,
+        SUMS,
+        ENGINE,
         CORPUS,
+        SIMULATOR,
+        INTEROP,
+    ];
+    pub(super) const AGGREGATE: [Self; 6] = [
+        AGGREGATE.own(),
+        SUMS.own(),
+        PEERS,
+        ENGINE,
+        SIMULATOR,
+        suite("aggregations", &["-p", "stickd", "--test", "aggregations"]),
+    ];
+    pub(super) const PEERS: [Self; 5] = [PEERS.own(), ENGINE.own(), CORPUS, SIMULATOR, INTEROP];
+    pub(super) const DAEMON: [Self; 5] = [
+        suite("stickd", &["-p", "stickd", "--lib"]).own(),
+        suite("config", &["-p", "stickd", "--test", "config"]).own(),
+        CORPUS,
+        suite("check", &["-p", "stickd", "--test", "check", "--test", "agreement", "--test", "differences"]),
         suite(
             "daemon",
             &["-p", "stickd", "--test", "clients", "--test", "cluster_wide", "--test", "lifecycle"],
         ),
     ];
+
+    /// Marks tests of the mutant's own crate.
+    const fn own(self) -> Self {
+        Self { own: true, ..self }
+    }
 
     /// The longest a suite may take without a change.
     pub(super) const LONGEST: Duration = Duration::from_secs(3_600);

@@ -1,10 +1,12 @@
 //! A copy of the tree, in which the mutants are made.
 
 use super::list::Mutant;
+use super::sample;
 use crate::run;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,6 +14,12 @@ use std::process::Command;
 pub(super) struct Tree {
     directory: PathBuf,
     target: PathBuf,
+    /// Where results are kept.
+    results: PathBuf,
+    /// A checksum of all files.
+    sources: u64,
+    /// Two runs in one copy would test each other's mutants.
+    _lock: File,
 }
 
 /// A file that is changed until this is dropped.
@@ -32,7 +40,18 @@ impl Tree {
     /// Makes the copy like the tree; only what differs is written, so that little is built again.
     pub(super) fn make() -> Result<Self> {
         let place = run::root().join("target/mutants");
-        let tree = Self { directory: place.join("tree"), target: place.join("target") };
+        fs::create_dir_all(&place)?;
+        let lock = File::create(place.join("lock"))?;
+        if lock.try_lock().is_err() {
+            bail!("another run of this command uses {}", place.display());
+        }
+        let mut tree = Self {
+            directory: place.join("tree"),
+            target: place.join("target"),
+            results: place.join("results"),
+            sources: 0,
+            _lock: lock,
+        };
         let listed = run::output(Command::new("git").current_dir(run::root()).args([
             "ls-files",
             "-co",
@@ -43,6 +62,8 @@ impl Tree {
         for &file in &files {
             // Files that are listed and gone are not committed yet.
             let Ok(contents) = fs::read(run::root().join(file)) else { continue };
+            tree.sources = sample::hash(tree.sources, file.as_os_str().as_bytes());
+            tree.sources = sample::hash(tree.sources, &contents);
             let copy = tree.directory.join(file);
             if fs::read(&copy).is_ok_and(|copied| copied == contents) {
                 continue;
@@ -69,6 +90,14 @@ impl Tree {
 
     pub(super) fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    pub(super) fn results(&self) -> &Path {
+        &self.results
+    }
+
+    pub(super) fn sources(&self) -> u64 {
+        self.sources
     }
 
     pub(super) fn target(&self) -> &Path {
