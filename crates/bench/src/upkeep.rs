@@ -49,7 +49,7 @@ impl Upkeep {
                 let (table_id, update_id) = heard.received(session);
                 if update_id != self.acked[session] {
                     let mut bytes = Vec::new();
-                    Ack { table_id, update_id }.encode(&mut bytes);
+                    Ack { table_id, update_id }.encode_unchecked(&mut bytes);
                     write(socket, &bytes)?;
                     self.acked[session] = update_id;
                 }

@@ -128,7 +128,7 @@ pub fn ack(data: &[u8]) {
     match Ack::decode(&mut reader) {
         Err(error) => check_error(error, data),
         Ok(ack) => {
-            let written = payload_of(|out| ack.encode(out));
+            let written = payload_of(|out| ack.encode_unchecked(out));
             assert_eq!(Ack::decode(&mut Reader::new(&written, OFFSET)), Ok(ack));
             if Reader::new(data, 0).varint("id").is_ok_and(|id| id <= u64::from(u32::MAX)) {
                 assert_eq!(written, data[..data.len() - reader.remaining()]);
@@ -150,7 +150,7 @@ pub fn switch(data: &[u8]) {
     match Switch::decode(&mut reader) {
         Err(error) => check_error(error, data),
         Ok(switch) => {
-            let written = payload_of(|out| switch.encode(out));
+            let written = payload_of(|out| switch.encode_unchecked(out));
             assert_eq!(Switch::decode(&mut Reader::new(&written, OFFSET)), Ok(switch));
             if Reader::new(data, 0).varint("id").is_ok_and(|id| id <= u64::from(u32::MAX)) {
                 assert_eq!(written, data[..data.len() - reader.remaining()]);

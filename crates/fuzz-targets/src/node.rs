@@ -64,7 +64,7 @@ pub(crate) fn setup(tables: &Arc<TableSet>, version: ProtocolVersion, role: Role
         tables: Arc::clone(tables),
         version,
         role,
-        origin: Origin::peer(1),
+        origin: Origin::peer(1).unwrap(),
         shard: 0,
         level: PeerLevel::Below,
         up_to_date: Arc::new(AtomicBool::new(true)),

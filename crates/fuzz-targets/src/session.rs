@@ -66,7 +66,7 @@ impl Life {
         if options.other_relay {
             // A peer that is known as a relay from its last session.
             let setup = setup(&options, &tables, &up_to_date, &resume, &relays);
-            let mut session = Session::new(SessionSetup { origin: Origin::peer(2), ..setup }, START);
+            let mut session = Session::new(SessionSetup { origin: Origin::peer(2).unwrap(), ..setup }, START);
             assert_eq!(session.handle_input(START, &[0, 0x72]), Ok(()));
         }
         let session = Session::new(setup(&options, &tables, &up_to_date, &resume, &relays), START);
@@ -157,8 +157,8 @@ impl Life {
         let Some(shared) = self.tables.get(table.into()) else { return };
         let (origin, lifetime) = match origin % 4 {
             0 | 1 => (Origin::LOCAL, Lifetime::Restart),
-            2 => (Origin::peer(2), Lifetime::Restart),
-            _ => (Origin::peer(3), Lifetime::Exactly(value % 100_000)),
+            2 => (Origin::peer(2).unwrap(), Lifetime::Restart),
+            _ => (Origin::peer(3).unwrap(), Lifetime::Exactly(value % 100_000)),
         };
         for number in 0..count {
             let key = script::key(shared.definition().key_type, key.wrapping_add(number));

@@ -10,6 +10,7 @@
 
 use stick_aggregate::Rules;
 use stick_table::TableDefinition;
+use thiserror::Error;
 
 /// Who a peer is to a hub.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,7 +75,34 @@ pub enum NamedPart {
     Other,
 }
 
+/// Why a section cannot be such a hub.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum HubError {
+    #[error("a mapping has an empty suffix: a source and its result would have one name")]
+    NoSuffix,
+    #[error("results with the suffix {to:?} would be sources of the mapping from {from:?} again")]
+    SumsItself { from: String, to: String },
+}
+
 impl Hub {
+    /// Whether sources and results can be told apart by their names.
+    ///
+    /// # Errors
+    /// When a suffix is empty, or a name may end like results of one mapping and like sources of the same or another one.
+    pub fn check(&self) -> Result<(), HubError> {
+        let sources = || self.mappings.iter().filter_map(|mapping| mapping.from.as_ref());
+        if self.mappings.iter().any(|mapping| mapping.to.is_empty()) || sources().any(String::is_empty) {
+            return Err(HubError::NoSuffix);
+        }
+        for Mapping { to, .. } in &self.mappings {
+            if let Some(from) = sources().find(|from| from.ends_with(to) || to.ends_with(*from)) {
+                return Err(HubError::SumsItself { from: from.clone(), to: to.clone() });
+            }
+        }
+        Ok(())
+    }
+
     /// The configured definition of a source, by its name without a `/`.
     pub(crate) fn table(&self, name: &str) -> Option<&TableDefinition> {
         self.tables.iter().find(|table| table.name == name)
@@ -122,6 +150,26 @@ mod tests {
             NamedPart::Source(result) => result,
             NamedPart::Result(source) => format!("={source}"),
             NamedPart::Other => "-".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_hub_never_sums_its_own_results() {
+        for mappings in [&[("any", ".agg")][..], &[(".x", ".y")], &[(".a", ".y"), (".b", ".z")], &[]] {
+            assert_eq!(hub(mappings).check(), Ok(()), "{mappings:?}");
+        }
+        for mappings in [&[("any", "")][..], &[("", ".agg")], &[(".x", ".y"), (".z", "")]] {
+            assert_eq!(hub(mappings).check(), Err(HubError::NoSuffix), "{mappings:?}");
+        }
+        for (mappings, from, to) in [
+            (&[(".x", ".x")][..], ".x", ".x"),
+            (&[(".x", ".a.x")], ".x", ".a.x"),
+            (&[(".a.x", ".x")], ".a.x", ".x"),
+            (&[("any", ".x"), (".x", ".y")], ".x", ".x"),
+            (&[(".a", ".b"), (".b", ".a")], ".b", ".b"),
+        ] {
+            let error = HubError::SumsItself { from: from.to_owned(), to: to.to_owned() };
+            assert_eq!(hub(mappings).check(), Err(error), "{mappings:?}");
         }
     }
 

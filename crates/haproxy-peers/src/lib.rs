@@ -28,7 +28,7 @@ mod shown;
 pub use shown::{is_printable, one_line, shown};
 
 mod hub;
-pub use hub::{Hub, Mapping, NamedPart, PeerLevel};
+pub use hub::{Hub, HubError, Mapping, NamedPart, PeerLevel};
 
 mod tables;
 pub use tables::{

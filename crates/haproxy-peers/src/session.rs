@@ -209,7 +209,7 @@ impl Session {
         }
         let mut from = 0;
         while let Some((place, ack)) = self.learner.next_ack(from) {
-            ack.encode(out);
+            ack.encode_unchecked(out);
             from = place + 1;
         }
         let up_to_date = self.up_to_date.load(Ordering::Relaxed);

@@ -85,7 +85,7 @@ fn batches_of_many_tables_take_little_memory() {
         tables: Arc::new(TableSet::new("mypeers", tables, None, None, 1).unwrap()),
         version: ProtocolVersion::V2_1,
         role: Role::Remote,
-        origin: Origin::peer(1),
+        origin: Origin::peer(1).unwrap(),
         shard: 0,
         level: haproxy_peers::PeerLevel::Below,
         up_to_date: Arc::new(AtomicBool::new(true)),

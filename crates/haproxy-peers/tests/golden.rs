@@ -271,8 +271,8 @@ fn encode(message: &Message<'_>, out: &mut Vec<u8>) {
         Message::Control(control) => control.encode(out),
         Message::Error(error) => error.encode(out),
         Message::Define(definition) => definition.encode(Padding::None, out).unwrap(),
-        Message::Switch(switch) => switch.encode(out),
-        Message::Ack(ack) => ack.encode(out),
+        Message::Switch(switch) => switch.encode(out).unwrap(),
+        Message::Ack(ack) => ack.encode(out).unwrap(),
         Message::Update(update) => update.update.encode(&update.table, Padding::None, out).unwrap(),
         Message::Ignored { frame, reason } => panic!("{frame:?} ignored: {reason:?}"),
     }

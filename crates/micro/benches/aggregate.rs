@@ -58,7 +58,7 @@ impl Work {
         let aggregate = Aggregate::new(definition("counts", columns), output, &Rules::default(), 1)
             .expect("tables that fit");
         let mut batch = aggregate.batch();
-        batch.set_columns(std::iter::once(0..aggregate.layout().data_words()));
+        batch.set_columns(std::iter::once(0..aggregate.layout().data_words())).unwrap();
         let is_rate = |data_type: stick_table::DataType| data_type.storage() == Storage::Frequency;
         let columns = aggregate.layout().columns().iter();
         let rates = columns.filter(|(column, _)| is_rate(column.data_type())).map(|&(_, at)| at).collect();
@@ -82,7 +82,7 @@ impl Work {
     }
 
     fn absorb(&mut self, node: u16, now: u64) -> u64 {
-        self.aggregate.absorb(&mut self.batch, Origin::peer(node), Told::Live, now).updated
+        self.aggregate.absorb(&mut self.batch, Origin::peer(node).unwrap(), Told::Live, now).updated
     }
 
     /// All nodes have told all keys.

@@ -47,7 +47,7 @@ impl Node {
             tables: Arc::clone(&tables),
             version: ProtocolVersion::V2_1,
             role: Role::Remote,
-            origin: Origin::peer(peer),
+            origin: Origin::peer(peer).unwrap(),
             shard: 0,
             level: PeerLevel::Below,
             up_to_date: Arc::new(AtomicBool::new(true)),
@@ -128,7 +128,7 @@ impl Node {
             let pushed = self.session.sent().live_updates;
             ack.clear();
             // Ids of a new session start at 1.
-            Ack { table_id: 1, update_id: pushed as u32 }.encode(&mut ack);
+            Ack { table_id: 1, update_id: pushed as u32 }.encode_unchecked(&mut ack);
             self.session.handle_input(NOW, &ack).expect("an acknowledgement");
             if !more || pushed - before >= count {
                 return pushed - before;

@@ -21,7 +21,7 @@ impl Rows {
     pub fn new(kind: Kind, table: &Table, numbers: Range<u32>) -> Self {
         let width = table.layout().data_words();
         let mut batch = Batch::new(table);
-        batch.set_columns(std::iter::once(0..width));
+        batch.set_columns(std::iter::once(0..width)).unwrap();
         let keys = numbers.map(|number| kind.key(number)).collect();
         Self { keys, words: (1..=width as u32).collect(), batch }
     }
@@ -33,7 +33,7 @@ impl Rows {
             for key in keys {
                 self.batch.push_canonical(key, Lifetime::Restart).copy_from_slice(&self.words);
             }
-            let applied = table.apply(&mut self.batch, Origin::peer(1), Precedence::Newest, NOW);
+            let applied = table.apply(&mut self.batch, Origin::peer(1).unwrap(), Precedence::Newest, NOW);
             total.created += applied.created;
             total.updated += applied.updated;
             total.refused += applied.refused;

@@ -348,7 +348,7 @@ impl Aggregate {
                 values.push((column.data_type, element, value));
             }
         }
-        Some(Contribution { node: Origin::peer(teller.node), remaining, age, former, values })
+        Some(Contribution { node: Origin::with_number(teller.node), remaining, age, former, values })
     }
 
     /// What is left out of the sums at the moment, a record for each node of which something is: as long as there is one, sums
@@ -450,9 +450,9 @@ mod tests {
         let table = |name| table(name).with_column("gpc0".parse().unwrap()).unwrap();
         let output = Arc::new(Table::new(table("o"), 1).unwrap());
         let aggregate = Aggregate::new(table("s"), output, &Rules::default(), 1).unwrap();
-        let node = Origin::peer(1);
+        let node = Origin::peer(1).unwrap();
         let mut batch = aggregate.batch();
-        batch.set_columns(std::iter::once(0..1));
+        batch.set_columns(std::iter::once(0..1)).unwrap();
         for key in 0..500_u32 {
             batch.push(&key.to_be_bytes(), Lifetime::Restart).unwrap()[0] = 1;
         }

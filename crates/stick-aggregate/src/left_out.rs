@@ -194,7 +194,7 @@ impl LeftOuts {
         }
         let inner = self.inner.lock();
         let all = inner.nodes.iter().map(|(&node, missing)| LeftOut {
-            node: Origin::peer(node),
+            node: Origin::with_number(node),
             reason: missing.reason,
             refused: missing.refused,
             since: missing.since,

@@ -25,10 +25,10 @@
 //! let output = Arc::new(Table::new(table("rates.agg"), 0)?);
 //! let aggregate = Aggregate::new(table("rates"), output, &Rules::default(), 0)?;
 //! let mut batch = aggregate.batch();
-//! batch.set_columns(std::iter::once(0..1));
+//! batch.set_columns(std::iter::once(0..1))?;
 //! for (node, count) in [(1, 30), (2, 12)] {
 //!     batch.push(&[10, 0, 0, 1], Lifetime::Restart)?[0] = count;
-//!     aggregate.absorb(&mut batch, Origin::peer(node), Told::Live, 0);
+//!     aggregate.absorb(&mut batch, Origin::peer(node).unwrap(), Told::Live, 0);
 //! }
 //! let sum = aggregate.output().get(&[10, 0, 0, 1], 0, |entry| entry.value(DataType::Gpc0, 0))?;
 //! assert_eq!(sum, Some(Some(Value::Unsigned(42))));

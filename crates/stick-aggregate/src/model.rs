@@ -174,7 +174,9 @@ impl Model {
             self.aggregate.source().column(data_type).is_some()
                 && (!few || matches!(data_type, DataType::ConnCnt | DataType::HttpReqRate))
         });
-        batch.set_columns(types.map(|data_type| at(data_type)..at(data_type) + data_type.storage().words()));
+        batch
+            .set_columns(types.map(|data_type| at(data_type)..at(data_type) + data_type.storage().words()))
+            .unwrap();
         let words = batch.push(&key(number), lifetime).unwrap();
         words[at(DataType::ConnCnt)] = values.count;
         let rate = [values.rate.tick, values.rate.current, values.rate.previous];
@@ -189,7 +191,7 @@ impl Model {
                 batch.set_string(&Arc::from(server.to_string()));
             }
         }
-        self.aggregate.absorb(&mut batch, Origin::peer(node), told, self.now)
+        self.aggregate.absorb(&mut batch, Origin::peer(node).unwrap(), told, self.now)
     }
 
     #[expect(clippy::too_many_arguments, reason = "all that a change is")]
@@ -356,10 +358,10 @@ impl Model {
         let now = self.now;
         self.refused.retain(|_, (_, end)| *end > now);
         for node in 1..5 {
-            if !self.aggregate.wants_lesson(Origin::peer(node)) {
+            if !self.aggregate.wants_lesson(Origin::peer(node).unwrap()) {
                 continue;
             }
-            self.aggregate.asked(Origin::peer(node));
+            self.aggregate.asked(Origin::peer(node).unwrap());
             let own: Vec<_> = self.refused.iter().filter(|((_, of), _)| *of == node).collect();
             let own: Vec<_> = own.into_iter().map(|(&(number, _), told)| (number, told.clone())).collect();
             for (number, (mut values, end)) in own {
@@ -369,7 +371,7 @@ impl Model {
                 let (lifetime, changes) = (Some((end - now) as u32), vec![(number, values)]);
                 self.tell(&Operation::Tell { node, lesson: true, lifetime, keep: false, few, changes });
             }
-            self.aggregate.told_all(Origin::peer(node));
+            self.aggregate.told_all(Origin::peer(node).unwrap());
         }
         if self.aggregate.is_whole() {
             assert!(self.refused.is_empty(), "nothing is left out");
@@ -387,25 +389,26 @@ impl Model {
         match operation {
             Operation::Tell { .. } => self.tell(operation),
             Operation::Restart { node } => {
-                self.aggregate.process_may_have_changed(Origin::peer(*node));
+                self.aggregate.process_may_have_changed(Origin::peer(*node).unwrap());
                 self.of_node(*node, |part| part.stale |= !part.former);
             }
             Operation::RestartOften { node, times } => {
-                (0..*times).for_each(|_| self.aggregate.process_may_have_changed(Origin::peer(*node)));
+                (0..*times)
+                    .for_each(|_| self.aggregate.process_may_have_changed(Origin::peer(*node).unwrap()));
                 self.of_node(*node, |part| part.stale |= !part.former);
             }
             Operation::Teach { node, limit } => self.teach(*node, *limit),
             Operation::Taught { node } => {
-                self.aggregate.taught(Origin::peer(*node));
+                self.aggregate.taught(Origin::peer(*node).unwrap());
                 self.fold_offered(*node);
             }
             Operation::TaughtElsewhere { node, ago } => {
                 let since = now - ago;
-                self.aggregate.taught_elsewhere(Origin::peer(*node), since);
+                self.aggregate.taught_elsewhere(Origin::peer(*node).unwrap(), since);
                 self.learn_elsewhere(*node, since);
             }
             Operation::Forget { node } => {
-                self.aggregate.forget(Origin::peer(*node));
+                self.aggregate.forget(Origin::peer(*node).unwrap());
                 let twin = std::mem::take(&mut self.twin);
                 for (number, mut parts) in twin {
                     let before = parts.len();
@@ -473,7 +476,7 @@ impl Model {
         let mut walk = OwnWalk::default();
         let mut taught: BTreeMap<Vec<u8>, (u32, u32)> = BTreeMap::new();
         let at = self.aggregate.layout().offset(DataType::ConnCnt, 0).unwrap();
-        while self.aggregate.own_values(Origin::peer(node), &mut walk, limit, self.now, |own| {
+        while self.aggregate.own_values(Origin::peer(node).unwrap(), &mut walk, limit, self.now, |own| {
             let before = taught.insert(own.key().to_vec(), (own.words()[at], own.remaining().unwrap()));
             assert_eq!(before, None, "visited once");
         }) {}

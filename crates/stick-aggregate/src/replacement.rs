@@ -65,7 +65,7 @@ impl Replacement {
             columns.push(to..to + 1);
         }
         let mut batch = self.next.batch();
-        batch.set_columns(columns);
+        batch.set_known_columns(columns);
         batch.columns().collect()
     }
 
@@ -80,7 +80,7 @@ impl Replacement {
     fn translate(&self, batch: &mut Batch) -> Batch {
         let told: Vec<_> = batch.columns().collect();
         let mut translated = self.next.batch();
-        translated.set_columns(self.columns(&told));
+        translated.set_known_columns(self.columns(&told));
         batch.order_by_stripe(1, |_| 0);
         for change in batch.changes_of_stripe(0) {
             // Both have keys of one type.

@@ -127,7 +127,7 @@ impl Stripe {
     pub(crate) fn new(shared: &Shared) -> Self {
         let columns = &shared.columns;
         let mut results = Batch::new(&shared.output);
-        results.set_columns(columns.all.iter().filter_map(|column| {
+        results.set_known_columns(columns.all.iter().filter_map(|column| {
             let (to, count) = column.to?;
             Some(to..to + count * column.width)
         }));

@@ -6,6 +6,8 @@ mod apply;
 pub(crate) use apply::GROUP;
 mod change_ref;
 pub use change_ref::ChangeRef;
+mod columns;
+pub use columns::ColumnsError;
 
 use std::ops::{AddAssign, Range};
 use std::sync::Arc;
@@ -82,9 +84,9 @@ struct Change {
 /// let table = Table::new(definition, 0)?;
 /// let mut batch = Batch::new(&table);
 /// let gpc0 = table.layout().offset(DataType::Gpc0, 0).unwrap();
-/// batch.set_columns([gpc0..gpc0 + 1]);
+/// batch.set_columns([gpc0..gpc0 + 1])?;
 /// batch.push(&[10, 0, 0, 1], Lifetime::Restart)?[gpc0] = 7;
-/// assert_eq!(table.apply(&mut batch, Origin::peer(1), Precedence::Newest, 0).created, 1);
+/// assert_eq!(table.apply(&mut batch, Origin::peer(1).unwrap(), Precedence::Newest, 0).created, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Batch {
@@ -120,14 +122,6 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Lets changes that are outdated by [`Precedence`] write these runs of data words all the same, where an entry holds
-    /// nothing in them: what was told of it before told nothing of them. Not of a `server_key`, whose string is kept apart.
-    pub fn fill_gaps(&mut self, gaps: impl IntoIterator<Item = Range<usize>>) {
-        self.gaps.clear();
-        let text = self.dictionary_offset;
-        self.gaps.extend(gaps.into_iter().filter(|gap| text.is_none_or(|text| !gap.contains(&text))));
-    }
-
     /// An empty batch for a table; it can be applied to that table only.
     pub fn new(table: &Table) -> Self {
         Self::by(Arc::clone(table.common()))
@@ -155,28 +149,6 @@ impl Batch {
             order: Vec::new(),
             starts: Vec::new(),
         }
-    }
-
-    /// Sets which data words the following changes write, as ranges of offsets by the table's
-    /// [`Layout`](crate::Layout). The batch must be empty.
-    pub fn set_columns(&mut self, columns: impl IntoIterator<Item = Range<usize>>) {
-        debug_assert!(self.is_empty(), "changes of a batch write the same columns");
-        self.columns.clear();
-        self.dictionary_offset = None;
-        let dictionary = self.common.layout.dictionary_offset();
-        for range in columns {
-            let data_words = self.stride - self.key_words;
-            let range = range.start.min(data_words)..range.end.min(data_words);
-            if dictionary.is_some_and(|offset| range == (offset..offset + 1)) {
-                self.dictionary_offset = dictionary;
-                continue;
-            }
-            match self.columns.last_mut() {
-                Some(last) if last.end == range.start => last.end = range.end,
-                _ => self.columns.push(range),
-            }
-        }
-        self.writes_all = self.columns.first() == Some(&(0..self.stride - self.key_words));
     }
 
     /// Says what the lifetimes of the following changes tell of when those were made; nothing without it.
@@ -341,9 +313,9 @@ mod tests {
     ) -> Applied {
         let mut batch = Batch::new(table);
         let gpc0 = table.layout().offset(DataType::Gpc0, 0).unwrap();
-        batch.set_columns(std::iter::once(gpc0..gpc0 + 1));
+        batch.set_columns(std::iter::once(gpc0..gpc0 + 1)).unwrap();
         batch.push(&[0, 0, 0, 1], lifetime).unwrap()[gpc0] = value;
-        table.apply(&mut batch, Origin::peer(peer), precedence, now)
+        table.apply(&mut batch, Origin::peer(peer).unwrap(), precedence, now)
     }
 
     fn entry(table: &Table, now: Millis) -> Option<(u32, u32)> {
@@ -359,10 +331,10 @@ mod tests {
     fn teach(table: &Table, peer: u16, value: u32, left: u32) -> Applied {
         let mut batch = Batch::new(table);
         let gpc0 = table.layout().offset(DataType::Gpc0, 0).unwrap();
-        batch.set_columns(std::iter::once(gpc0..gpc0 + 1));
+        batch.set_columns(std::iter::once(gpc0..gpc0 + 1)).unwrap();
         batch.set_ages(Some(Ages { spread: 0, under_way: 0, waited: 10_000, session: 0 }));
         batch.push(&[0, 0, 0, 1], Lifetime::Exactly(left)).unwrap()[gpc0] = value;
-        table.apply(&mut batch, Origin::peer(peer), Precedence::FillGaps, 0)
+        table.apply(&mut batch, Origin::peer(peer).unwrap(), Precedence::FillGaps, 0)
     }
 
     #[test]
@@ -457,13 +429,13 @@ mod tests {
         let mut batch = Batch::new(&table);
         for round in 0..2 {
             let gpc0 = table.layout().offset(DataType::Gpc0, 0).unwrap();
-            batch.set_columns(std::iter::once(gpc0..gpc0 + 1));
+            batch.set_columns(std::iter::once(gpc0..gpc0 + 1)).unwrap();
             for key in 0..50u32 {
                 batch.push(&key.to_be_bytes(), Lifetime::Restart).unwrap()[gpc0] = round;
             }
             batch.give_back();
             assert_eq!(batch.len(), 50, "changes are not lost");
-            table.apply(&mut batch, Origin::peer(1), Precedence::Newest, 0);
+            table.apply(&mut batch, Origin::peer(1).unwrap(), Precedence::Newest, 0);
             assert!(batch.memory() > 50 * 12);
             batch.give_back();
             assert_eq!(batch.memory(), 0);
@@ -482,7 +454,7 @@ mod tests {
             let mut batch = Batch::new(&table);
             assert!(batch.memory() == 0);
             let words = table.layout().data_words();
-            batch.set_columns(std::iter::once(0..words));
+            batch.set_columns(std::iter::once(0..words)).unwrap();
             while !batch.is_full() {
                 let mut bytes = vec![1; key];
                 // No byte of a string is NUL.
@@ -491,7 +463,7 @@ mod tests {
                 batch.push(&bytes, Lifetime::Restart).unwrap();
                 batch.set_string(&server);
             }
-            table.apply(&mut batch, Origin::peer(1), Precedence::Newest, 0);
+            table.apply(&mut batch, Origin::peer(1).unwrap(), Precedence::Newest, 0);
             let (held, bound) = (batch.memory(), batch.memory_bound());
             assert!(held <= bound && held * 5 > bound, "{held} {bound}");
         }
@@ -502,7 +474,7 @@ mod tests {
         let table = table();
         let mut batch = Batch::new(&table);
         let offset = table.layout().offset(DataType::ServerKey, 0).unwrap();
-        batch.set_columns(std::iter::once(offset..offset + 1));
+        batch.set_columns(std::iter::once(offset..offset + 1)).unwrap();
         let server: Arc<str> = "srv1".into();
         batch.push(&[0, 0, 0, 1], Lifetime::Restart).unwrap();
         batch.set_string(&server);
@@ -511,7 +483,7 @@ mod tests {
         batch.push(&[0, 0, 0, 3], Lifetime::Restart).unwrap();
         batch.pop();
         assert_eq!(batch.len(), 3);
-        table.apply(&mut batch, Origin::peer(1), Precedence::Newest, 0);
+        table.apply(&mut batch, Origin::peer(1).unwrap(), Precedence::Newest, 0);
         let string =
             |key: u8| table.get(&[0, 0, 0, key], 0, |entry| entry.value(DataType::ServerKey, 0)).unwrap();
         assert_eq!(string(1), Some(Some(Value::Dictionary(Some(server)))));
@@ -526,7 +498,7 @@ mod tests {
             .unwrap();
         let table = Table::new(definition, 1).unwrap();
         let mut batch = Batch::new(&table);
-        batch.set_columns(std::iter::once(0..1));
+        batch.set_columns(std::iter::once(0..1)).unwrap();
         let keys = ["a", "b", "c"].map(|letter| letter.repeat(100));
         batch.push(keys[0].as_bytes(), Lifetime::Restart).unwrap()[0] = 1;
         batch.pop();
@@ -535,7 +507,7 @@ mod tests {
         batch.push(keys[0].as_bytes(), Lifetime::Restart).unwrap()[0] = 3;
         batch.pop();
         batch.push(keys[2].as_bytes(), Lifetime::Restart).unwrap()[0] = 4;
-        assert_eq!(table.apply(&mut batch, Origin::peer(1), Precedence::Newest, 0).created, 2);
+        assert_eq!(table.apply(&mut batch, Origin::peer(1).unwrap(), Precedence::Newest, 0).created, 2);
         let value = |key: &str| table.get(key.as_bytes(), 0, |entry| entry.words()[0]).unwrap();
         assert_eq!(keys.each_ref().map(|key| value(key)), [None, Some(2), Some(4)]);
         batch.pop();
@@ -547,12 +519,12 @@ mod tests {
         let table = table();
         let mut batch = Batch::new(&table);
         let gpc0 = table.layout().offset(DataType::Gpc0, 0).unwrap();
-        batch.set_columns(std::iter::once(gpc0..gpc0 + 1));
+        batch.set_columns(std::iter::once(gpc0..gpc0 + 1)).unwrap();
         let mut apply = |count: u32, value| {
             for key in 0..count {
                 batch.push(&(key % 50).to_be_bytes(), Lifetime::Restart).unwrap()[gpc0] = value;
             }
-            table.apply(&mut batch, Origin::peer(1), Precedence::Newest, 0);
+            table.apply(&mut batch, Origin::peer(1).unwrap(), Precedence::Newest, 0);
             batch.memory()
         };
         let large = apply(5_000, 1);

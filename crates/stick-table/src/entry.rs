@@ -292,6 +292,24 @@ mod tests {
         assert_eq!(value(&table, DataType::ConnCur, 0), Some(Value::Unsigned(0)));
     }
 
+    /// stick-tables §3.2: a tag is a mark that somebody sets, not a number of events.
+    #[test]
+    fn tags_are_not_counted() {
+        for (columns, tag, element) in
+            [(["gpt0", "gpc0"], DataType::Gpt0, 0), (["gpt(2)", "gpc0"], DataType::Gpt, 1)]
+        {
+            let table = table(&columns);
+            change(&table, NOW, |entry| {
+                assert!(entry.set(tag, element, &Value::Unsigned(7)));
+                assert!(!entry.count(tag, element, 1), "{tag}");
+                assert!(!entry.count_down(tag, element, 1), "{tag}");
+                assert!(entry.count(DataType::Gpc0, 0, 1), "a counter beside it is counted");
+            });
+            assert_eq!(value(&table, tag, element), Some(Value::Unsigned(7)));
+            assert_eq!(value(&table, DataType::Gpc0, 0), Some(Value::Unsigned(1)));
+        }
+    }
+
     /// stick-tables §3.3, §4: with a factor of 10, 21 bytes are 3.
     #[test]
     fn rates_rotate_and_those_of_bytes_are_divided() {

@@ -41,7 +41,7 @@ mod entry;
 pub use entry::{EntryMut, EntryRef};
 
 mod batch;
-pub use batch::{Ages, Applied, Batch, ChangeRef, Precedence};
+pub use batch::{Ages, Applied, Batch, ChangeRef, ColumnsError, Precedence};
 
 mod schema;
 pub use schema::Schema;

@@ -107,7 +107,7 @@ impl Model {
 
     fn learn(&mut self, changes: &[(u8, u32)], peer: u16, lifetime: Option<u32>) {
         let mut batch = Batch::new(&self.table);
-        batch.set_columns(std::iter::once(0..1));
+        batch.set_columns(std::iter::once(0..1)).unwrap();
         let lifetime = lifetime.map_or(Lifetime::Restart, Lifetime::Exactly);
         for &(number, value) in changes {
             batch.push(&key(number), lifetime).unwrap()[0] = value;
@@ -122,7 +122,7 @@ impl Model {
                 self.forget(number);
             }
         }
-        self.table.apply(&mut batch, Origin::peer(peer), Precedence::Newest, self.now);
+        self.table.apply(&mut batch, Origin::peer(peer).unwrap(), Precedence::Newest, self.now);
     }
 
     fn forget(&mut self, number: u8) {
@@ -314,7 +314,7 @@ fn apply(
     let server = table.layout().offset(DataType::ServerKey, 0);
     let servers: Vec<std::sync::Arc<str>> = (0..4).map(|number| format!("srv{number}").into()).collect();
     let mut batch = Batch::new(table);
-    batch.set_columns([gpc0].into_iter().chain(server).map(|offset| offset..offset + 1));
+    batch.set_columns([gpc0].into_iter().chain(server).map(|offset| offset..offset + 1)).unwrap();
     let mut total = Applied::default();
     for changes in changes.chunks(at_once) {
         for change in changes {
@@ -322,7 +322,7 @@ fn apply(
                 change.value;
             batch.set_string(&servers[change.value as usize % 4]);
         }
-        total += table.apply(&mut batch, Origin::peer(origin), precedence, now);
+        total += table.apply(&mut batch, Origin::peer(origin).unwrap(), precedence, now);
         table.validate();
     }
     total
@@ -439,12 +439,12 @@ fn threads_that_meet_at_stripes_lose_nothing() {
                     let applied = {
                         let gpc0 = table.layout().offset(DataType::Gpc0, 0).unwrap();
                         let mut batch = Batch::new(table);
-                        batch.set_columns(std::iter::once(gpc0..gpc0 + 1));
+                        batch.set_columns(std::iter::once(gpc0..gpc0 + 1)).unwrap();
                         for change in &changes {
                             batch.push(format!("key-{}", change.key).as_bytes(), change.lifetime).unwrap()
                                 [gpc0] = change.value;
                         }
-                        table.apply(&mut batch, Origin::peer(half + 1), Precedence::Newest, 0)
+                        table.apply(&mut batch, Origin::peer(half + 1).unwrap(), Precedence::Newest, 0)
                     };
                     assert_eq!(applied.created + applied.updated, 170);
                 }
@@ -459,7 +459,7 @@ fn threads_that_meet_at_stripes_lose_nothing() {
         let (values, _, origin) = &content[format!("key-{key}").as_bytes()];
         assert_eq!(
             (&values[0], *origin),
-            (&Some(Value::Unsigned(value)), Origin::peer(key / 150 + 1)),
+            (&Some(Value::Unsigned(value)), Origin::peer(key / 150 + 1).unwrap()),
             "{key}"
         );
     }

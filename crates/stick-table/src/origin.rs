@@ -29,9 +29,23 @@ impl Origin {
     /// The first number that no peer gets: those from here on are for changes that no peer tells.
     const FIRST_RESERVED: u16 = u16::MAX - 15;
 
-    /// A peer, by a number from 1 on. Learned changes are not pushed live (peers-protocol §8.3.9), but where a section
-    /// relays. Programs with more than one section take their numbers from one [`Origins`].
-    pub const fn peer(number: u16) -> Self {
+    /// A peer, by a number from 1 to 65,519; `None` for the others, which are this process and those that are no peers. Learned
+    /// changes are not pushed live (peers-protocol §8.3.9), except where a section relays. Programs with more than one section take
+    /// their numbers from one [`Origins`].
+    ///
+    /// ```
+    /// use stick_table::Origin;
+    ///
+    /// assert_eq!(Origin::peer(1).map(Origin::number), Some(1));
+    /// assert_eq!(Origin::peer(0), None, "that is `Origin::LOCAL`");
+    /// assert_eq!(Origin::peer(Origin::COPY.number()), None);
+    /// ```
+    pub const fn peer(number: u16) -> Option<Self> {
+        if number == 0 || number >= Self::FIRST_RESERVED { None } else { Some(Self(number)) }
+    }
+
+    /// The origin that [`number`](Self::number) is of: of a peer, or one of the constants.
+    pub const fn with_number(number: u16) -> Self {
         Self(number)
     }
 
@@ -120,6 +134,18 @@ impl Drop for OriginLease {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+
+    /// A number that no peer may have would make its changes local ones, which are pushed live, or copies.
+    #[test]
+    fn peers_have_no_numbers_of_others() {
+        for origin in [Origin::LOCAL, Origin::COPY, Origin::ITSELF] {
+            assert_eq!(Origin::peer(origin.number()), None);
+            assert_eq!(Origin::with_number(origin.number()), origin);
+        }
+        let numbers: Vec<u16> = (0..=u16::MAX).filter(|number| Origin::peer(*number).is_some()).collect();
+        assert_eq!((numbers.first(), numbers.last()), (Some(&1), Some(&65_519)));
+        assert_eq!(numbers.len(), 65_519);
+    }
 
     #[test]
     fn a_number_rests_before_it_is_given_again() {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
-use haproxy_peers::{DynamicTables, Limits, StopProgress, TablePart, TableSet, TableSetError};
+use haproxy_peers::{DynamicTables, Limits, StopProgress, TablePart, TableSet};
 use parking_lot::Mutex;
 use rustix::process::Pid;
 use stick_table::{Origins, Table};
@@ -480,7 +480,7 @@ fn table_set(
     section: &PeersSection,
     tables: &HashMap<String, Arc<Table>>,
     config: &Config,
-) -> Result<TableSet, TableSetError> {
+) -> anyhow::Result<TableSet> {
     let shared = section.tables.iter().filter_map(|entry| {
         let table = tables.get(&entry.definition.name)?;
         let copy = entry.definition.write_to.as_ref().and_then(|name| tables.get(name));
@@ -495,7 +495,7 @@ fn table_set(
     let shards = section.shards.and_then(NonZeroU32::new);
     let set = TableSet::new(&section.name, shared, shards, dynamic, random())?;
     Ok(match &section.hub {
-        Some(hub) => set.with_hub(hub.to_engine()),
+        Some(hub) => set.with_hub(hub.to_engine())?,
         None => set,
     })
 }

@@ -52,7 +52,7 @@ impl Program {
             tables: Arc::new(set),
             version: ProtocolVersion::V2_1,
             role: Role::Remote,
-            origin: Origin::peer(1),
+            origin: Origin::peer(1).unwrap(),
             shard: 0,
             level: PeerLevel::Below,
             up_to_date: Arc::default(),

@@ -68,7 +68,7 @@ impl Peer {
             }
             Said::Switch { id } => {
                 let id = u32::from(id % 8);
-                Switch { table_id: id }.encode(out);
+                Switch { table_id: id }.encode_unchecked(out);
                 self.current = Some(id);
             }
             Said::Update { key, id, lifetime, value, width } => {
@@ -78,9 +78,11 @@ impl Peer {
             Said::Ack { table, before } => {
                 let table_id = u32::from(table % 8);
                 let last = self.last_ids.get(&table_id).copied().unwrap_or(0);
-                Ack { table_id, update_id: last.wrapping_sub(u32::from(before % 4)) }.encode(out);
+                Ack { table_id, update_id: last.wrapping_sub(u32::from(before % 4)) }.encode_unchecked(out);
             }
-            Said::WrongAck { table, id } => Ack { table_id: table.into(), update_id: id }.encode(out),
+            Said::WrongAck { table, id } => {
+                Ack { table_id: table.into(), update_id: id }.encode_unchecked(out);
+            }
             Said::Control(number) => {
                 Control::from_kind(number % 5).unwrap_or(Control::Relay).encode(out);
                 if number % 16 == 15 {

@@ -249,7 +249,7 @@ mod tests {
         let mut out = Vec::new();
         from.encode(takes_for, &mut out);
         assert_eq!(out[..2], [0, KIND]);
-        to.note(Origin::peer(1), level, &mut Reader::new(&out[3..], 3)).unwrap()
+        to.note(Origin::peer(1).unwrap(), level, &mut Reader::new(&out[3..], 3)).unwrap()
     }
 
     #[test]
@@ -266,7 +266,7 @@ mod tests {
         assert_eq!(say(&high, PeerLevel::Above, &top, PeerLevel::Lower), Ok(()));
         // Over two hubs.
         assert_eq!(say(&top, PeerLevel::Above, &low, PeerLevel::Lower), Err(LevelsError::Cycle));
-        high.forget(Origin::peer(1));
+        high.forget(Origin::peer(1).unwrap());
         assert_eq!(say(&high, PeerLevel::Above, &top, PeerLevel::Lower), Ok(()));
         assert_eq!(say(&top, PeerLevel::Above, &low, PeerLevel::Lower), Ok(()), "it is not below any more");
     }
@@ -293,12 +293,14 @@ mod tests {
     fn what_is_malformed_or_too_much_is_refused() {
         let hub = Levels::new(1);
         for payload in [&[][..], &[1], &[1, 1, 0, 0, 0, 0, 0, 0, 0]] {
-            assert!(hub.note(Origin::peer(1), PeerLevel::Below, &mut Reader::new(payload, 0)).is_err());
+            assert!(
+                hub.note(Origin::peer(1).unwrap(), PeerLevel::Below, &mut Reader::new(payload, 0)).is_err()
+            );
         }
         let mut payload = vec![1];
         varint::encode(MAX_HUBS as u64 + 1, &mut payload);
         (0..=MAX_HUBS as u64).for_each(|hub| payload.extend_from_slice(&(hub + 2).to_be_bytes()));
-        let note = |level| hub.note(Origin::peer(1), level, &mut Reader::new(&payload, 0));
+        let note = |level| hub.note(Origin::peer(1).unwrap(), level, &mut Reader::new(&payload, 0));
         assert_eq!(note(PeerLevel::Lower), Ok(Err(LevelsError::TooMany)));
         assert_eq!(note(PeerLevel::Below), Ok(Ok(())), "who is no hub is not believed to have some below");
         assert_eq!(hub.version(PeerLevel::Below), 1);
@@ -307,7 +309,7 @@ mod tests {
     #[test]
     fn an_upper_hub_knows_whether_a_lower_one_lacks_something() {
         let [low, high] = [1, 2].map(Levels::new);
-        let peer = Origin::peer(1);
+        let peer = Origin::peer(1).unwrap();
         assert_eq!(say(&low, PeerLevel::Above, &high, PeerLevel::Lower), Ok(()));
         assert!(high.has_gaps(peer), "it just began");
         let before = [PeerLevel::Above, PeerLevel::Below].map(|level| low.version(level));

@@ -98,7 +98,7 @@ impl Forms {
     pub(super) fn definers(&self, table: &[u8]) -> Vec<Origin> {
         let nodes = self.nodes.lock();
         let those = nodes.iter().filter(|(_, node)| node.tables.contains_key(table));
-        those.map(|(number, _)| Origin::peer(*number)).collect()
+        those.map(|(number, _)| Origin::with_number(*number)).collect()
     }
 
     /// What a table that is `now` is to become; `None` for what it is. Where nodes disagree, those whose definition is of an earlier session are to be
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn what_a_former_process_defined_is_asked_for_when_others_disagree() {
         let forms = Forms::default();
-        let [a, b] = [1, 2].map(Origin::peer);
+        let [a, b] = [1, 2].map(Origin::with_number);
         let now = ip(&["gpc0"]);
         for node in [a, b] {
             forms.session_began(node);

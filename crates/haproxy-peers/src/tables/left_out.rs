@@ -226,7 +226,7 @@ impl LeftOuts {
         let nodes = self.nodes.lock();
         let lines = nodes.iter().flat_map(|(number, node)| {
             node.tables.iter().map(|(table, line)| LeftOut {
-                node: Some(Origin::peer(*number)),
+                node: Some(Origin::with_number(*number)),
                 table: (!table.is_empty()).then(|| table.clone()),
                 reason: line.reason.clone(),
             })
@@ -239,7 +239,7 @@ impl LeftOuts {
 mod tests {
     use super::*;
 
-    const NODE: Origin = Origin::peer(7);
+    const NODE: Origin = Origin::peer(7).unwrap();
 
     fn reasons(list: &LeftOuts) -> Vec<(Option<String>, &'static str)> {
         list.list().into_iter().map(|left_out| (left_out.table, left_out.reason.word())).collect()
@@ -251,7 +251,7 @@ mod tests {
         list.session_began(NODE);
         list.refuse(NODE, "/t", LeftOutReason::TooManyColumns);
         list.refuse(NODE, "/t", LeftOutReason::TooManyColumns);
-        assert_eq!((list.refusals(), list.has(NODE), list.has(Origin::peer(8))), (1, true, false));
+        assert_eq!((list.refusals(), list.has(NODE), list.has(Origin::peer(8).unwrap())), (1, true, false));
         assert!(!list.lesson_ended(NODE), "a lesson alone helps nothing");
         assert_eq!(reasons(&list), [(Some("/t".to_owned()), "too-many-columns")]);
         assert!(list.accept(NODE, "/t", false), "outside of a lesson");

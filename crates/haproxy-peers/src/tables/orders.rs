@@ -248,7 +248,7 @@ fn tell(
         })
         .collect();
     places.sort_by_key(|(range, _)| range.start);
-    batch.set_columns(places.iter().map(|(range, _)| range.clone()));
+    batch.set_known_columns(places.iter().map(|(range, _)| range.clone()));
     let words = batch.push_canonical(key, lifetime);
     let mut text = None;
     for (range, value) in places {

@@ -7,7 +7,7 @@ use stick_aggregate::{Aggregate, Room};
 use stick_table::{Millis, Origin, TableDefinition};
 
 use super::{LeftOut, LeftOutReason, LeftOuts, TablePart, TableSet};
-use crate::{Hub, LessonsTaught, Levels, NamedPart, OwnValuesTaught, PeerLevel};
+use crate::{Hub, HubError, LessonsTaught, Levels, NamedPart, OwnValuesTaught, PeerLevel};
 
 /// Most entries of a table that is passed on, unless `size` says less: its bytes are reckoned as if it were full.
 const PASSED_ON_SIZE: u32 = 1 << 20;
@@ -16,14 +16,17 @@ const PASSED_ON_PART: u64 = 16;
 
 impl TableSet {
     /// Makes the section a hub: tables are made from definitions by what it says of their names.
-    #[must_use]
-    pub fn with_hub(mut self, hub: Hub) -> Self {
+    ///
+    /// # Errors
+    /// As [`Hub::check`].
+    pub fn with_hub(mut self, hub: Hub) -> Result<Self, HubError> {
+        hub.check()?;
         // A hub has no configured table but that of its own state.
         let configured = self.tables.get_mut().iter_mut().filter_map(Arc::get_mut);
         configured.for_each(|shared| shared.part = TablePart::State);
         self.hub = Some(hub);
         *self.holds_results.get_mut() = true;
-        self
+        Ok(self)
     }
 
     /// Whether results are held back: a process that just started knows the values of some nodes only, and the sums of

@@ -1,6 +1,6 @@
 //! Acknowledgements: type 0x84 (peers-protocol §11.1).
 
-use crate::{DecodeError, Frame, FrameWriter, Padding, Reader, class, kind, varint};
+use crate::{DecodeError, EncodeError, Frame, FrameWriter, Padding, Reader, class, kind, varint};
 
 /// The last update received of a table.
 ///
@@ -32,7 +32,17 @@ impl Ack {
     }
 
     /// Appends the message.
-    pub fn encode(self, out: &mut Vec<u8>) {
+    ///
+    /// # Errors
+    /// When the id is none of a table: 0, or more than 2^31 − 1. Nothing is appended then.
+    pub fn encode(self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        EncodeError::check_table_id(self.table_id)?;
+        self.encode_unchecked(out);
+        Ok(())
+    }
+
+    /// Appends the message with whatever id it has: a session acknowledges what its peer sent, by the peer's ids.
+    pub fn encode_unchecked(self, out: &mut Vec<u8>) {
         let mut frame = FrameWriter::begin(out, class::STICK_TABLE, kind::ACK);
         varint::encode(self.table_id.into(), frame.payload());
         frame.payload().extend_from_slice(&self.update_id.to_be_bytes());
@@ -52,10 +62,22 @@ mod tests {
             (Ack { table_id: 1, update_id: 0x0200_0000 }, [0x0a, 0x84, 5, 1, 2, 0, 0, 0]),
         ] {
             let mut out = Vec::new();
-            ack.encode(&mut out);
+            ack.encode(&mut out).unwrap();
             assert_eq!(out, bytes);
             assert_eq!(Ack::decode(&mut Reader::new(&bytes[3..], 3)), Ok(ack));
         }
+    }
+
+    /// A receiver looks for its table of that number.
+    #[test]
+    fn an_id_of_no_table_is_not_written() {
+        let mut out = Vec::new();
+        for table_id in [0, 1 << 31, u32::MAX] {
+            let ack = Ack { table_id, update_id: 1 };
+            assert_eq!(ack.encode(&mut out), Err(EncodeError::TableId(table_id)));
+        }
+        assert!(out.is_empty());
+        assert_eq!(Ack { table_id: (1 << 31) - 1, update_id: 1 }.encode(&mut out), Ok(()));
     }
 
     #[test]

@@ -307,9 +307,7 @@ impl Definition {
 
     /// Whether a receiver reads what would be written.
     fn check(&self) -> Result<(), EncodeError> {
-        if self.id == 0 || self.id > i32::MAX.cast_unsigned() {
-            return Err(EncodeError::TableId(self.id));
-        }
+        EncodeError::check_table_id(self.id)?;
         if self.name.is_empty() {
             return Err(EncodeError::NoTableName);
         }

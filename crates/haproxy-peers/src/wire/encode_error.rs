@@ -46,3 +46,10 @@ pub enum EncodeError {
     #[error("the hello has {length} bytes, receivers take less than {limit} (tune.bufsize)")]
     HelloTooLong { length: usize, limit: usize },
 }
+
+impl EncodeError {
+    /// Whether a table may have this id.
+    pub(crate) fn check_table_id(id: u32) -> Result<(), Self> {
+        if id == 0 || id > i32::MAX.cast_unsigned() { Err(Self::TableId(id)) } else { Ok(()) }
+    }
+}

@@ -171,7 +171,7 @@ fn session_with(tables: &Arc<TableSet>) -> Session {
         tables: Arc::clone(tables),
         version: ProtocolVersion::V2_1,
         role: Role::Remote,
-        origin: Origin::peer(1),
+        origin: Origin::peer(1).unwrap(),
         shard: 0,
         level: PeerLevel::Below,
         up_to_date: Arc::default(),

@@ -130,7 +130,7 @@ fn a_node_without_the_key_is_told_and_counted() {
     let sum = tables.aggregates().remove(0);
     let key = 9_u32.to_be_bytes();
     let values = [(DataType::Gpc0, 0, Value::Unsigned(4))];
-    let orders = tables.orders(&sum, vec![Origin::peer(1)], Order::Set(&values)).unwrap();
+    let orders = tables.orders(&sum, vec![Origin::peer(1).unwrap()], Order::Set(&values)).unwrap();
     orders.give(&key, now).unwrap();
     assert_eq!(sum.contributions(&key, now).unwrap().len(), 1);
     world.run(10);

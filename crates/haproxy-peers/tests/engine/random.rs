@@ -254,7 +254,7 @@ fn session() -> Session {
         tables: TableSet::new("p", tables, None, Some(dynamic), 1).unwrap().into(),
         version: ProtocolVersion::V2_1,
         role: Role::Remote,
-        origin: Origin::peer(1),
+        origin: Origin::peer(1).unwrap(),
         shard: 0,
         level: PeerLevel::Below,
         up_to_date: Arc::default(),

@@ -393,7 +393,7 @@ fn updates_that_came_are_news_once_and_for_relays_only() {
             tables: TableSet::new("p", [(table, None)], None, None, 1).unwrap().into(),
             version: ProtocolVersion::V2_1,
             role: Role::Remote,
-            origin: Origin::peer(1),
+            origin: Origin::peer(1).unwrap(),
             shard: 0,
             level: haproxy_peers::PeerLevel::Below,
             up_to_date: Arc::default(),

@@ -37,7 +37,7 @@ fn rates_for_a_2_0_peer_avoid_the_byte_that_1_6_stops_at() {
         let shared = world.nodes[node].table(0);
         let set = shared.update(
             &key(1),
-            stick_table::Origin::peer(9),
+            stick_table::Origin::peer(9).unwrap(),
             stick_table::Lifetime::Restart,
             now,
             |entry| entry.set(DataType::Gpc0Rate, 0, &Value::Frequency(counter)),

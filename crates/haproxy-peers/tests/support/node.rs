@@ -189,7 +189,7 @@ impl Setup {
         let tables = TableSet::new("p", self.tables, self.shards, self.dynamic, 3).unwrap();
         let tables = tables.with_update_ids(self.update_ids).with_origins(self.origins);
         let tables = Arc::new(match self.hub {
-            Some(hub) => tables.with_hub(hub),
+            Some(hub) => tables.with_hub(hub).unwrap(),
             None => tables,
         });
         let config = SectionConfig {

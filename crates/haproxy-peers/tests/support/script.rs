@@ -155,7 +155,7 @@ impl Script {
 
     pub(crate) fn ack(&mut self, world: &mut World, table_id: u32, update_id: u32) {
         let mut bytes = Vec::new();
-        Ack { table_id, update_id }.encode(&mut bytes);
+        Ack { table_id, update_id }.encode_unchecked(&mut bytes);
         self.say(world, &bytes);
     }
 

@@ -31,7 +31,7 @@ pub(crate) fn set(world: &World, node: usize, number: u32, value: u32) {
 
 /// A change of the first table as if it came from a peer that is not in the world.
 pub(crate) fn learn(world: &World, node: usize, number: u32, value: u32, left: u32) {
-    change(world, node, number, value, Origin::peer(900), Lifetime::Exactly(left));
+    change(world, node, number, value, Origin::peer(900).unwrap(), Lifetime::Exactly(left));
 }
 
 fn change(world: &World, node: usize, number: u32, value: u32, origin: Origin, lifetime: Lifetime) {

@@ -74,7 +74,7 @@ impl Haproxy {
         if let Some(remote) = &shared.remote
             && shared.last_get != shared.last_acked
         {
-            Ack { table_id: remote.id, update_id: shared.last_get }.encode(out);
+            Ack { table_id: remote.id, update_id: shared.last_get }.encode_unchecked(out);
             shared.last_acked = shared.last_get;
         }
     }

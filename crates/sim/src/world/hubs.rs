@@ -35,7 +35,7 @@ impl World {
             let setup = NodeSetup {
                 name: node_name(node),
                 peers: peers.into_iter().map(peer).collect(),
-                tables: tables.with_hub(hub),
+                tables: tables.with_hub(hub).unwrap(),
                 limits: Limits { max_updates_at_once: it.max_updates, ..Limits::default() },
                 chunk: it.chunk,
                 old: self.old[node],

@@ -106,7 +106,7 @@ impl Wire {
     }
 
     pub(crate) fn ack(&mut self, update_id: u32) {
-        self.send(|out| Ack { table_id: 1, update_id }.encode(out));
+        self.send(|out| Ack { table_id: 1, update_id }.encode_unchecked(out));
     }
 
     pub(crate) fn define(&mut self, name: &str) {

@@ -58,7 +58,8 @@ fn nothing_of_former_processes_is_left() {
     assert_eq!(hub.number(), Some(0));
     let mut walk = OwnWalk::default();
     for node in [1, 2] {
-        hub.aggregate.own_values(Origin::peer(node), &mut walk, 10, hub.now, |_| panic!("nothing is taught"));
+        hub.aggregate
+            .own_values(Origin::peer(node).unwrap(), &mut walk, 10, hub.now, |_| panic!("nothing is taught"));
     }
     hub.tell_number(1, 4);
     hub.tell_number(2, 1);
@@ -83,12 +84,12 @@ fn what_is_over_is_not_cleared() {
 fn all_keys_are_cleared() {
     let hub = Hub::new(&["gpc0"]);
     let mut batch = hub.aggregate.batch();
-    batch.set_columns(std::iter::once(0..1));
+    batch.set_columns(std::iter::once(0..1)).unwrap();
     for node in 1..=2 {
         for key in 0..900 {
             batch.push(&Hub::key(key), Lifetime::Restart).unwrap()[0] = key + 1;
         }
-        hub.aggregate.absorb(&mut batch, Origin::peer(node), Told::Live, hub.now);
+        hub.aggregate.absorb(&mut batch, Origin::peer(node).unwrap(), Told::Live, hub.now);
     }
     assert_eq!(hub.aggregate.clear_all(Lifetime::Keep, hub.now), 1_800);
     let usage = hub.aggregate.usage();
@@ -120,7 +121,7 @@ fn own_values_are_visited_once_each_within_the_limit() {
         let (mut walk, mut seen) = (OwnWalk::default(), std::collections::BTreeSet::new());
         loop {
             let mut count = 0;
-            let more = hub.aggregate.own_values(Origin::peer(1), &mut walk, limit, hub.now, |own| {
+            let more = hub.aggregate.own_values(Origin::peer(1).unwrap(), &mut walk, limit, hub.now, |own| {
                 count += 1;
                 assert!(seen.insert(own.key().to_vec()) && own.words() == [3]);
             });

@@ -54,10 +54,12 @@ impl Hub {
     ) -> Absorbed {
         let mut batch = self.aggregate.batch();
         let layout = self.aggregate.layout();
-        batch.set_columns(values.iter().map(|(data_type, element, value)| {
-            let at = layout.offset(*data_type, *element).unwrap();
-            at..at + value.storage().words()
-        }));
+        batch
+            .set_columns(values.iter().map(|(data_type, element, value)| {
+                let at = layout.offset(*data_type, *element).unwrap();
+                at..at + value.storage().words()
+            }))
+            .unwrap();
         let words = batch.push(&Self::key(0), lifetime).unwrap();
         let mut string = None;
         for (data_type, element, value) in values {
@@ -77,7 +79,7 @@ impl Hub {
         if let Some(string) = &string {
             batch.set_string(string);
         }
-        let absorbed = self.aggregate.absorb(&mut batch, Origin::peer(node), told, self.now);
+        let absorbed = self.aggregate.absorb(&mut batch, Origin::peer(node).unwrap(), told, self.now);
         assert!(batch.is_empty());
         absorbed
     }
@@ -127,6 +129,6 @@ impl Hub {
     }
 
     pub(crate) fn restart(&self, node: u16) {
-        self.aggregate.process_may_have_changed(Origin::peer(node));
+        self.aggregate.process_may_have_changed(Origin::peer(node).unwrap());
     }
 }

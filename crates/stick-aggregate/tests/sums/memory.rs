@@ -15,12 +15,15 @@ fn usage(columns: &[&str], nodes: u16) -> Usage {
     let aggregate = Aggregate::new(definition("s", KEYS, columns), output, &Rules::default(), 1).unwrap();
     let mut batch = aggregate.batch();
     let width = aggregate.layout().data_words();
-    batch.set_columns(std::iter::once(0..width));
+    batch.set_columns(std::iter::once(0..width)).unwrap();
     for node in 1..=nodes {
         for key in 0..KEYS {
             batch.push(&key.to_be_bytes(), Lifetime::Restart).unwrap().fill(key);
             if batch.is_full() || key == KEYS - 1 {
-                assert_eq!(aggregate.absorb(&mut batch, Origin::peer(node), Told::Live, 1).refused, 0);
+                assert_eq!(
+                    aggregate.absorb(&mut batch, Origin::peer(node).unwrap(), Told::Live, 1).refused,
+                    0
+                );
             }
         }
     }

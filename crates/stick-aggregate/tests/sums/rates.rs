@@ -219,7 +219,7 @@ impl Cluster {
         };
         self.kept = contributions.iter().map(|one| rate(&one.values[0].2)).collect();
         for (node, told) in (1..).zip(&self.told) {
-            let mut own = contributions.iter().filter(|one| one.node == Origin::peer(node));
+            let mut own = contributions.iter().filter(|one| one.node == Origin::peer(node).unwrap());
             match told.filter(|&(_, end)| end > now) {
                 // Once it reads 0 it may be kept as 0.
                 Some((counter, end)) => assert!(

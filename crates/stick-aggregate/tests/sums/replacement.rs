@@ -7,7 +7,7 @@ use stick_table::{DataType, Lifetime, Origin, Value};
 
 use crate::hub::{EXPIRE, Hub};
 
-const NODE: Origin = Origin::peer(1);
+const NODE: Origin = Origin::peer(1).unwrap();
 
 /// One after another with other columns, that nothing went over to.
 fn next(hub: &Hub, columns: &[&str]) -> Hub {
@@ -45,7 +45,7 @@ fn what_both_store_goes_over() {
     assert_eq!(next.value(DataType::ServerKey, 0), Some(Value::Dictionary(Some("s2".into()))), "told last");
     assert_eq!(next.remaining(), Some(EXPIRE - 1_000));
     let told = next.aggregate.contributions(&Hub::key(0), next.now).unwrap();
-    let of = |node: u16| told.iter().find(|told| told.node == Origin::peer(node)).unwrap();
+    let of = |node: u16| told.iter().find(|told| told.node == Origin::peer(node).unwrap()).unwrap();
     assert_eq!((of(1).remaining, of(2).remaining), (Some(19_000), Some(EXPIRE - 1_000)));
     assert!(
         of(1).values.iter().all(|(data_type, ..)| *data_type != DataType::ConnCnt),

@@ -5,7 +5,7 @@ use stick_table::{DataType, FrequencyCounter, Lifetime, Origin, Value};
 
 use crate::hub::{EXPIRE, Hub};
 
-const NODE: Origin = Origin::peer(1);
+const NODE: Origin = Origin::peer(1).unwrap();
 
 /// What the hub would teach node 1: first data word and remaining lifetime.
 fn own(hub: &Hub) -> Vec<(u32, u32)> {

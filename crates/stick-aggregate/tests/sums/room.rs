@@ -22,11 +22,11 @@ pub(crate) fn tell(hub: &Hub, node: u16, keys: Range<u32>, number: u32) -> Absor
 
 fn tell_keys(hub: &Hub, node: u16, keys: &[u32], number: u32) -> Absorbed {
     let mut batch = hub.aggregate.batch();
-    batch.set_columns(std::iter::once(0..1));
+    batch.set_columns(std::iter::once(0..1)).unwrap();
     for &key in keys {
         batch.push(&Hub::key(key), Lifetime::Restart).unwrap()[0] = number;
     }
-    hub.aggregate.absorb(&mut batch, Origin::peer(node), Told::Live, hub.now)
+    hub.aggregate.absorb(&mut batch, Origin::peer(node).unwrap(), Told::Live, hub.now)
 }
 
 /// What is published of a key.
@@ -75,7 +75,7 @@ fn a_node_without_room_is_left_out_until_what_was_refused_has_ended() {
     tell(&hub, 1, 0..10, 7);
     tell(&hub, 2, 10..11, 1);
     assert!(!hub.aggregate.is_whole());
-    hub.aggregate.forget(Origin::peer(2));
+    hub.aggregate.forget(Origin::peer(2).unwrap());
     assert!(hub.aggregate.is_whole());
 }
 
@@ -115,18 +115,19 @@ fn a_key_that_lacks_a_contribution_is_no_sum_and_is_made_whole_later() {
     hub.pass(u64::from(EXPIRE) / 2);
     assert!(!hub.aggregate.wants_lessons());
     (0..20).for_each(|_| _ = hub.refresh());
-    let wanted =
-        |hub: &Hub| (1..5).filter(|&node| hub.aggregate.wants_lesson(Origin::peer(node))).collect::<Vec<_>>();
+    let wanted = |hub: &Hub| {
+        (1..5).filter(|&node| hub.aggregate.wants_lesson(Origin::peer(node).unwrap())).collect::<Vec<_>>()
+    };
     assert_eq!(wanted(&hub), [2], "what was refused of the others has ended; {} are used", room.used());
     // A key that comes meanwhile may lack what is asked for.
     tell(&hub, 1, KEYS..KEYS + 1, 30);
     assert_eq!(published(&hub, KEYS), None);
-    hub.aggregate.asked(Origin::peer(2));
+    hub.aggregate.asked(Origin::peer(2).unwrap());
     assert_eq!(wanted(&hub), [0; 0]);
     assert_eq!(tell_keys(&hub, 2, half, 91).refused, 0);
     assert_eq!(tell(&hub, 2, KEYS..KEYS + 1, 7).created, 1);
     assert!(!hub.aggregate.is_whole());
-    hub.aggregate.told_all(Origin::peer(2));
+    hub.aggregate.told_all(Origin::peer(2).unwrap());
     assert!(hub.aggregate.is_whole());
     while hub.aggregate.is_behind() {
         hub.refresh();
@@ -160,12 +161,12 @@ fn a_room_knows_what_is_taken_by_all_who_share_it() {
             let mut batch = aggregate.batch();
             let width = aggregate.layout().data_words();
             let string = aggregate.layout().offset(DataType::ServerKey, 0).unwrap();
-            batch.set_columns([0..string, string..string + 1, string + 1..width]);
+            batch.set_columns([0..string, string..string + 1, string + 1..width]).unwrap();
             for key in 0..500 {
                 batch.push(format!("{key:020}").as_bytes(), Lifetime::Restart).unwrap();
                 batch.set_string(&format!("server {key}").into());
             }
-            assert_eq!(aggregate.absorb(&mut batch, Origin::peer(node), Told::Live, 1).created, 500);
+            assert_eq!(aggregate.absorb(&mut batch, Origin::peer(node).unwrap(), Told::Live, 1).created, 500);
         }
         assert!(room.used() >= before + 1_000 * 24, "each contribution counts: {}", room.used());
         before = room.used();

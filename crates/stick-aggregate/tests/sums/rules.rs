@@ -122,7 +122,7 @@ fn a_lesson_does_not_say_what_was_told_last() {
     assert_eq!(tell(3, Told::Live, 3, "c"), server(3, "c"));
     assert_eq!(tell(1, Told::Lesson, 4, "d"), server(3, "c"));
     assert_eq!(tell(3, Told::Lesson, 5, "e"), server(5, "e"), "its own newer value");
-    hub.aggregate.forget(Origin::peer(3));
+    hub.aggregate.forget(Origin::peer(3).unwrap());
     hub.refresh();
     assert_eq!(hub.value(DataType::ServerId, 0), Some(Value::Signed(4)));
 }
@@ -204,17 +204,17 @@ fn a_forgotten_node_does_not_count() {
     let hub = Hub::new(&["gpc0"]);
     hub.tell_number(1, 5);
     hub.tell_number(2, 7);
-    hub.aggregate.forget(Origin::peer(1));
+    hub.aggregate.forget(Origin::peer(1).unwrap());
     assert!(hub.aggregate.is_behind());
     assert_eq!((hub.refresh(), hub.number()), (1, Some(7)));
     assert!(!hub.aggregate.is_behind());
     hub.tell_number(1, 5);
-    hub.aggregate.forget(Origin::peer(1));
+    hub.aggregate.forget(Origin::peer(1).unwrap());
     assert_eq!(hub.aggregate.contributions(&Hub::key(0), hub.now).unwrap().len(), 1, "at once");
     assert_eq!(hub.number(), Some(7), "who looks at a key settles it");
-    hub.aggregate.forget(Origin::peer(1));
+    hub.aggregate.forget(Origin::peer(1).unwrap());
     assert_eq!(hub.refresh(), 0);
-    hub.aggregate.forget(Origin::peer(2));
+    hub.aggregate.forget(Origin::peer(2).unwrap());
     assert_eq!(hub.refresh(), 1);
     assert_eq!((hub.number(), hub.remaining()), (Some(0), Some(6_000)), "zeros, for some seconds");
     assert_eq!(hub.aggregate.usage().contributions, 0);
@@ -251,7 +251,7 @@ fn results_reach_those_who_follow_local_changes() {
     hub.tell_number(2, 7);
     hub.tell_number(2, 8);
     assert_eq!(read(&hub), [13]);
-    hub.aggregate.forget(Origin::peer(1));
+    hub.aggregate.forget(Origin::peer(1).unwrap());
     hub.refresh();
     assert_eq!(read(&hub), [8]);
 }
@@ -262,10 +262,10 @@ fn a_node_that_was_forgotten_begins_again_at_once() {
     let hub = Hub::new(&["gpc0"]);
     hub.tell_number(1, 50);
     hub.tell_number(2, 7);
-    hub.aggregate.forget(Origin::peer(1));
+    hub.aggregate.forget(Origin::peer(1).unwrap());
     assert_eq!(hub.tell_number(1, 3).created, 1);
     assert_eq!(hub.number(), Some(10));
-    hub.aggregate.forget(Origin::peer(2));
+    hub.aggregate.forget(Origin::peer(2).unwrap());
     assert_eq!(hub.tell_number(1, 4).updated, 1);
     assert_eq!(hub.number(), Some(4), "also without a refresh, where anything is told of the key");
     hub.refresh();

@@ -50,7 +50,7 @@ impl Stamp {
     }
 
     pub(crate) const fn origin(self) -> Origin {
-        Origin::peer(self.0 as u16)
+        Origin::with_number(self.0 as u16)
     }
 
     /// Whether the row carries a change of this process that live readers are to push.

@@ -121,10 +121,10 @@ fn a_reader_of_local_changes_sees_no_others_and_nothing_that_has_expired() {
         table.update(&number.to_be_bytes(), origin, lifetime, NOW, |_| ()).unwrap();
     };
     touch(1, Origin::LOCAL, Lifetime::Restart);
-    touch(2, Origin::peer(1), Lifetime::Restart);
+    touch(2, Origin::peer(1).unwrap(), Lifetime::Restart);
     touch(3, Origin::LOCAL, Lifetime::Exactly(5));
     touch(4, Origin::LOCAL, Lifetime::Exactly(6));
-    touch(5, Origin::peer(1), Lifetime::Restart);
+    touch(5, Origin::peer(1).unwrap(), Lifetime::Restart);
     let mut seen = Vec::new();
     table.read(&mut cursor, 10, NOW + 5, |entry| seen.push(entry.key()[3]));
     assert_eq!(seen, [1, 4]);
@@ -197,10 +197,10 @@ fn a_batch_waits_for_stripes_that_are_busy() {
             is_locked.recv().unwrap();
             let applied = scope.spawn(move || {
                 let mut batch = Batch::new(table);
-                batch.set_columns(std::iter::once(0..1));
+                batch.set_columns(std::iter::once(0..1)).unwrap();
                 batch.push(&busy.to_be_bytes(), Lifetime::Restart).unwrap()[0] = busy + 1;
                 batch.push(&free.to_be_bytes(), Lifetime::Restart).unwrap()[0] = busy + 2;
-                table.apply(&mut batch, Origin::peer(1), Precedence::Newest, NOW)
+                table.apply(&mut batch, Origin::peer(1).unwrap(), Precedence::Newest, NOW)
             });
             let value =
                 |number: u32| table.get(&number.to_be_bytes(), NOW, |entry| entry.words()[0]).unwrap();

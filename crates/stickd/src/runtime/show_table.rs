@@ -230,7 +230,7 @@ mod tests {
         let table = node.table("p/s").unwrap();
         let name = Value::Dictionary(Some("srv1".into()));
         table
-            .update(b"a b", Origin::peer(1), Lifetime::Restart, node.now(), |entry| {
+            .update(b"a b", Origin::peer(1).unwrap(), Lifetime::Restart, node.now(), |entry| {
                 entry.set(DataType::ServerKey, 0, &name)
             })
             .unwrap();

@@ -71,7 +71,7 @@ impl Binding {
         let table = shared.table();
         let plan = Plan::new(definition, table.layout(), |data_type| shared.keeps(data_type));
         let mut batch = shared.aggregate().map_or_else(|| Batch::new(table), |aggregate| aggregate.batch());
-        batch.set_columns(plan.columns());
+        batch.set_known_columns(plan.columns());
         // Releases before 1.8 do not say how long their entries live.
         let tells_expire = definition.tail.is_some();
         if let Some(tail) = &definition.tail {
@@ -80,7 +80,7 @@ impl Binding {
         let copy = shared.copy().map(|target| {
             let plan = Plan::new(definition, target.layout(), stick_table::DataType::is_as_is);
             let mut batch = Batch::new(target);
-            batch.set_columns(plan.columns());
+            batch.set_known_columns(plan.columns());
             (plan, batch)
         });
         Self {
@@ -145,7 +145,8 @@ impl Binding {
             let gaps = columns.filter(|(column, _)| untold >> column.data_type().number() & 1 != 0);
             let gaps: Vec<_> = gaps.map(|(column, offset)| *offset..offset + column.words()).collect();
             let is_gap = |range: &Range<usize>| gaps.iter().any(|gap| gap.contains(&range.start));
-            self.batch.fill_gaps(self.plan.columns().filter(is_gap));
+            let filled = self.batch.fill_gaps(self.plan.columns().filter(is_gap));
+            debug_assert_eq!(filled, Ok(()), "a plan is made for the layout");
         }
         match self.shared.aggregate() {
             None => self.shared.table().apply(&mut self.batch, origin, self.precedence, now),
