@@ -198,50 +198,46 @@ pub(in crate::config) fn number(
 
 /// Reads a size with HAProxy's suffixes, in a range.
 pub(in crate::config) fn size(word: &Word, min: u32, max: u32, report: &mut Report) -> Option<u32> {
-    match units::parse_size(&word.text) {
-        Ok(size) if (min..=max).contains(&size) => Some(size),
-        Ok(_) => {
-            let error = Diagnostic::error(word.span, format!("\"{}\" is out of range", word.text));
-            report.push(error.label(format!("{min} to {max} are allowed")));
-            None
-        }
-        Err(error) => {
-            report.push(
-                Diagnostic::error(word.span, format!("\"{}\" is not a size", word.text))
-                    .label(error.to_string()),
-            );
-            None
-        }
+    let size = with_unit(word, units::parse_size, ("a size", None), report)?;
+    if !(min..=max).contains(&size) {
+        let error = Diagnostic::error(word.span, format!("\"{}\" is out of range", word.text));
+        report.push(error.label(format!("{min} to {max} are allowed")));
+        return None;
     }
+    Some(size)
 }
 
 /// Reads an amount of memory, in bytes.
 pub(in crate::config) fn memory(word: &Word, report: &mut Report) -> Option<u64> {
-    match units::parse_memory(&word.text) {
-        Ok(bytes) => Some(bytes),
-        Err(error) => {
-            report.push(
-                Diagnostic::error(word.span, format!("\"{}\" is not an amount of memory", word.text))
-                    .label(error.to_string()),
-            );
-            None
-        }
-    }
+    with_unit(word, units::parse_memory, ("an amount of memory", None), report)
 }
 
 /// Reads a time with HAProxy's units, in ms.
 pub(in crate::config) fn time(word: &Word, report: &mut Report) -> Option<u32> {
-    match units::parse_time_ms(&word.text) {
-        Ok(time) => Some(time),
-        Err(error) => {
-            report.push(
-                Diagnostic::error(word.span, format!("\"{}\" is not a time", word.text))
-                    .label(error.to_string())
-                    .help(unit_help(error)),
-            );
-            None
-        }
-    }
+    with_unit(word, units::parse_time_ms, ("a time", Some(unit_help)), report)
+}
+
+/// What to write instead, where an error does not say so itself.
+type Help = Option<fn(UnitError) -> String>;
+
+/// Reads a number with a unit: what it should be, and what to write where the error does not say so.
+fn with_unit<T>(
+    word: &Word,
+    parse: fn(&str) -> Result<T, UnitError>,
+    (what, help): (&str, Help),
+    report: &mut Report,
+) -> Option<T> {
+    let error = match parse(&word.text) {
+        Ok(value) => return Some(value),
+        Err(error) => error,
+    };
+    let title = format!("\"{}\" is not {what}", word.text);
+    let fault = Diagnostic::error(word.span, title).label(error.to_string());
+    report.push(match help {
+        Some(help) => fault.help(help(error)),
+        None => fault,
+    });
+    None
 }
 
 /// Reads a time that is not 0, in ms.
