@@ -1,4 +1,4 @@
-//! Who makes changes: this process, a peer, or a table that is copied.
+//! Who makes changes: this process, a peer, a table that is copied, or a durable copy.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,6 +25,10 @@ impl Origin {
 
     /// The process before or after this one, which has the same name.
     pub const ITSELF: Self = Self(u16::MAX - 1);
+
+    /// What was read from a durable copy of the table. It is old: every lesson and every live update overwrites it. It is taught,
+    /// and pushed to nobody. To be applied with [`Precedence::FillGaps`](crate::Precedence::FillGaps).
+    pub const STORE: Self = Self(u16::MAX - 2);
 
     /// The first number that no peer gets: those from here on are for changes that no peer tells.
     const FIRST_RESERVED: u16 = u16::MAX - 15;
@@ -155,7 +159,7 @@ mod tests {
         for _ in 0..3 * usize::from(u16::MAX) {
             let lease = origins.take().unwrap();
             assert_ne!(lease.origin(), stays.origin());
-            assert!(![Origin::LOCAL, Origin::COPY, Origin::ITSELF].contains(&lease.origin()));
+            assert!(![Origin::LOCAL, Origin::COPY, Origin::ITSELF, Origin::STORE].contains(&lease.origin()));
             given.push_back(lease.origin());
             if given.len() > RESTING {
                 given.pop_front();

@@ -133,6 +133,8 @@ impl Batch {
             Touch { origin, of_lesson: precedence == Precedence::FillGaps, lifetime: change.lifetime, now };
         let may_change = |stamp: Stamp, deadline: u32| match precedence {
             Precedence::Newest => true,
+            // What was read from disk is older than whatever anybody tells.
+            _ if stamp.origin() == Origin::STORE => true,
             Precedence::FillGaps => {
                 let is_own = stamp.origin() == origin && origin.is_one_writer();
                 match self.compare(change, stamp, deadline, now) {

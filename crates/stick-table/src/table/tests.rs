@@ -217,3 +217,33 @@ fn a_batch_waits_for_stripes_that_are_busy() {
         });
     }
 }
+
+/// What is read from disk fills what is not there, and gives way to whatever anybody says.
+#[test]
+fn what_was_stored_is_overwritten_by_everybody() {
+    let table = table(KeyType::Integer, 10);
+    let mut followed = table.follow(Follow::Local, &table.position());
+    let apply = |number: u32, value, origin, precedence| {
+        let mut batch = Batch::new(&table);
+        batch.set_columns(std::iter::once(0..1)).unwrap();
+        batch.push(&number.to_be_bytes(), Lifetime::Exactly(1_000 * value)).unwrap()[0] = value;
+        table.apply(&mut batch, origin, precedence, NOW);
+        table.get(&number.to_be_bytes(), NOW, |entry| (entry.words()[0], entry.origin())).unwrap().unwrap()
+    };
+    let store = |number, value| apply(number, value, Origin::STORE, Precedence::FillGaps);
+    let peer = Origin::peer(1).unwrap();
+    for (number, origin, precedence) in
+        [(1, peer, Precedence::Newest), (2, peer, Precedence::FillGaps), (3, peer, Precedence::Repeated)]
+    {
+        assert_eq!(store(number, 8), (8, Origin::STORE));
+        assert_eq!(store(number, 7), (7, Origin::STORE), "a later block");
+        assert_eq!(apply(number, 5, origin, precedence), (5, origin), "{precedence:?}");
+        assert_eq!(store(number, 9), (5, origin), "a block that is read late");
+    }
+    assert!(!table.has_news(&followed), "nothing of it is pushed");
+    set(&table, 1, 4, NOW);
+    assert_eq!(store(1, 9), (4, Origin::LOCAL));
+    let mut pushed = 0;
+    table.read(&mut followed, 10, NOW, |_| pushed += 1);
+    assert_eq!(pushed, 1);
+}
