@@ -14,6 +14,7 @@ mod round_trip;
 mod runtime;
 mod section;
 mod session;
+mod state;
 mod stream;
 mod tables;
 mod wire;
@@ -27,6 +28,7 @@ pub use round_trip::round_trip;
 pub use runtime::runtime;
 pub use section::section;
 pub use session::session;
+pub use state::state;
 pub use stream::stream;
 pub use tables::{key, table_line};
 pub use wire::{frame, varint};
@@ -41,7 +43,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 20] = [
+pub const TARGETS: [Target; 21] = [
     Target { name: "ack", run: ack },
     Target { name: "batch", run: batch },
     Target { name: "config", run: config },
@@ -56,6 +58,7 @@ pub const TARGETS: [Target; 20] = [
     Target { name: "runtime", run: runtime },
     Target { name: "section", run: section },
     Target { name: "session", run: session },
+    Target { name: "state", run: state },
     Target { name: "status", run: status },
     Target { name: "stream", run: stream },
     Target { name: "switch", run: switch },

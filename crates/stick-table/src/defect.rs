@@ -30,6 +30,14 @@ pub enum Defect {
     MissedRemovalsPass,
     /// A feed that goes back to its last acknowledgement does not visit the removals since again.
     RemovalsOnce,
+    /// What is written to disk is not synced.
+    StoreWithoutSync,
+    /// A file whose sync failed is synced again.
+    StoreSyncsAgain,
+    /// The files before a lap are removed when it begins.
+    StoreDeletesEarly,
+    /// Blocks are believed without a look at their hashes.
+    StoreTrustsDamage,
     /// A lesson does not end.
     LessonNeverEnds,
     /// A peer that never confirms its lesson hears of no change any more.
@@ -84,7 +92,7 @@ pub enum Defect {
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 41] = [
         Self::LessonWithoutLifetimes,
         Self::LiveWithoutLifetimes,
         Self::DeadEntriesReturn,
@@ -97,6 +105,10 @@ impl Defect {
         Self::RemovalsLost,
         Self::MissedRemovalsPass,
         Self::RemovalsOnce,
+        Self::StoreWithoutSync,
+        Self::StoreSyncsAgain,
+        Self::StoreDeletesEarly,
+        Self::StoreTrustsDamage,
         Self::LessonNeverEnds,
         Self::ConfirmationIsAwaited,
         Self::CopiesPassForTold,
@@ -127,6 +139,15 @@ impl Defect {
     /// Those that the naive twin of [`Feed`](crate::Feed) is for: no peer is told of removals.
     pub const OF_REMOVALS: [Self; 3] = [Self::RemovalsLost, Self::MissedRemovalsPass, Self::RemovalsOnce];
 
+    /// Those that the crashes of a simulated disk are for.
+    pub const OF_STORE: [Self; 5] = [
+        Self::RemovalsLost,
+        Self::StoreWithoutSync,
+        Self::StoreSyncsAgain,
+        Self::StoreDeletesEarly,
+        Self::StoreTrustsDamage,
+    ];
+
     /// The name for a command line.
     pub const fn name(self) -> &'static str {
         match self {
@@ -142,6 +163,10 @@ impl Defect {
             Self::RemovalsLost => "removals-lost",
             Self::MissedRemovalsPass => "missed-removals-pass",
             Self::RemovalsOnce => "removals-once",
+            Self::StoreWithoutSync => "store-without-sync",
+            Self::StoreSyncsAgain => "store-syncs-again",
+            Self::StoreDeletesEarly => "store-deletes-early",
+            Self::StoreTrustsDamage => "store-trusts-damage",
             Self::LessonNeverEnds => "lesson-never-ends",
             Self::ConfirmationIsAwaited => "confirmation-is-awaited",
             Self::CopiesPassForTold => "copies-pass-for-told",

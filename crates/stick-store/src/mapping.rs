@@ -1,0 +1,164 @@
+//! From a table as it was stored to the table as it is configured now.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use stick_table::{Batch, DataType, DefinitionError, Lifetime, Schema, Storage, Table, TableDefinition};
+
+use crate::rows::{BodyReader, Shape, StoredEntry};
+
+/// Oldest tick of a frequency counter that is told apart from a new one, in ms.
+const OLDEST_TICK: u64 = 1 << 31;
+
+/// How entries of one definition become those of a table.
+pub(crate) struct Mapping {
+    shape: Shape,
+    copies: Vec<Copied>,
+    /// Where a `server_key` was, and is.
+    text: Option<[usize; 2]>,
+    /// How an entry lives that has so many ms left.
+    lifetime: fn(u32) -> Lifetime,
+    /// What is not taken, in words.
+    pub(crate) left_out: Vec<String>,
+}
+
+/// Data words that are copied.
+struct Copied {
+    from: usize,
+    to: usize,
+    words: usize,
+    is_rate: bool,
+}
+
+/// What became of the entries of a block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) entries: u64,
+    /// Their life had ended by now.
+    pub(crate) expired: u64,
+    /// The table was full, or they were over.
+    pub(crate) refused: u64,
+}
+
+/// Why no entry of a table can be taken.
+#[derive(Debug)]
+pub(crate) enum Mismatch {
+    /// Its keys are others.
+    Keys(String),
+    /// Its definition is not possible.
+    Definition(DefinitionError),
+}
+
+impl Mapping {
+    /// Columns are matched by data type and element. New ones begin with 0; those that are gone, and rates of another period, are
+    /// left out.
+    pub(crate) fn new(stored: &TableDefinition, table: &Table) -> Result<Self, Mismatch> {
+        let now = table.definition();
+        if stored.key_type != now.key_type {
+            let keys = |definition: &TableDefinition| match definition.key_type.is_fixed() {
+                true if definition.key_type.word() != "binary" => definition.key_type.word().to_owned(),
+                _ => format!("{} of {} bytes", definition.key_type.word(), definition.key_type.max_bytes()),
+            };
+            return Err(Mismatch::Keys(format!("its keys were {}, and are {} now", keys(stored), keys(now))));
+        }
+        let mut named = stored.clone();
+        named.name.clone_from(&now.name);
+        let schema = Schema::new(named, 0).map_err(Mismatch::Definition)?;
+        let mut copies = Vec::new();
+        let mut left_out = Vec::new();
+        for (column, from) in schema.layout().columns() {
+            let data_type = column.data_type();
+            let Some(other) = now.column(data_type) else {
+                left_out.push(format!("{} is not stored any more", data_type.name()));
+                continue;
+            };
+            let storage = data_type.storage();
+            if storage == Storage::Frequency && column.period() != other.period() {
+                let (was, is) = (column.period(), other.period());
+                left_out.push(format!("the period of {} was {was} ms, and is {is} ms now", data_type.name()));
+                continue;
+            }
+            let Some(to) = table.layout().offset(data_type, 0).filter(|_| storage != Storage::Dictionary)
+            else {
+                continue;
+            };
+            let words = storage.words();
+            for element in 0..column.count().min(other.count()) as usize {
+                let [from, to] = [from + element * words, to + element * words];
+                copies.push(Copied { from, to, words, is_rate: storage == Storage::Frequency });
+            }
+        }
+        copies.sort_unstable_by_key(|copied| copied.to);
+        let text = schema.layout().offset(DataType::ServerKey, 0);
+        let text = text.zip(table.layout().offset(DataType::ServerKey, 0)).map(|(from, to)| [from, to]);
+        let shape = Shape::of(schema.definition(), schema.layout());
+        let lifetime = match stored.expire {
+            Some(_) => Lifetime::Exactly,
+            // It had no end, and has one now: from now on.
+            None => |_| Lifetime::Restart,
+        };
+        Ok(Self { shape, copies, text, lifetime, left_out })
+    }
+
+    /// The data words that are written, for [`Batch::set_columns`].
+    pub(crate) fn columns(&self) -> impl Iterator<Item = Range<usize>> {
+        let copies = self.copies.iter().map(|copied| copied.to..copied.to + copied.words);
+        copies.chain(self.text.map(|[_, to]| to..to + 1))
+    }
+
+    /// Adds the entries of a block to a batch, which calls `apply` when it is full. `passed` ms passed since they were stored; `now` is
+    /// the table's clock. `None` when the body is not what its head says.
+    pub(crate) fn take(
+        &self,
+        body: &[u8],
+        rows: u32,
+        passed: u64,
+        now: u32,
+        batch: &mut Batch,
+        mut apply: impl FnMut(&mut Batch),
+    ) -> Option<Taken> {
+        let strings = BodyReader(body).strings(&self.shape, rows)?;
+        let mut reader = BodyReader(body);
+        let mut taken = Taken::default();
+        for _ in 0..rows {
+            let entry = reader.entry(&self.shape)?;
+            let left = u64::from(entry.remaining).saturating_sub(passed);
+            let lifetime = (self.lifetime)(left as u32);
+            if lifetime == Lifetime::Exactly(0) {
+                taken.expired += 1;
+                continue;
+            }
+            let Ok(words) = batch.push(entry.key, lifetime) else {
+                taken.refused += 1;
+                continue;
+            };
+            taken.entries += 1;
+            self.write(&entry, passed, now, words);
+            if let Some([from, _]) = self.text {
+                let string = (entry.word(from) as usize).checked_sub(1).and_then(|place| strings.get(place));
+                string.into_iter().for_each(|string: &Arc<str>| batch.set_string(string));
+            }
+            if batch.is_full() {
+                apply(batch);
+            }
+        }
+        Some(taken)
+    }
+
+    /// Writes the data words of an entry.
+    fn write(&self, entry: &StoredEntry<'_>, passed: u64, now: u32, words: &mut [u32]) {
+        for &Copied { from, to, words: count, is_rate } in &self.copies {
+            for place in 0..count {
+                words[to + place] = entry.word(from + place);
+            }
+            if is_rate && words[to..to + count] != [0, 0, 0] {
+                let age = u64::from(words[to]) + passed;
+                if age < OLDEST_TICK {
+                    words[to] = now.wrapping_sub(age as u32);
+                } else {
+                    words[to..to + count].fill(0);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Logs on a simulated disk: crashes at every call, damage anywhere, changed configurations.
+
+mod changed;
+mod crashes;
+mod damage;
+mod disk;
+mod golden;
+mod laps;
+mod tables;
