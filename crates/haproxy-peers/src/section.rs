@@ -458,10 +458,11 @@ impl Section {
                 self.ask_again(place, at);
                 self.tick_resync(now);
             }
-            // Most likely another process than the one before: it may define its tables otherwise, and may have counted.
+            // Most likely another process than the one before: it may define its tables otherwise, and may have counted. What it has
+            // counted it would lose to a lesson that does not have it, and HAProxy pushes nothing to its teacher before that ends.
             SessionEvent::LessonRequested if self.feeds_a_hub(place) => {
                 self.node_asked(place, now);
-                self.ask_again(place, now);
+                self.ask_at_once(place, now);
                 self.tick_resync(now);
             }
             SessionEvent::LessonTaught if self.feeds_a_hub(place) => self.node_taught(place, now),

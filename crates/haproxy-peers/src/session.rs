@@ -202,8 +202,9 @@ impl Session {
             self.counters.heartbeats_sent += 1;
         }
         // Before the acknowledgements: the teacher does not count those that come after it, so what was taken as part of
-        // the lesson comes again (peers-protocol §11.1, §13.3).
-        if std::mem::take(&mut self.due.request) {
+        // the lesson comes again (peers-protocol §11.1, §13.3). And not before the confirmation of an earlier lesson: HAProxy takes
+        // that as the end of the lesson that it was just asked for.
+        if self.due.confirms == 0 && std::mem::take(&mut self.due.request) {
             Control::ResyncRequest.encode(out);
             self.learner.times.asked = now;
         }
@@ -223,7 +224,7 @@ impl Session {
             self.due.confirms -= 1;
             self.counters.confirms += 1;
         }
-        more || self.due.confirms > 0
+        more || self.due.confirms > 0 || self.due.request
     }
 
     /// Whether the peer is at a level of a hub: a process of the same node is at none.

@@ -92,6 +92,14 @@ impl Section {
         }
     }
 
+    /// Lets a node of a hub tell everything before it is taught, as far as its session is young.
+    pub(super) fn ask_at_once(&mut self, place: usize, now: Millis) {
+        let peer = &mut self.peers[place];
+        peer.lessons_wanted = peer.lessons_wanted.max(1);
+        peer.lesson_at = now;
+        peer.awaits_values.store(true, Ordering::Relaxed);
+    }
+
     /// Whether what a peer tells is summed here.
     pub(super) fn feeds_a_hub(&self, place: usize) -> bool {
         self.config.tables.is_hub() && self.peers[place].level.is_below()

@@ -39,6 +39,7 @@ fn taught_by_one(world: &mut World, hubs: [usize; 2]) -> [Script; 2] {
     world.run(10);
     assert_eq!(hubs.map(|hub| sum(world, hub)), [Some(72), Some(68)]);
     peers[0].control(world, Control::ResyncRequest);
+    peers[0].control(world, Control::ResyncFinished);
     world.run(10);
     assert!(peers[0].heard(world).iter().any(|line| line.starts_with("t 1 1 72")));
     peers
@@ -92,6 +93,7 @@ fn a_session_that_begins_after_the_lesson_is_meant_as_well() {
     let mut again = join(&mut world, hubs[0], "a");
     again.update(&mut world, Some(1), None, 1, 30);
     again.control(&mut world, Control::ResyncRequest);
+    again.control(&mut world, Control::ResyncFinished);
     world.run(10);
     again.control(&mut world, Control::ResyncConfirm);
     world.run(100);

@@ -4,7 +4,7 @@ use haproxy_peers::{Control, Hub, Mapping, SessionEvent};
 
 use stick_table::{DataType, KeyType, Value};
 
-use crate::support::{Script, Setup, World, counters, set, table, with_payload};
+use crate::support::{Script, Setup, World, control, counters, set, table, with_payload};
 
 /// Any table becomes one with `.agg` behind its name.
 pub(crate) fn hub() -> Hub {
@@ -113,6 +113,7 @@ fn a_node_that_restarts_is_taught_the_sums_and_then_its_own_values() {
     world.run(500);
     let mut again = join(&mut world, node, "a");
     again.control(&mut world, Control::ResyncRequest);
+    again.control(&mut world, Control::ResyncFinished);
     world.run(10);
     let mut heard = again.heard(&mut world);
     heard.retain(|line| line != "heartbeat" && !line.starts_with("ack"));
@@ -126,6 +127,55 @@ fn a_node_that_restarts_is_taught_the_sums_and_then_its_own_values() {
     assert!(heard.iter().position(|line| line.ends_with(" 1 50")) < Some(own), "the sum first: {heard:?}");
     assert!(!heard.iter().any(|line| line.starts_with("t ") && line.ends_with(" 2 4")), "not b's: {heard:?}");
     assert!(place("finished") > own);
+}
+
+/// HAProxy pushes nothing to a peer that teaches it, so what it counted meanwhile is in its own lesson only, and a lesson without
+/// that would overwrite it.
+#[test]
+fn a_node_that_restarts_is_taught_after_it_told_what_it_has_counted_by_then() {
+    let (mut world, node, [mut a, _]) = two_nodes();
+    a.update(&mut world, Some(1), None, 1, 10);
+    world.run(1_000);
+    a.close(&mut world);
+    world.run(500);
+    let mut again = Script::call(&mut world, node, "a", "2.1");
+    again.control(&mut world, Control::ResyncRequest);
+    assert!(again.news(&mut world).contains(&"request".to_owned()));
+    world.run(1_000);
+    assert_eq!(updates(&mut world, &mut again), [""; 0], "neither its own values nor sums");
+    again.define(&mut world, 1, &counters("t"));
+    again.update(&mut world, Some(1), Some(59_000), 1, 6);
+    again.control(&mut world, Control::ResyncFinished);
+    world.run(10);
+    let taught = updates(&mut world, &mut again);
+    assert!(taught.iter().any(|line| line.starts_with("t 1 1 16 ")), "{taught:?}");
+    // One that tells nothing is taught all the same, in the end.
+    again.close(&mut world);
+    world.run(500);
+    let mut silent = Script::call(&mut world, node, "a", "2.1");
+    silent.control(&mut world, Control::ResyncRequest);
+    let mut taught = Vec::new();
+    let mut wait = |world: &mut World, ms| {
+        world.run(ms);
+        silent.control(world, Control::Heartbeat);
+        taught.extend(updates(world, &mut silent));
+        taught.iter().any(|line| line.starts_with("t 1 1 16 "))
+    };
+    assert!(!wait(&mut world, 4_000));
+    assert!(wait(&mut world, 1_500));
+}
+
+/// HAProxy 2.6 to 3.4 end the lesson that they were asked for a moment ago when a confirmation of an earlier one comes behind.
+#[test]
+fn a_node_is_asked_again_after_its_lesson_was_confirmed() {
+    let mut world = World::new(1);
+    let node = world.add(setup(&["a"]));
+    let mut a = Script::call(&mut world, node, "a", "2.1");
+    assert!(a.news(&mut world).contains(&"request".to_owned()));
+    a.say(&mut world, &[control(Control::ResyncFinished), control(Control::ResyncRequest)].concat());
+    let mut lines = a.news(&mut world);
+    lines.retain(|line| line == "confirm" || line == "request");
+    assert_eq!(lines, ["confirm", "request"]);
 }
 
 #[test]
@@ -143,6 +193,7 @@ fn no_sum_falls_because_a_node_restarted() {
     world.run(10);
     assert_eq!(updates(&mut world, &mut b), ["t.agg 3 1 51"]);
     again.control(&mut world, Control::ResyncRequest);
+    again.control(&mut world, Control::ResyncFinished);
     world.run(10);
     let taught = again.heard(&mut world);
     assert!(taught.iter().any(|line| line.starts_with("t ") && line.contains(" 1 21 ")), "{taught:?}");
@@ -309,6 +360,7 @@ fn tables_of_an_upper_hub_are_passed_down_and_not_back() {
     }
     // A node that comes later is taught all of it.
     a.control(&mut world, Control::ResyncRequest);
+    a.control(&mut world, Control::ResyncFinished);
     world.run(10);
     let taught = updates(&mut world, &mut a);
     assert!(taught.iter().any(|line| line.starts_with("t.l2 ") && line.contains(" 1 77 ")), "{taught:?}");
@@ -338,6 +390,7 @@ fn open_connections_are_summed_and_a_node_is_not_taught_its_own() {
     let mut again = Script::call(&mut world, node, "b", "2.1");
     again.control(&mut world, Control::ResyncFinished);
     again.control(&mut world, Control::ResyncRequest);
+    again.control(&mut world, Control::ResyncFinished);
     let mut taught = updates(&mut world, &mut again);
     taught.iter_mut().for_each(|line| line.truncate(line.find(" left=").unwrap_or(line.len())));
     assert!(taught.iter().any(|line| line == "t 1 1 5"), "{taught:?}");

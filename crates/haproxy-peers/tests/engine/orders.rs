@@ -87,6 +87,7 @@ fn a_process_that_comes_later_is_not_taught_orders() {
     world.run(u64::from(ORDER_MS));
     let mut again = join(&mut world, node, "a");
     again.control(&mut world, Control::ResyncRequest);
+    again.control(&mut world, Control::ResyncFinished);
     world.run(10);
     let mut taught = updates(&mut world, &mut again);
     again.control(&mut world, Control::ResyncConfirm);
