@@ -1,5 +1,6 @@
 //! Hubs between real HAProxys that know only them: limits that hold over all nodes, restarts, levels.
 
+mod beside;
 mod cluster;
 mod conn_cur;
 mod definitions;
