@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use stickd_testkit::stickd::SOCKET;
-use stickd_testkit::{Cli, Config, HaproxyProcess, Release, StickdProcess, http, ports, wait};
+use stickd_testkit::{Cli, Config, Daemon, HaproxyProcess, Release, StickdProcess, http, ports, wait};
 
 pub(crate) const STICKD: &str = env!("CARGO_BIN_EXE_stickd");
 /// HAProxy waits 5 s between attempts, and after its start that long before it considers itself up to date.
@@ -52,10 +52,15 @@ impl Cluster {
     /// Reloads a node with another table of its own and of the sums: its new process is taught by the old one.
     #[track_caller]
     pub(crate) fn reload_node(&mut self, place: usize, table: &str) {
+        self.begin_reload(place, table).wait_exit(CONNECTED);
+    }
+
+    /// The same, and does not wait for the end of the old process.
+    #[track_caller]
+    pub(crate) fn begin_reload(&mut self, place: usize, table: &str) -> Daemon {
         let name = ["lb1", "lb2"][place];
         let config = node(name, self.addresses[place + 1], self.addresses[0], (table, table), self.rules);
-        let old = self.nodes[place].reload(config);
-        old.wait_exit(CONNECTED);
+        self.nodes[place].reload(config)
     }
 
     /// Replaces the hub by a process with another configuration, as a reload does.

@@ -7,7 +7,10 @@ use stickd_testkit::{Config, Release, on_every_release, wait};
 
 use crate::cluster::Cluster;
 
-on_every_release!(a_hub_follows_the_definitions_of_its_nodes);
+on_every_release!(
+    a_hub_follows_the_definitions_of_its_nodes,
+    a_hub_that_is_replaced_in_the_middle_of_a_change_follows_it
+);
 
 /// Sessions come back after up to 5 s, and nodes are asked one after the other.
 const SETTLED: Duration = Duration::from_secs(60);
@@ -100,6 +103,93 @@ fn a_hub_follows_the_definitions_of_its_nodes(release: &Release) {
             before += 1;
             cluster.wait_sum("first", "http_req_cnt", |sum| sum == before);
         }
+    }
+    let log = cluster.hub.daemon().log();
+    assert!(!log.contains("ERROR"), "{log}");
+}
+
+/// Keys of which both nodes tell something, so that a change takes the hub several slices of its work.
+const KEYS: u64 = 1_500;
+/// Commands on one line of HAProxy's socket.
+const COMMANDS: u64 = 100;
+
+/// Lets a node count all keys, as an operator can set them.
+fn set_all(cluster: &Cluster, node: usize, count: u64) {
+    for first in (0..KEYS).step_by(COMMANDS as usize) {
+        let keys = first..(first + COMMANDS).min(KEYS);
+        let commands: Vec<_> =
+            keys.map(|key| format!("set table p/t key key{key} data.http_req_cnt {count}")).collect();
+        cluster.nodes[node].cli().run(&commands.join(";"));
+    }
+}
+
+/// Waits until the hub and both nodes read this sum of all keys.
+#[track_caller]
+fn wait_all(cluster: &Cluster, sum: u64, what: &str) {
+    for (side, table) in cluster.sides() {
+        let right = || {
+            let table = side.table(table);
+            let of = |key: u64| Some(table.entries.get(&format!("key{key}"))?.number("http_req_cnt"));
+            (0..KEYS).filter(|key| of(*key) == Some(sum)).count() as u64
+        };
+        let state = || {
+            format!("{} of {KEYS} are right\n", right())
+                + &cluster.hub.cli().run("show aggregations")
+                + &cluster.hub.daemon().log()
+        };
+        wait::until_or(SETTLED, &format!("all sums at {side}: {what}"), state, || {
+            (right() == KEYS).then_some(())
+        });
+    }
+}
+
+/// The hub is replaced while half of the nodes have the new definition, then at the moment at which the last node has it, then a
+/// little later, when the contributions are on their way into the new table.
+fn a_hub_that_is_replaced_in_the_middle_of_a_change_follows_it(release: &Release) {
+    let table = |minutes: usize| {
+        let rest = format!("store http_req_cnt,http_req_rate({minutes}m)");
+        format!("type string len 32 size 10k expire 1h {rest}")
+    };
+    let mut cluster = Cluster::start(release, &table(1), "", counting);
+    wait_complete(&cluster, true, "the start");
+    set_all(&cluster, 0, 3);
+    set_all(&cluster, 1, 5);
+    wait_all(&cluster, 8, "the start");
+    let config = cluster.config.clone();
+    for (number, delay_ms) in [None, Some(0), Some(150), Some(600)].into_iter().enumerate() {
+        let (table, what) = (table(number + 2), format!("replaced after {delay_ms:?} ms"));
+        cluster.reload_node(0, &table);
+        // A node says how its table is defined when it has something to tell.
+        cluster.request(0, "/count", "other", 1);
+        wait_complete(&cluster, false, &what);
+        if let Some(delay_ms) = delay_ms {
+            let old = cluster.begin_reload(1, &table);
+            std::thread::sleep(Duration::from_millis(delay_ms));
+            cluster.change_hub(&config);
+            old.wait_exit(SETTLED);
+        } else {
+            cluster.change_hub(&config);
+            wait_complete(&cluster, false, &what);
+            cluster.reload_node(1, &table);
+        }
+        let rate = format!("http_req_rate({})", (number + 2) * 60_000);
+        wait::until_or(
+            SETTLED,
+            &what,
+            || cluster.state(),
+            || {
+                [0, 1].iter().for_each(|node| drop(cluster.request(*node, "/count", "other", 1)));
+                let hub = cluster.hub.cli().table("data/t.agg");
+                hub.entries.get("other")?.fields.contains_key(&rate).then_some(())
+            },
+        );
+        wait_complete(&cluster, true, &what);
+        wait_all(&cluster, 8, &what);
+        let key = format!("after{number}");
+        cluster.request(0, "/count", &key, 4);
+        cluster.request(1, "/count", &key, 5);
+        cluster.wait_sum(&key, "http_req_cnt", |sum| sum == 9);
+        cluster.wait_sum(&key, &rate, |sum| (8..=10).contains(&sum));
     }
     let log = cluster.hub.daemon().log();
     assert!(!log.contains("ERROR"), "{log}");
