@@ -377,6 +377,17 @@ impl TableSet {
     }
 
     /// A result and its source, without anything in them.
+    /// Makes a table of this full local name again, as if a peer defined it.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create); when the name is that of a table of another section.
+    pub fn create_again(&self, table: &TableDefinition) -> Result<Arc<SharedTable>, CreateError> {
+        if self.local_name(table.network_name()) != table.name {
+            return Err(CreateError::NotConfigured);
+        }
+        self.create(&Definition::of_table(1, table), PeerLevel::Below)
+    }
+
     fn sums_of(
         &self,
         source: TableDefinition,

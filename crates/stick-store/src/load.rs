@@ -202,7 +202,7 @@ fn look_through<D: Disk>(disk: &D, number: u64, loaded: &mut Loaded) -> Option<(
     let bytes = match disk.read(&file) {
         Ok(bytes) => bytes,
         Err(error) => {
-            set_aside(format!("cannot be read: {error}"));
+            set_aside(format!("the system cannot read it: {error}"));
             return None;
         }
     };
@@ -222,7 +222,7 @@ fn look_through<D: Disk>(disk: &D, number: u64, loaded: &mut Loaded) -> Option<(
             return None;
         }
         Err(HeaderFault::Newer(format)) => {
-            set_aside(format!("needs a reader of format {format}, and this one reads format {FORMAT}"));
+            set_aside(format!("it needs a reader of format {format}, and this one reads format {FORMAT}"));
             return None;
         }
     };

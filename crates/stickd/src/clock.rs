@@ -39,6 +39,11 @@ impl Clock {
         Self::START + self.uptime().as_millis() as u64
     }
 
+    /// Time since the machine started, pauses included.
+    pub(crate) fn since_boot() -> Duration {
+        reading(WITH_PAUSES)
+    }
+
     /// Time since the clock was started.
     pub fn uptime(&self) -> Duration {
         reading(WITH_PAUSES).saturating_sub(self.origin)

@@ -31,6 +31,7 @@ mod proxy;
 mod references;
 mod shared;
 mod socket;
+mod state;
 mod stick_rule;
 pub mod syntax;
 mod table;
@@ -50,7 +51,7 @@ pub(crate) use idle::refuse_idle;
 pub use model::{
     Bind, BindTls, CaFile, DynamicPeers, DynamicTables, Global, Handshakes, Level, LocalPeer, LogFormat,
     LogLevel, LogOutput, LogTarget, MaxConnections, Owner, PeersSection, RemotePeer, ServerTls,
-    SharedListener, StatsSocket, TableEntry, TlsVersion, TlsVersions, Verify,
+    SharedListener, StateLine, StatsSocket, TableEntry, TlsVersion, TlsVersions, Verify,
 };
 pub use syntax::source::{Sources, Span};
 pub use syntax::{diagnostic, lexer, source};

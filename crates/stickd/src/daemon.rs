@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 use crate::bind_hint::bind_hint;
 use crate::clock::{self, Clock};
 use crate::config::{Address, Bind, Config, PeersSection, TableEntry};
+use crate::durable::StateUsage;
 use crate::handover::{Door, Doorkeeper, Identity, Predecessors, Successor};
 use crate::net::Listener;
 use crate::peers::{Cluster, ClusterSetup, Places};
@@ -63,6 +64,8 @@ pub struct Daemon {
     pub(crate) stopping: AtomicBool,
     supervisor: Supervisor,
     pub(crate) started: std::time::SystemTime,
+    /// What there is to show of tables on disk.
+    pub(crate) state: OnceLock<Arc<StateUsage>>,
 }
 
 impl Daemon {
@@ -104,7 +107,8 @@ impl Daemon {
         tables.sort_by_key(|table| config.declaration(&table.definition().name));
         let started = std::time::SystemTime::now();
         let (stopping, runtime) = (AtomicBool::new(false), Arc::default());
-        Ok(Self { config, clock, tables, clusters, places, runtime, stopping, supervisor, started })
+        let state = OnceLock::new();
+        Ok(Self { config, clock, tables, clusters, places, runtime, stopping, supervisor, started, state })
     }
 
     /// Runs until SIGTERM or SIGINT (at once) or SIGUSR1 (a soft stop, which teaches the next process first). SIGUSR2 starts the
@@ -138,6 +142,8 @@ impl Daemon {
             }
             _ => error.into(),
         })?;
+        // What peers know is newer, so what is kept is read before they can connect.
+        let durable = daemon.keep_tables(!predecessors.is_empty()).await?;
         let Bound { mut own, mut shared } = daemon.bind(&predecessors).await?;
         let cannot_write =
             || format!("cannot write {}", start.pid_file.unwrap_or_else(|| Path::new("")).display());
@@ -210,6 +216,9 @@ impl Daemon {
         stop.send_replace(true);
         // It ends within its grace; if it failed, that was said.
         let _ = api.await;
+        if let Some(durable) = durable {
+            let _ = tokio::task::spawn_blocking(|| durable.stop()).await;
+        }
         drop(pid_file);
         match failure {
             Some(failure) => {
@@ -501,6 +510,6 @@ fn table_set(
 }
 
 /// A number nobody outside can guess, from the randomness the standard library gives its maps.
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }

@@ -12,6 +12,7 @@ pub mod config;
 pub mod daemon;
 mod date;
 mod dns;
+mod durable;
 pub mod files;
 pub mod handover;
 pub mod log;

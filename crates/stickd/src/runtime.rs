@@ -35,7 +35,7 @@ mod words;
 pub use connection::serve;
 pub use context::Context;
 pub use hub_view::{HubPeerView, HubView, LeftOutView};
-pub use info::{Info, Limits, Usage};
+pub use info::{Info, Limits, StateInfo, Usage};
 pub use listener::BindError;
 pub(crate) use listener::owners;
 pub use peers_view::{

@@ -163,6 +163,7 @@ impl Context for Status {
             namesakes: self.sum(|cluster| &cluster.totals().namesakes),
             lines_left_out: self.sum(|cluster| &cluster.totals().lines_left_out),
             log_bytes: Usage { used: log.waiting, limit: log.limit, hits: log.lost },
+            state: daemon.state.get().map(|usage| usage.info(self.now())),
         }
     }
 }

@@ -107,7 +107,7 @@ fn a_later_format_is_set_aside() {
     }
     let disk = SimDisk::with("0000000007.log", &later);
     let loaded = load(&disk, &CLOCKS, |_, _| panic!("nothing of it is read")).unwrap();
-    assert_eq!(loaded.set_aside[0].reason, "needs a reader of format 2, and this one reads format 1");
+    assert_eq!(loaded.set_aside[0].reason, "it needs a reader of format 2, and this one reads format 1");
     assert_eq!(disk.list().unwrap(), ["0000000007.log.unreadable"]);
     // The number is not used again.
     let mut writer = Writer::new(disk.clone(), Options::default(), &loaded, 5, &CLOCKS);

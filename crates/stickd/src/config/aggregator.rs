@@ -84,6 +84,7 @@ fn status_table(draft: &AggregationsDraft) -> Vec<TableEntry> {
     let entry = |word: &Word| TableEntry {
         definition: crate::peers::status_table(format!("{}/{}", draft.name().text, word.text)),
         span: word.span,
+        is_stored: false,
     };
     draft.status_table.iter().map(entry).collect()
 }

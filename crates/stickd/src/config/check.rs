@@ -27,6 +27,15 @@ pub fn summary(config: &Config) -> String {
     if let Some(connections) = config.global.max_connections {
         line(&mut text, 0, &format!("{} connections of peers at most", connections.number));
     }
+    if let Some(state) = &config.global.state {
+        let most = state.max_disk.map_or_else(String::new, |bytes| format!(", at most {}", limit(bytes)));
+        let directory = state.directory.display();
+        line(
+            &mut text,
+            0,
+            &format!("keeps tables in {directory}, written every {} ms{most}", state.every_ms),
+        );
+    }
     if let Some(source) = config.global.source {
         let port = if source.port() == 0 { String::new() } else { format!(", port {}", source.port()) };
         line(&mut text, 0, &format!("connects to peers from {}{port}", source.ip()));
@@ -211,6 +220,11 @@ fn aggregation(text: &mut String, hub: &Hub) {
     if let Some(name) = &hub.status_table {
         line(text, 1, &format!("its own state is in the table /{name}"));
     }
+}
+
+/// A number of bytes in the largest unit that says it exactly.
+fn limit(bytes: u64) -> String {
+    memory(bytes).trim_start_matches(", ").trim_end_matches(" in all").to_owned()
 }
 
 /// A limit of memory in the largest unit that says it exactly.

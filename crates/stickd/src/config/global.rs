@@ -10,7 +10,7 @@ use super::model::{DynamicPeers, Global, MaxConnections, PeersSection};
 use super::shared::SharedDraft;
 use super::syntax::words::{self, Place};
 use super::variables::Variables;
-use super::{log, peers, socket};
+use super::{log, peers, socket, state};
 
 /// Smallest and largest `tune.bufsize`, in bytes: each session may take as much memory (peers-protocol §14.2).
 const BUFSIZE: std::ops::RangeInclusive<u32> = 1024..=16 << 20;
@@ -22,7 +22,7 @@ const SERVER_KEY: std::ops::RangeInclusive<u32> = 16..=16_384;
 const MAX_CONNECTIONS: u32 = 1 << 20;
 
 /// What a `global` section may say.
-pub(super) const KEYWORDS: [&str; 18] = [
+pub(super) const KEYWORDS: [&str; 19] = [
     "localpeer",
     "bind",
     "node",
@@ -41,6 +41,7 @@ pub(super) const KEYWORDS: [&str; 18] = [
     "presetenv",
     "unsetenv",
     "resetenv",
+    "state",
 ];
 
 /// What `global` sections say, with what only the parser needs.
@@ -132,6 +133,7 @@ impl GlobalDraft {
                 self.dynamic_peers = Some((keyword.clone(), peers::dynamic_peers(arguments, report)));
             }
             "bind" => self.shared.extend(SharedDraft::parse(arguments, report)),
+            "state" => state::parse(arguments, &mut self.global.state, report),
             "ca-base" => base(arguments, &mut self.bases.ca, report),
             "crt-base" => base(arguments, &mut self.bases.crt, report),
             "setenv" | "presetenv" => self.set_variable(arguments, is_set, report),

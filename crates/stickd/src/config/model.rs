@@ -42,6 +42,28 @@ pub struct Global {
     pub source: Option<SocketAddr>,
     /// Listeners for several sections each (`bind`).
     pub shared: Vec<SharedListener>,
+    /// Where tables are kept on disk (`state`); nowhere when `None`.
+    pub state: Option<StateLine>,
+}
+
+/// A `state` line: tables that survive a stop of all nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateLine {
+    /// The directory, of this process alone.
+    pub directory: PathBuf,
+    /// Time between two writes, in ms: so much may be lost when the power fails.
+    pub every_ms: u32,
+    /// Most bytes of all files; `None` for no limit.
+    pub max_disk: Option<u64>,
+    /// Whether a file system of another machine is taken as well.
+    pub force: bool,
+    /// The directory in the configuration.
+    pub span: Span,
+}
+
+impl StateLine {
+    /// Default of [`every_ms`](Self::every_ms).
+    pub const EVERY_MS: u32 = 500;
 }
 
 /// A `bind` line of `global`: one listener for several `aggregations` sections.
@@ -91,6 +113,7 @@ impl Default for Global {
             max_server_key: Self::MAX_SERVER_KEY,
             source: None,
             shared: Vec::new(),
+            state: None,
         }
     }
 }
@@ -394,6 +417,8 @@ pub struct TableEntry {
     pub definition: TableDefinition,
     /// Its name on the `table` line, or the proxy's name.
     pub span: Span,
+    /// Whether it is kept where `state` says (not with `no-state`).
+    pub is_stored: bool,
 }
 
 /// `dynamic-peers`: which peers may connect without being listed.

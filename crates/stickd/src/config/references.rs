@@ -111,7 +111,7 @@ pub(super) fn distribute(
     let mut all: Vec<_> = of_sections.chain(of_proxies).collect();
     all.sort_by_key(|(_, table)| table.span);
     for (name, table) in all {
-        let entry = TableEntry { definition: table.definition, span: table.span };
+        let entry = TableEntry { definition: table.definition, span: table.span, is_stored: !table.no_state };
         match sections.iter_mut().find(|section| name.as_ref() == Some(&section.name)) {
             Some(section) => section.tables.push(entry),
             None => local.push(entry),

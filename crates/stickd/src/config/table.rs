@@ -13,7 +13,7 @@ const MAX_BRATES_FACTOR: u32 = 1024;
 
 const KEY_TYPES: [&str; 6] = ["integer", "ip", "ipv4", "ipv6", "string", "binary"];
 
-const WORDS: [&str; 10] = [
+const WORDS: [&str; 11] = [
     "type",
     "size",
     "expire",
@@ -24,6 +24,7 @@ const WORDS: [&str; 10] = [
     "write-to",
     "recv-only",
     "brates-factor",
+    "no-state",
 ];
 
 /// Where a table is declared.
@@ -47,6 +48,8 @@ pub(super) struct TableDraft {
     pub(super) peers: Option<Word>,
     /// The table named by `write-to`.
     pub(super) write_to: Option<Word>,
+    /// Whether it is left out of what `state` keeps.
+    pub(super) no_state: bool,
 }
 
 impl TableDraft {
@@ -96,8 +99,8 @@ pub(super) fn parse(
         report.push(Diagnostic::error(name.span, error.to_string()).label("not possible"));
     }
     let has_list = table.seen.iter().any(|(seen, _)| *seen == "store");
-    let Table { definition, peers, write_to, .. } = table;
-    let mut draft = TableDraft { definition, span: name.span, type_span, peers, write_to };
+    let Table { definition, peers, write_to, no_state, .. } = table;
+    let mut draft = TableDraft { definition, span: name.span, type_span, peers, write_to, no_state };
     if !has_list {
         // Most often `stick` lines of proxies that are not here use it, for which HAProxy adds the same.
         draft.add_server();
@@ -113,6 +116,7 @@ struct Table {
     size_given: bool,
     peers: Option<Word>,
     write_to: Option<Word>,
+    no_state: bool,
     /// Arguments read, to notice those given twice.
     seen: Vec<(&'static str, Span)>,
     /// Where each data type is stored.
@@ -128,6 +132,7 @@ impl Table {
             size_given: false,
             peers: None,
             write_to: None,
+            no_state: false,
             seen: Vec::new(),
             stored: Vec::new(),
         }
@@ -172,6 +177,7 @@ impl Table {
             }
             "nopurge" => self.definition.no_purge = true,
             "recv-only" => self.definition.recv_only = true,
+            "no-state" => self.no_state = true,
             "store" => {
                 let example = "store gpc0,http_req_rate(10s)";
                 let list = arguments.value(word, "a list of data types", example, report)?;

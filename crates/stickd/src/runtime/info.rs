@@ -71,6 +71,21 @@ pub struct Info {
     pub limits: Limits,
     /// Bytes of the log that wait to be written.
     pub log_bytes: Usage,
+    /// Tables on disk; `None` without a `state` line.
+    pub state: Option<StateInfo>,
+}
+
+/// Tables on disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StateInfo {
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Files.
+    pub segments: u64,
+    /// Time since everything was durable, in ms.
+    pub lag_ms: u64,
+    /// Writes that failed.
+    pub failures: u64,
 }
 
 /// Bounds of what peers and clients of the runtime API can take.

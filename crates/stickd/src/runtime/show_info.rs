@@ -116,8 +116,13 @@ fn own_fields(info: &Info) -> impl Iterator<Item = Field> {
         ("Stickd_dynamic_tables_limit", "CLP", limits.dynamic_tables.limit, "Limit of dynamic tables"),
         ("Stickd_runtime_connections_limit", "CLP", limits.runtime_connections.limit, RUNTIME_LIMIT),
     ];
-    (1000..).zip(fields.into_iter().chain(limit_fields(info))).map(|(place, (name, tags, value, text))| {
-        Field { place, name, tags, value: FieldValue::U64(value), text }
+    let fields = fields.into_iter().chain(limit_fields(info)).chain(state_fields(info));
+    (1000..).zip(fields).map(|(place, (name, tags, value, text))| Field {
+        place,
+        name,
+        tags,
+        value: FieldValue::U64(value),
+        text,
     })
 }
 
@@ -167,6 +172,18 @@ fn limit_fields(info: &Info) -> [(&'static str, &'static str, u64, &'static str)
         ("Stickd_log_bytes_limit", "CLP", info.log_bytes.limit, "Limit of those"),
         ("Stickd_log_lines_lost", "MCP", info.log_bytes.hits, "Lines of the log that found no room"),
     ]
+}
+
+/// Tables on disk, if any are kept there.
+fn state_fields(info: &Info) -> impl Iterator<Item = (&'static str, &'static str, u64, &'static str)> {
+    info.state.into_iter().flat_map(|state| {
+        [
+            ("Stickd_state_bytes", "MGP", state.bytes, "Bytes of tables on disk"),
+            ("Stickd_state_segments", "MGP", state.segments, "Files of tables on disk"),
+            ("Stickd_state_lag_ms", "MDP", state.lag_ms, "Time since all changes were durable, in ms"),
+            ("Stickd_state_failures", "MCP", state.failures, "Writes of tables to disk that failed"),
+        ]
+    })
 }
 
 impl FieldValue {
