@@ -161,7 +161,7 @@ struct Place {
     writer: Writer<Directory>,
     /// The tables that are followed.
     followed: HashMap<String, Arc<Table>>,
-    _lock: Lock,
+    lock: Lock,
 }
 
 impl Keeper {
@@ -206,7 +206,7 @@ impl Keeper {
         let options = Options { max_disk: self.line.max_disk, ..Options::default() };
         let seed = loaded.seed.or(self.seed).unwrap_or_else(crate::daemon::random);
         let writer = Writer::new(directory, options, loaded, seed, &self.clocks());
-        Place { writer, followed: HashMap::new(), _lock: lock }
+        Place { writer, followed: HashMap::new(), lock }
     }
 
     fn run(mut self, stop: &Stop) {
@@ -238,6 +238,10 @@ impl Keeper {
         let result = place.writer.tick(&clocks);
         self.usage.bytes.store(place.writer.bytes(), Ordering::Relaxed);
         self.usage.segments.store(place.writer.segments() as u64, Ordering::Relaxed);
+        if result.is_err() && !place.lock.is_there() {
+            // The directory is gone: it is made again.
+            self.place = None;
+        }
         result?;
         self.usage.durable_at.store(clocks.now, Ordering::Relaxed);
         Ok(())

@@ -153,32 +153,44 @@ fn damage_is_said_and_stops_nothing() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_used_stops_nothing() {
+fn a_directory_that_vanishes_stops_nothing() {
     let config = kept(&table("t", "type ip size 1k expire 1h store gpc0"));
-    let config = config.replace("state state", "state not-a-directory/state");
+    let config = config.replace("state state", "state parent/state");
     let mut stickd = start(&config);
     let cli = stickd.cli();
     cli.quiet("set table t key 192.0.2.1 data.gpc0 7");
     wait_durable(&cli);
-    // From now on a file stands where the directory was.
-    let directory = stickd.directory().join("not-a-directory");
-    fs::remove_dir_all(&directory).unwrap();
-    fs::write(&directory, "x").unwrap();
+    // A file stands where the directory was.
+    let parent = stickd.directory().join("parent");
+    fs::remove_dir_all(&parent).unwrap();
+    fs::write(&parent, "x").unwrap();
+    let said = |stickd: &StickdProcess, text: &str| {
+        wait::until_or(
+            SOON,
+            text,
+            || stickd.daemon().log(),
+            || stickd.daemon().log().contains(text).then_some(()),
+        );
+    };
     cli.quiet("set table t key 192.0.2.2 data.gpc0 8");
-    // What is open is still written; a new segment is not. The service goes on in any case.
-    assert_eq!(number(&cli, "t", "192.0.2.2", "gpc0"), Some(8));
+    said(&stickd, "tables are not kept on disk: ");
+    assert_eq!(number(&cli, "t", "192.0.2.2", "gpc0"), Some(8), "the service goes on");
+    fs::remove_file(&parent).unwrap();
+    said(&stickd, "tables are kept on disk again");
+    wait_durable(&cli);
+    stickd.restart(Some(&config), &[]);
+    assert_eq!(stickd.table("t").used, 2, "both were written again");
+    // A start without it.
+    stickd.daemon().kill9();
+    fs::remove_dir_all(&parent).unwrap();
+    fs::write(&parent, "x").unwrap();
     stickd.restart(Some(&config), &[]);
     let cli = stickd.cli();
-    wait::until_or(
-        SOON,
-        "a warning",
-        || stickd.daemon().log(),
-        || stickd.daemon().log().contains("tables are not kept on disk: ").then_some(()),
-    );
+    said(&stickd, "tables are not kept on disk: ");
     cli.quiet("set table t key 192.0.2.3 data.gpc0 9");
-    fs::remove_file(&directory).unwrap();
+    fs::remove_file(&parent).unwrap();
+    said(&stickd, "tables are kept on disk again");
     wait_durable(&cli);
-    assert!(stickd.daemon().log().contains("tables are kept on disk again"), "{}", stickd.daemon().log());
     stickd.restart(Some(&config), &[]);
     assert_eq!(number(&stickd.cli(), "t", "192.0.2.3", "gpc0"), Some(9));
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -21,7 +21,14 @@ pub(super) struct Directory(PathBuf);
 
 /// The lock of a directory, until it is dropped.
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Lock {
+    /// Whether its file is there still: else another process may have a lock of the same name.
+    pub(super) fn is_there(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
+    }
 }
 
 impl Directory {
@@ -46,7 +53,7 @@ impl Directory {
                 file.set_len(0)?;
                 file.rewind()?;
                 writeln!(file, "{}", std::process::id())?;
-                Ok(Ok(Lock { _file: file }))
+                Ok(Ok(Lock { file }))
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let mut owner = String::new();
@@ -102,6 +109,10 @@ impl DiskFile for LogFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        if self.0.metadata()?.nlink() == 0 {
+            // Whatever is written to it is gone with this process.
+            return Err(io::Error::new(io::ErrorKind::NotFound, "somebody removed the file"));
+        }
         self.0.sync_data()
     }
 }
@@ -166,5 +177,10 @@ mod tests {
         let mut names = directory.list().unwrap();
         names.sort();
         assert_eq!(names, ["lock", "x"]);
+        let lock = directory.lock().unwrap().unwrap();
+        assert!(lock.is_there());
+        fs::remove_dir_all(&path).unwrap();
+        assert!(!lock.is_there());
+        assert_eq!(file.sync().unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }
