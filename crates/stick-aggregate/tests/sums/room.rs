@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use stick_aggregate::{Absorbed, Aggregate, LeftOutReason, Room, Rules, Told};
+use stick_aggregate::{Absorbed, Aggregate, CarryWalk, LeftOutReason, Room, Rules, Told};
 use stick_table::{DataType, KeyType, Lifetime, Origin, Table, TableDefinition};
 
 use crate::hub::{EXPIRE, Hub, definition};
@@ -181,4 +181,36 @@ fn a_room_knows_what_is_taken_by_all_who_share_it() {
     assert!(room.used() < before / 4, "{} of {before}", room.used());
     drop(other);
     assert_eq!(room.used(), 0);
+}
+
+/// A table that changes its definition takes its memory twice for a moment, also above the limit: nothing that was there is dropped.
+#[test]
+fn a_change_needs_as_much_room_as_the_table_takes() {
+    const KEYS: u32 = 4_000;
+    let new = |room: &Arc<Room>| {
+        let hub = full_at(1 << 20);
+        let aggregate = Arc::into_inner(hub.aggregate).unwrap().within(Arc::clone(room));
+        Hub { aggregate: aggregate.into(), ..hub }
+    };
+    let measured = Arc::new(Room::new(0));
+    let hub = new(&measured);
+    (1..=3).for_each(|node| assert_eq!(tell(&hub, node, 0..KEYS, 7).refused, 0));
+    let whole = measured.used();
+    // One that is nearly used up.
+    let room = Arc::new(Room::new(whole + whole / 8));
+    let hub = new(&room);
+    (1..=3).for_each(|node| assert_eq!(tell(&hub, node, 0..KEYS, 7).refused, 0));
+    let before = room.used();
+    let next = new(&room);
+    assert!(hub.aggregate.replace_by(Arc::clone(&next.aggregate)));
+    let mut walk = CarryWalk::default();
+    while hub.aggregate.carry_over(&mut walk, 100, hub.now) {}
+    let both = room.used();
+    assert!(both > room.limit(), "{both} of {}", room.limit());
+    assert!((before * 17 / 10..=before * 21 / 10).contains(&both), "{both} with both, {before} before");
+    assert!((0..KEYS).all(|key| published(&next, key) == Some(21)));
+    // New keys are refused as long as the former table is there.
+    assert_eq!(tell(&next, 1, KEYS..KEYS + 1, 7).refused, 1);
+    drop(hub);
+    assert!(room.used() <= before * 11 / 10, "{} after, {before} before", room.used());
 }
