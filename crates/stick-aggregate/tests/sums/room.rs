@@ -161,7 +161,8 @@ fn a_room_knows_what_is_taken_by_all_who_share_it() {
             let mut batch = aggregate.batch();
             let width = aggregate.layout().data_words();
             let string = aggregate.layout().offset(DataType::ServerKey, 0).unwrap();
-            batch.set_columns([0..string, string..string + 1, string + 1..width]).unwrap();
+            let columns = [0..string, string..string + 1, string + 1..width];
+            batch.set_columns(columns.into_iter().filter(|range| !range.is_empty())).unwrap();
             for key in 0..500 {
                 batch.push(format!("{key:020}").as_bytes(), Lifetime::Restart).unwrap();
                 batch.set_string(&format!("server {key}").into());
