@@ -18,7 +18,7 @@ use list::{Mutant, Package};
 use results::Results;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use suite::{Outcome, Suite};
+use suite::{Costs, Outcome, Suite};
 use tree::Tree;
 
 #[derive(Args)]
@@ -119,8 +119,8 @@ impl Verdict {
 struct Run {
     tree: Tree,
     results: Results,
-    /// How long each suite may take.
-    limits: BTreeMap<&'static str, Duration>,
+    /// What each suite may take.
+    limits: BTreeMap<&'static str, Costs>,
     deadline: Option<Instant>,
 }
 
@@ -142,7 +142,7 @@ impl Run {
             }
         };
         let _changed = self.tree.change(mutant)?;
-        let outcome = match suite.run(&self.tree, limit)? {
+        let outcome = match suite.run(&self.tree, limit)?.0 {
             // The compiler evaluates constants of the tests.
             Outcome::NotBuilt if built => Outcome::Found,
             outcome => outcome,
@@ -152,14 +152,13 @@ impl Run {
     }
 }
 
-/// How long a suite may take: it runs without a change first, which builds what does not change as well.
-fn baseline(tree: &Tree, suite: &Suite) -> Result<Duration> {
+/// What a suite may take: it runs without a change first, which builds what does not change as well.
+fn baseline(tree: &Tree, suite: &Suite) -> Result<Costs> {
     println!("==> {} without a change", suite.name);
     suite.build(tree)?;
-    let began = Instant::now();
-    match suite.run(tree, Suite::LONGEST)? {
-        Outcome::Survived => Ok(Suite::limit(began.elapsed())),
-        outcome => bail!("{}: {outcome} without a change; run it to see why", suite.name),
+    match suite.run(tree, Costs::MOST)? {
+        (Outcome::Survived, costs) => Ok(costs.limit()),
+        (outcome, _) => bail!("{}: {outcome} without a change; run it to see why", suite.name),
     }
 }
 

@@ -3,8 +3,10 @@
 use super::{cargo, tree::Tree};
 use crate::run;
 use anyhow::{Context, Result};
+use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::fmt;
+use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
 use std::thread;
@@ -101,51 +103,87 @@ impl Suite {
         Self { own: true, ..self }
     }
 
-    /// The longest a suite may take without a change.
-    pub(super) const LONGEST: Duration = Duration::from_secs(3_600);
-
-    /// How long a suite may take, by the time it took without a change: machines are busy at times.
-    pub(super) fn limit(taken: Duration) -> Duration {
-        taken * 5 + Duration::from_secs(60)
-    }
-
     /// Builds the tests.
     pub(super) fn build(&self, tree: &Tree) -> Result<()> {
         run::show(cargo(tree).args(["test", "--no-run", "--quiet"]).args(self.arguments))
     }
 
-    /// Runs the tests on the tree as it is, for as long as `limit` when they are built.
-    pub(super) fn run(&self, tree: &Tree, limit: Duration) -> Result<Outcome> {
+    /// Runs the tests on the tree as it is, within limits when they are built. Says what they took as well.
+    pub(super) fn run(&self, tree: &Tree, limits: Costs) -> Result<(Outcome, Costs)> {
         let mut build = cargo(tree);
         build.args(["test", "--no-run", "--quiet"]).args(self.arguments);
         build.stdout(Stdio::null()).stderr(Stdio::null());
         if !build.status().context("cannot run cargo")?.success() {
-            return Ok(Outcome::NotBuilt);
+            return Ok((Outcome::NotBuilt, Costs::default()));
         }
         let mut tests = cargo(tree);
         tests.args(["test", "--quiet"]).args(self.arguments).stdout(Stdio::null()).stderr(Stdio::null());
         // Random tests take the same values each time, and leave no file with what failed.
         tests.env("PROPTEST_RNG_SEED", "1").env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
         let child = tests.process_group(0).spawn().context("cannot run cargo")?;
-        wait(child, limit)
+        wait(child, limits)
+    }
+}
+
+/// What tests take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Costs {
+    pub(super) time: Duration,
+    /// Time on processors, which a busy machine does not stretch.
+    pub(super) cpu: Duration,
+}
+
+impl Costs {
+    /// The most that a suite may take without a change.
+    pub(super) const MOST: Self = Self { time: Duration::from_secs(3_600), cpu: Duration::from_secs(3_600) };
+
+    /// What a suite may take on a mutant, by what it took without a change: a loop that hangs is noticed by the processor's
+    /// time, threads that wait for each other by the other one.
+    pub(super) fn limit(self) -> Self {
+        Self { time: self.time * 5 + Duration::from_secs(60), cpu: self.cpu * 5 + Duration::from_secs(10) }
     }
 }
 
 /// Waits for the tests, and ends them with all that they started when they take too long.
-fn wait(mut child: Child, limit: Duration) -> Result<Outcome> {
-    let deadline = Instant::now() + limit;
+fn wait(mut child: Child, limits: Costs) -> Result<(Outcome, Costs)> {
+    let start = Instant::now();
+    let group = Pid::from_child(&child);
+    let mut costs = Costs::default();
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok(if status.success() { Outcome::Survived } else { Outcome::Found });
+            costs.time = start.elapsed();
+            return Ok((if status.success() { Outcome::Survived } else { Outcome::Found }, costs));
         }
-        if Instant::now() >= deadline {
-            let group = Pid::from_child(&child);
+        costs = Costs { time: start.elapsed(), cpu: costs.cpu.max(cpu_of(group)) };
+        if costs.time >= limits.time || costs.cpu >= limits.cpu {
             kill_process_group(group, Signal::KILL).context("cannot end the tests")?;
             child.wait()?;
-            return Ok(Outcome::TimedOut);
+            return Ok((Outcome::TimedOut, costs));
         }
         thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// The processor's time that the processes of a group took, and those that they waited for.
+fn cpu_of(group: Pid) -> Duration {
+    let group = group.as_raw_nonzero().get();
+    let ticks: u64 = fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("stat")).ok())
+        .filter_map(|text| ticks(&text, group))
+        .sum();
+    Duration::from_secs_f64(ticks as f64 / clock_ticks_per_second() as f64)
+}
+
+/// The ticks of a process of the group, by its `/proc/PID/stat`.
+fn ticks(text: &str, group: i32) -> Option<u64> {
+    // The name of the program may hold anything.
+    let fields: Vec<_> = text.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+    if fields.get(2)?.parse() != Ok(group) {
+        return None;
+    }
+    fields.get(11..15)?.iter().map(|field| field.parse::<u64>().ok()).sum()
 }
 
 #[cfg(test)]
@@ -153,17 +191,27 @@ mod tests {
     use super::*;
     use std::process::Command;
 
-    fn outcome(script: &str, limit: u64) -> Outcome {
+    fn outcome(script: &str, time: Duration, cpu: Duration) -> Outcome {
         let child = Command::new("sh").args(["-c", script]).process_group(0).spawn().unwrap();
-        wait(child, Duration::from_millis(limit)).unwrap()
+        wait(child, Costs { time, cpu }).unwrap().0
     }
 
     #[test]
     fn tests_pass_fail_or_take_too_long() {
-        assert_eq!(outcome("exit 0", 60_000), Outcome::Survived);
-        assert_eq!(outcome("exit 101", 60_000), Outcome::Found);
+        let (long, short) = (Duration::from_secs(60), Duration::from_millis(20));
+        assert_eq!(outcome("exit 0", long, long), Outcome::Survived);
+        assert_eq!(outcome("exit 101", long, long), Outcome::Found);
         let began = Instant::now();
-        assert_eq!(outcome("sleep 300 & wait", 20), Outcome::TimedOut);
-        assert!(began.elapsed() < Duration::from_secs(60), "what the tests started was ended too");
+        assert_eq!(outcome("sleep 300 & wait", short, long), Outcome::TimedOut);
+        assert_eq!(outcome("(while :; do :; done) & wait", 5 * long, short), Outcome::TimedOut);
+        assert!(began.elapsed() < long, "what the tests started was ended too");
+    }
+
+    #[test]
+    fn ticks_are_those_of_the_group() {
+        let text = "7 (a ) b) S 1 7 7 0 -1 4194304 1 0 0 0 30 4 200 1000 20 0 1 0 5 6 7";
+        assert_eq!(ticks(text, 7), Some(1234));
+        assert_eq!(ticks(text, 1), None);
+        assert_eq!(ticks("7 (a) S", 7), None);
     }
 }
