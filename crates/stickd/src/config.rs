@@ -51,7 +51,7 @@ pub(crate) use idle::refuse_idle;
 pub use model::{
     Bind, BindTls, CaFile, DynamicPeers, DynamicTables, Global, Handshakes, Level, LocalPeer, LogFormat,
     LogLevel, LogOutput, LogTarget, MaxConnections, Owner, PeersSection, RemotePeer, ServerTls,
-    SharedListener, StateLine, StatsSocket, TableEntry, TlsVersion, TlsVersions, Verify,
+    SeverityOutput, SharedListener, StateLine, StatsSocket, TableEntry, TlsVersion, TlsVersions, Verify,
 };
 pub use syntax::source::{Sources, Span};
 pub use syntax::{diagnostic, lexer, source};

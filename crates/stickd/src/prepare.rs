@@ -88,7 +88,7 @@ impl Faults<'_> {
         }
     }
 
-    fn tls(&mut self, error: Option<TlsError>, user: Span, whose: &str) {
+    fn tls(&mut self, error: Option<TlsError>, user: Span, whose: &'static str) {
         let Some(error) = error else { return };
         let file = error.path().and_then(|path| self.place_of(path, user));
         self.add(user, file, &error.to_string(), whose);
@@ -107,12 +107,12 @@ impl Faults<'_> {
         })
     }
 
-    fn add(&mut self, user: Span, file: Option<Span>, message: &str, whose: &str) {
+    fn add(&mut self, user: Span, file: Option<Span>, message: &str, whose: &'static str) {
         let place = file.unwrap_or(user);
         if !self.seen.insert((place, message.to_owned())) {
             return;
         }
-        let error = Diagnostic::error(place, message);
+        let error = Diagnostic::error(place, message.to_owned());
         self.items.push(match file {
             Some(_) => error.label("this file").related(user, whose),
             None => error.label(whose),

@@ -133,8 +133,36 @@ pub struct StatsSocket {
     pub group: Option<Owner>,
     /// What its users may do.
     pub level: Level,
+    /// What stands before messages until a connection asks for something else.
+    pub severity: SeverityOutput,
     /// The address in the configuration.
     pub span: Span,
+}
+
+/// What stands before the messages of a runtime connection. Dumps such as `show table` are no messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SeverityOutput {
+    /// Nothing.
+    #[default]
+    None,
+    /// `[3]: `
+    Number,
+    /// `[err]: `
+    String,
+}
+
+impl SeverityOutput {
+    /// The words for it.
+    pub(crate) const WORDS: [&str; 3] = ["none", "number", "string"];
+
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        Some(match word {
+            "none" => Self::None,
+            "number" => Self::Number,
+            "string" => Self::String,
+            _ => return None,
+        })
+    }
 }
 
 /// A user or a group.

@@ -287,13 +287,15 @@ impl Parser<'_> {
             Current::Aggregations => Place::Aggregations,
             Current::Proxy => Place::Proxy,
         };
-        let is_known = words::known(place, word).is_some() || words::elsewhere(word).is_some();
-        if is_known || !self.report.suggests() {
+        if !self.report.suggests() {
             return None;
         }
         // Files repeat their words, and to compare one with all others takes longer than to read its line.
         if let Some(meant) = self.looked_at.get(word) {
             return *meant;
+        }
+        if words::known(place, word).is_some() || words::elsewhere(word).is_some() {
+            return None;
         }
         let keywords = global::KEYWORDS.into_iter().chain(peers::KEYWORDS).chain(["stick-table", "stick"]);
         let keywords = keywords.chain(aggregations::KEYWORDS);

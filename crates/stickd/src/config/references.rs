@@ -100,22 +100,25 @@ pub(super) fn distribute(
     proxies: Vec<ProxyDraft>,
 ) -> Vec<TableEntry> {
     let mut local = Vec::new();
-    let of_sections = drafts.into_iter().flat_map(|draft| {
-        let section = draft.name.text;
-        draft.tables.into_iter().map(move |table| (Some(section.clone()), table))
-    });
-    let of_proxies = proxies.into_iter().filter_map(|proxy| proxy.table).map(|table| {
-        let section = table.peers.as_ref().map(|section| section.text.clone());
-        (section, table)
-    });
-    let mut all: Vec<_> = of_sections.chain(of_proxies).collect();
-    all.sort_by_key(|(_, table)| table.span);
-    for (name, table) in all {
-        let entry = TableEntry { definition: table.definition, span: table.span, is_stored: !table.no_state };
-        match sections.iter_mut().find(|section| name.as_ref() == Some(&section.name)) {
-            Some(section) => section.tables.push(entry),
-            None => local.push(entry),
-        }
+    let place_of = |name: &str| sections.iter().position(|section| section.name == name);
+    let entry = |table: TableDraft| TableEntry {
+        definition: table.definition,
+        span: table.span,
+        is_stored: !table.no_state,
+    };
+    let mut all = Vec::new();
+    for draft in drafts {
+        let place = place_of(&draft.name.text);
+        all.extend(draft.tables.into_iter().map(|table| (place, entry(table))));
+    }
+    for table in proxies.into_iter().filter_map(|proxy| proxy.table) {
+        let place = table.peers.as_ref().and_then(|section| place_of(&section.text));
+        all.push((place, entry(table)));
+    }
+    all.sort_by_key(|(_, entry)| entry.span);
+    for (place, entry) in all {
+        let tables = place.map_or(&mut local, |place| &mut sections[place].tables);
+        tables.push(entry);
     }
     local
 }

@@ -3,13 +3,14 @@
 use super::address::{Address, AddressError, WildcardFamilies};
 use super::arguments::{Arguments, Report, Word, number, time};
 use super::diagnostic::{Diagnostic, Severity};
-use super::model::{Global, Level, Owner, StatsSocket};
+use super::model::{Global, Level, Owner, SeverityOutput, StatsSocket};
 use super::syntax::words::{self, Known, Place};
 use super::transport;
 
 const EXAMPLE: &str = "stats socket /run/stickd.sock mode 660 level admin";
 
-const WORDS: [&str; 9] = ["mode", "user", "group", "uid", "gid", "level", "expose-fd", "v4v6", "v6only"];
+const WORDS: [&str; 10] =
+    ["mode", "user", "group", "uid", "gid", "level", "severity-output", "expose-fd", "v4v6", "v6only"];
 
 /// Reads a `stats` line.
 pub(super) fn parse(mut arguments: Arguments<'_>, global: &mut Global, report: &mut Report) {
@@ -68,6 +69,7 @@ fn socket(what: &Word, mut arguments: Arguments<'_>, report: &mut Report) -> Opt
         user: None,
         group: None,
         level: Level::default(),
+        severity: SeverityOutput::default(),
         span,
     };
     while let Some(word) = arguments.next() {
@@ -114,6 +116,15 @@ fn parameter(
                 "operator" => socket.level = Level::Operator,
                 "admin" => socket.level = Level::Admin,
                 _ => report.unknown(value, "level", "after level", &["user", "operator", "admin"]),
+            }
+        }
+        "severity-output" => {
+            let value = arguments.value(word, "none, number or string", "severity-output number", report)?;
+            match SeverityOutput::from_word(&value.text) {
+                Some(output) => socket.severity = output,
+                None => {
+                    report.unknown(value, "severity", "after severity-output", &SeverityOutput::WORDS);
+                }
             }
         }
         "v4v6" => socket.families = socket.families.max(WildcardFamilies::Both),
@@ -223,6 +234,20 @@ mod tests {
         assert_eq!((socket.mode, socket.level), (Some(0o660), Level::Admin));
         assert_eq!(socket.user, Some(Owner::Name("haproxy".to_owned())));
         assert_eq!(socket.group, Some(Owner::Name("adm".to_owned())));
+
+        for (words, expected) in [
+            ("", SeverityOutput::None),
+            (" severity-output none", SeverityOutput::None),
+            (" severity-output number", SeverityOutput::Number),
+            (" severity-output string level admin", SeverityOutput::String),
+        ] {
+            let (global, report) = read(&format!("stats socket /run/stickd.sock{words}"));
+            assert_eq!(titles(&report), [""; 0], "{words}");
+            assert_eq!(global.stats_sockets[0].severity, expected, "{words}");
+        }
+        let (global, report) = read("stats socket /run/stickd.sock severity-output loud");
+        assert_eq!(titles(&report), ["unknown severity \"loud\""]);
+        assert_eq!(global.stats_sockets.len(), 0);
 
         let (global, report) = read("stats socket unix@s.sock uid 0 gid 65534");
         assert_eq!(titles(&report), [""; 0]);

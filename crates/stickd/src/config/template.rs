@@ -294,9 +294,9 @@ fn names(word: &Word, report: &mut Report) -> Option<MemberNames> {
 
 /// Reads what is asked for: a name with a port for addresses, a name that starts with an underscore for SRV records.
 fn domain(word: &Word, report: &mut Report) -> Option<(String, Option<u16>, Option<Family>)> {
-    let fault = |label: &str, help: &str| {
+    let fault = |label: &str, help: &'static str| {
         let error = Diagnostic::error(word.span, format!("\"{}\" is not a DNS name to ask for", word.text));
-        Some(error.label(label).help(help))
+        Some(error.label(label.to_owned()).help(help))
     };
     const FORMS: &str =
         "`_peers._tcp.lbs.example.org` for SRV records, `lbs.example.org:10000` for addresses";

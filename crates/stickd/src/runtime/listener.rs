@@ -9,7 +9,7 @@ use nix::unistd::{Group, User};
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 
-use crate::config::{Level, Owner, StatsSocket, address::Address};
+use crate::config::{Level, Owner, SeverityOutput, StatsSocket, address::Address};
 use crate::net::{self, Stream};
 use crate::unix_path::{UnixPath, obstacle};
 
@@ -44,6 +44,7 @@ pub enum BindError {
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) level: Level,
+    pub(crate) severity: SeverityOutput,
     /// As `show cli sockets` shows it.
     pub(crate) address: String,
     socket: Socket,
@@ -60,10 +61,10 @@ impl Listener {
     /// [`publish`](Self::publish).
     pub(crate) async fn bind(config: &StatsSocket, predecessors: &[i32]) -> Result<Vec<Self>, BindError> {
         let name = config.address.to_string();
-        let level = config.level;
+        let (level, severity) = (config.level, config.severity);
         if let Address::Unix(path) = &config.address {
             let socket = bind_unix(config, path, predecessors)?;
-            return Ok(vec![Self { level, address: name, socket }]);
+            return Ok(vec![Self { level, severity, address: name, socket }]);
         }
         let error = |error| BindError::Bind(name.clone(), error);
         let addresses = net::resolve(&config.address).await.map_err(error)?;
@@ -71,7 +72,7 @@ impl Listener {
         let listeners = net::listen_at_all(&addresses, config.families, shared).map_err(error)?;
         let bound = listeners.into_iter().map(|listener| {
             let address = listener.local_addr().map_or_else(|_| name.clone(), |address| address.to_string());
-            Self { level, address, socket: Socket::Tcp(listener) }
+            Self { level, severity, address, socket: Socket::Tcp(listener) }
         });
         Ok(bound.collect())
     }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::reply::{Reply, put};
-use super::severity::{Severity, SeverityOutput};
+use super::severity::Severity;
+use crate::config::SeverityOutput;
 
 /// The mode of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +29,11 @@ Without an option: from n or i to p, from p to n.
 ";
 
 impl Mode {
+    /// The mode that a connection begins with.
+    pub(crate) fn with_severity(severity: SeverityOutput) -> Self {
+        Self { severity, ..Self::default() }
+    }
+
     /// Runs `prompt` with its options.
     pub(crate) fn change(&mut self, options: &[Vec<u8>]) -> Reply {
         let mut next = *self;

@@ -13,7 +13,7 @@ pub(crate) const CHUNK_BYTES: usize = 32 << 10;
 pub(crate) enum Reply {
     /// The whole answer.
     Text(String),
-    /// The whole answer, which tells about the command itself; see [`SeverityOutput`](super::severity::SeverityOutput).
+    /// The whole answer, which tells about the command itself; see [`SeverityOutput`](crate::config::SeverityOutput).
     Message(Severity, String),
     /// A long answer, made while it is sent.
     Chunks(Box<dyn Chunks>),

@@ -162,7 +162,7 @@ impl Shared {
             let Some(place) = place else { break };
             let session = Session {
                 level: listener.level,
-                mode: Mode::default(),
+                mode: Mode::with_severity(listener.severity),
                 timeout: self.options.timeout,
                 sockets: Arc::clone(&self.sockets),
             };
@@ -183,7 +183,7 @@ impl Shared {
 mod tests {
     use super::super::testing::Node;
     use super::*;
-    use crate::config::{Owner, Span, WildcardFamilies, address::Address};
+    use crate::config::{Owner, SeverityOutput, Span, WildcardFamilies, address::Address};
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::path::{Path, PathBuf};
     use stick_table::{KeyType, Lifetime, Origin, Table, TableDefinition};
@@ -203,6 +203,7 @@ mod tests {
             user: None,
             group: None,
             level,
+            severity: SeverityOutput::default(),
             span: Span::new(0, 0, 0),
         }
     }
@@ -271,6 +272,24 @@ mod tests {
             answer.extend_from_slice(&buffer[..count]);
         }
         String::from_utf8(answer).unwrap()
+    }
+
+    /// HAProxy's `severity-output` of a socket is where each of its connections begins.
+    #[tokio::test]
+    async fn connections_begin_with_the_severity_output_of_their_socket() {
+        for (severity, number) in [
+            (SeverityOutput::None, "Unknown command"),
+            (SeverityOutput::Number, "[3]: Unknown command"),
+            (SeverityOutput::String, "[err]: Unknown command"),
+        ] {
+            let change = |options: &mut ServerOptions| options.sockets[0].severity = severity;
+            let (running, path, _directory) = start_unix(Level::Admin, change).await;
+            let answer = ask(&path, "nonsense\n").await;
+            assert!(answer.starts_with(number), "{severity:?}: {answer}");
+            let answer = ask(&path, "set severity-output string;nonsense\n").await;
+            assert!(answer.trim_start().starts_with("[err]: "), "{severity:?}: {answer}");
+            running.stop().await;
+        }
     }
 
     #[tokio::test]

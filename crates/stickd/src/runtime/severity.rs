@@ -1,6 +1,7 @@
 //! `set severity-output`: whether messages begin with how grave they are.
 
 use super::reply::Reply;
+use crate::config::SeverityOutput;
 
 /// How grave a message is, as in syslog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,27 +28,14 @@ impl Severity {
     }
 }
 
-/// What stands before messages on a connection. Dumps such as `show table` are no messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum SeverityOutput {
-    /// Nothing.
-    #[default]
-    None,
-    /// `[3]: `
-    Number,
-    /// `[err]: `
-    String,
-}
-
 impl SeverityOutput {
     /// Runs `set severity-output` with its argument.
     pub(crate) fn set(&mut self, arguments: &[Vec<u8>]) -> Reply {
-        *self = match arguments.first().map(Vec::as_slice) {
-            Some(b"none") => Self::None,
-            Some(b"number") => Self::Number,
-            Some(b"string") => Self::String,
-            _ => return Reply::line("one of 'none', 'number', 'string' is a required argument"),
+        let word = arguments.first().and_then(|word| str::from_utf8(word).ok());
+        let Some(output) = word.and_then(Self::from_word) else {
+            return Reply::line("one of 'none', 'number', 'string' is a required argument");
         };
+        *self = output;
         Reply::done()
     }
 

@@ -1,5 +1,6 @@
 //! What is wrong or doubtful in a configuration, and how it is shown: the line, a caret under the word, and help.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
@@ -29,56 +30,59 @@ pub enum Severity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     severity: Severity,
-    title: String,
+    title: Text,
     span: Option<Span>,
-    label: String,
-    related: Vec<(Span, String)>,
-    help: Vec<String>,
+    label: Text,
+    related: Vec<(Span, Text)>,
+    help: Vec<Text>,
 }
+
+/// Most texts are the same for all files, and a file may have thousands of messages.
+type Text = Cow<'static, str>;
 
 impl Diagnostic {
     /// An error at a word.
-    pub(crate) fn error(span: Span, title: impl Into<String>) -> Self {
+    pub(crate) fn error(span: Span, title: impl Into<Text>) -> Self {
         Self::new(Severity::Error, Some(span), title.into())
     }
 
     /// A warning at a word.
-    pub(crate) fn warning(span: Span, title: impl Into<String>) -> Self {
+    pub(crate) fn warning(span: Span, title: impl Into<Text>) -> Self {
         Self::new(Severity::Warning, Some(span), title.into())
     }
 
     /// An error that belongs to no line, such as a missing file.
-    pub(crate) fn without_place(title: impl Into<String>) -> Self {
+    pub(crate) fn without_place(title: impl Into<Text>) -> Self {
         Self::new(Severity::Error, None, title.into())
     }
 
     /// A warning that belongs to no line.
-    pub(crate) fn warning_without_place(title: impl Into<String>) -> Self {
+    pub(crate) fn warning_without_place(title: impl Into<Text>) -> Self {
         Self::new(Severity::Warning, None, title.into())
     }
 
-    fn new(severity: Severity, span: Option<Span>, title: String) -> Self {
+    fn new(severity: Severity, span: Option<Span>, title: Text) -> Self {
         let title = printable(title);
-        Self { severity, title, span, label: String::new(), related: Vec::new(), help: Vec::new() }
+        Self { severity, title, span, label: Text::Borrowed(""), related: Vec::new(), help: Vec::new() }
     }
 
     /// The text beside the caret.
     #[must_use]
-    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
+    pub(crate) fn label(mut self, label: impl Into<Text>) -> Self {
         self.label = printable(label.into());
         self
     }
 
     /// Another place that explains this one, such as the first of two equal names.
     #[must_use]
-    pub(crate) fn related(mut self, span: Span, label: impl Into<String>) -> Self {
+    pub(crate) fn related(mut self, span: Span, label: impl Into<Text>) -> Self {
         self.related.push((span, printable(label.into())));
         self
     }
 
     /// What to write instead, or what is allowed.
     #[must_use]
-    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(mut self, help: impl Into<Text>) -> Self {
         self.help.push(printable(help.into()));
         self
     }
@@ -99,7 +103,7 @@ impl Diagnostic {
     }
 
     /// What is the same in diagnostics that say the same of different words.
-    fn kind(&self) -> (Severity, &str, &[String]) {
+    fn kind(&self) -> (Severity, &str, &[Text]) {
         let label = if self.label.is_empty() && self.help.is_empty() { &self.title } else { &self.label };
         (self.severity, label, &self.help)
     }
@@ -109,8 +113,8 @@ impl Diagnostic {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let mut group = Group::with_title(level.primary_title(self.title.as_str()));
-        let label = (!self.label.is_empty()).then_some(self.label.as_str());
+        let mut group = Group::with_title(level.primary_title(&*self.title));
+        let label = (!self.label.is_empty()).then_some(&*self.label);
         let primary = self.span.map(|span| (span, AnnotationKind::Primary, label));
         let related =
             self.related.iter().map(|(span, label)| (*span, AnnotationKind::Context, Some(&**label)));
@@ -125,7 +129,7 @@ impl Diagnostic {
         }
         group = group.elements(lines.into_iter().map(Line::into_snippet));
         for help in &self.help {
-            group = group.element(Level::HELP.message(help.as_str()));
+            group = group.element(Level::HELP.message(&**help));
         }
         group
     }
@@ -133,15 +137,17 @@ impl Diagnostic {
 
 /// A text with its control characters escaped: words of a configuration may hold any, and a message is a line that does
 /// nothing to the terminal.
-fn printable(text: String) -> String {
-    if !text.contains(char::is_control) {
+fn printable(text: Text) -> Text {
+    // Control characters have one byte below 0x80, or begin with 0xc2.
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~' | 0x80..=0xc1 | 0xc3..);
+    if text.bytes().all(is_plain) || !text.contains(char::is_control) {
         return text;
     }
     let escaped = text.chars().map(|letter| match letter {
         letter if letter.is_control() => letter.escape_debug().to_string(),
         letter => letter.to_string(),
     });
-    escaped.collect()
+    escaped.collect::<String>().into()
 }
 
 /// A line to show with what is marked in it.

@@ -149,9 +149,11 @@ struct Lexer<'a> {
     line: Line,
 }
 
-impl Lexer<'_> {
+impl<'a> Lexer<'a> {
     fn run(mut self) -> Result<Line, LexError> {
-        while let Some(next) = self.peek() {
+        loop {
+            self.letters();
+            let Some(next) = self.peek() else { break };
             match next {
                 ' ' | '\t' | '\r' | '\n' | '\x0b' | '\x0c' => {
                     self.end_word(self.at)?;
@@ -169,6 +171,18 @@ impl Lexer<'_> {
         }
         self.end_word(self.at)?;
         Ok(self.line)
+    }
+
+    /// Takes the ASCII characters that are never special, most of a file, in one piece.
+    fn letters(&mut self) {
+        let text: &'a str = self.text;
+        let rest = &text[self.at..];
+        let is_letter = |byte: &u8| matches!(byte, b'!' | b'$'..=b'&' | b'('..=b'[' | b']'..=b'~');
+        let length = rest.bytes().take_while(is_letter).count();
+        if length > 0 {
+            self.word().extend_from_slice(&rest.as_bytes()[..length]);
+            self.at += length;
+        }
     }
 
     fn peek(&self) -> Option<char> {
