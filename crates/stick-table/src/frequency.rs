@@ -248,6 +248,21 @@ mod tests {
         assert_eq!(counter.read(PERIOD, 99_990), 30);
     }
 
+    #[test]
+    fn a_counter_is_stopped_once_and_one_without_events_never() {
+        const LONG_AGO: u32 = 1;
+        let now = LONG_AGO + (3 << 30);
+        for (current, previous) in [(20, 0), (0, 10), (20, 10)] {
+            let mut counter = FrequencyCounter { tick: LONG_AGO, current, previous };
+            assert!(counter.stop_if_idle(PERIOD, now), "{current} {previous}");
+            assert_eq!(counter, FrequencyCounter::default());
+            assert!(!counter.stop_if_idle(PERIOD, now), "it was stopped already");
+        }
+        let mut young = FrequencyCounter { tick: now - PERIOD, current: 20, previous: 10 };
+        assert!(!young.stop_if_idle(PERIOD, now));
+        assert_eq!(young.current, 20);
+    }
+
     /// HAProxy does not define it; here it must not divide by it.
     #[test]
     fn a_period_of_0_reads_as_0() {

@@ -1,7 +1,8 @@
 //! How long it takes to say what is wrong with 24,000 lines: `cargo bench -p stickd --bench check`.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use stickd::config::{Config, Options};
 
 /// Runs of each text, of which the middle one counts.
@@ -27,13 +28,19 @@ fn main() {
     }
 }
 
-/// How long a text takes to be read and its faults to be written, and how much is written.
+/// How long the processor takes to read a text and to write its faults, and how much is written. One thread does all of it, and a
+/// busy machine stretches its time on the clock on the wall.
 fn time(text: &str) -> (Duration, usize) {
     let options = Options { local_peer: Some("me".to_owned()), ..Options::default() };
-    let start = Instant::now();
+    let start = processor_time();
     let shown = match Config::parse_text("many.cfg", text, &options) {
         Ok(config) => config.warnings.render(false),
         Err(found) => found.render(false),
     };
-    (start.elapsed(), shown.len())
+    (processor_time().saturating_sub(start), shown.len())
+}
+
+/// What this thread took of a processor so far.
+fn processor_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }

@@ -128,6 +128,40 @@ mod tests {
         assert_eq!(batch.set_columns(std::iter::once(0..words)), Ok(()));
     }
 
+    /// A lesson that comes late tells a data type that a reload added: it is taken where the entry holds nothing, though what
+    /// the entry holds is newer.
+    #[test]
+    fn gaps_of_an_entry_are_filled_and_nothing_else() {
+        for with_key in [false, true] {
+            let columns = ["server_id", "gpc0", "server_key"];
+            let columns = &columns[..if with_key { 3 } else { 2 }];
+            let definition = TableDefinition::new("t", KeyType::Ip, 10);
+            let definition = columns.iter().fold(definition, |definition, column| {
+                definition.with_column(column.parse().unwrap()).unwrap()
+            });
+            let table = Table::new(definition, 1).unwrap();
+            table
+                .update(&KEY, Origin::LOCAL, Lifetime::Restart, 0, |entry| {
+                    entry.set(DataType::Gpc0, 0, &Value::Unsigned(5))
+                })
+                .unwrap();
+            let at = |data_type| table.layout().offset(data_type, 0).unwrap();
+            let value = |data_type| table.get(&KEY, 0, |entry| entry.value(data_type, 0)).unwrap().flatten();
+            let mut batch = Batch::new(&table);
+            batch.set_columns(std::iter::once(0..2)).unwrap();
+            for (gaps, expected) in [(None, 0), (Some(0..1), 3), (Some(0..1), 3)] {
+                let is_first = value(DataType::ServerId) == Some(Value::Signed(0));
+                batch.fill_gaps(gaps).unwrap();
+                let words = batch.push(&KEY, Lifetime::Restart).unwrap();
+                words[at(DataType::ServerId)] = if is_first { 3 } else { 4 };
+                words[at(DataType::Gpc0)] = 9;
+                table.apply(&mut batch, Origin::peer(1).unwrap(), Precedence::FillGaps, 0);
+                assert_eq!(value(DataType::ServerId), Some(Value::Signed(expected)), "{with_key}");
+                assert_eq!(value(DataType::Gpc0), Some(Value::Unsigned(5)), "{with_key}");
+            }
+        }
+    }
+
     #[test]
     fn one_range_for_all_words_has_the_string_in_it() {
         let table = table();

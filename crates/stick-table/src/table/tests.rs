@@ -1,6 +1,6 @@
 use super::*;
 use crate::table::all::ROWS_PER_HOLD;
-use crate::{DataType, Follow, KeyType, Value};
+use crate::{DataType, Follow, KeyType, Value, Walk};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -111,6 +111,37 @@ fn a_read_visits_no_more_than_its_limit() {
         assert_eq!(seen.len(), 60);
         table.unfollow(cursor);
     }
+}
+
+#[test]
+fn a_walk_visits_no_more_than_its_limit_and_all_in_the_end() {
+    let table = table(KeyType::Integer, 500);
+    (0..60).for_each(|number| set(&table, number, 1, NOW));
+    for limit in [1, 3, 7] {
+        let (mut walk, mut seen, mut goes_on) = (Walk::default(), std::collections::BTreeSet::new(), true);
+        while goes_on {
+            let before = seen.len();
+            goes_on = table.walk(&mut walk, limit, NOW, |entry| assert!(seen.insert(entry.key().to_vec())));
+            assert!(seen.len() - before <= limit, "{} of {limit}", seen.len() - before);
+        }
+        assert_eq!(seen.len(), 60);
+    }
+}
+
+/// A session without news takes no lock for it.
+#[test]
+fn a_cursor_is_due_when_there_is_something_to_read() {
+    let table = table(KeyType::Integer, 10);
+    set(&table, 1, 1, NOW);
+    let mut cursor = table.follow(Follow::All, &table.position());
+    assert!(!table.is_due(&cursor), "what was there before is not followed");
+    set(&table, 2, 1, NOW);
+    assert!(table.is_due(&cursor));
+    while table.has_news(&cursor) {
+        table.read(&mut cursor, 10, NOW, |_| ());
+    }
+    assert!(!table.is_due(&cursor));
+    table.unfollow(cursor);
 }
 
 #[test]

@@ -278,16 +278,16 @@ mod tests {
     #[tokio::test]
     async fn connections_begin_with_the_severity_output_of_their_socket() {
         for (severity, number) in [
-            (SeverityOutput::None, "Unknown command"),
-            (SeverityOutput::Number, "[3]: Unknown command"),
-            (SeverityOutput::String, "[err]: Unknown command"),
+            (SeverityOutput::None, "one of "),
+            (SeverityOutput::Number, "[3]: one of "),
+            (SeverityOutput::String, "[err]: one of "),
         ] {
             let change = |options: &mut ServerOptions| options.sockets[0].severity = severity;
             let (running, path, _directory) = start_unix(Level::Admin, change).await;
-            let answer = ask(&path, "nonsense\n").await;
+            let answer = ask(&path, "set severity-output x\n").await;
             assert!(answer.starts_with(number), "{severity:?}: {answer}");
-            let answer = ask(&path, "set severity-output string;nonsense\n").await;
-            assert!(answer.trim_start().starts_with("[err]: "), "{severity:?}: {answer}");
+            let answer = ask(&path, "set severity-output string;set severity-output x\n").await;
+            assert!(answer.trim_start().starts_with("[err]: one of "), "{severity:?}: {answer}");
             running.stop().await;
         }
     }
