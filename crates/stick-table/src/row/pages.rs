@@ -123,4 +123,13 @@ mod tests {
         assert_eq!((again.len(), again.as_ptr()), (999_983, place));
         assert!(again.iter().all(|&word| word == 0));
     }
+
+    #[test]
+    fn a_block_may_be_larger_than_what_is_mapped_at_once() {
+        let len = SLAB_BYTES / size_of::<u32>() + 1;
+        let mut large = Page::new(len);
+        assert_eq!((large.len(), large[len - 1]), (len, 0));
+        large[len - 1] = 7;
+        assert_eq!(Page::new(100)[99], 0);
+    }
 }
