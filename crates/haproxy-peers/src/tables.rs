@@ -22,6 +22,9 @@ pub use dynamic::{CreateError, DynamicTables, DynamicUsage};
 mod forms;
 use forms::Forms;
 
+mod open;
+use open::OpenTables;
+
 mod replace;
 use replace::Replacing;
 
@@ -134,6 +137,8 @@ pub struct TableSet {
     /// How the nodes of a hub define its tables, and tables that are about to take the place of others.
     forms: Forms,
     replacing: Mutex<Vec<Replacing>>,
+    /// Tables whose data types the first peer says that defines them.
+    open: OpenTables,
     /// The number of the table that was made last.
     serial: AtomicU64,
     /// Counts what may make a definition welcome that was refused before.
@@ -192,6 +197,7 @@ impl TableSet {
             left_outs: LeftOuts::default(),
             forms: Forms::default(),
             replacing: Mutex::default(),
+            open: OpenTables::default(),
             serial: AtomicU64::new(0),
             version: AtomicU64::new(1),
             origins: Origins::shared(),

@@ -1,6 +1,6 @@
 //! The daemon: built from a configuration, run until a signal.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -424,8 +424,23 @@ impl Daemon {
         self.tables_where(|part| !matches!(part, TablePart::Source(_)))
     }
 
-    fn tables_where(&self, is_in: impl Fn(&TablePart) -> bool) -> Vec<Arc<Table>> {
+    /// The configured tables of this moment: a peer's definition may have made another table of one without a `store` list.
+    pub(crate) fn configured_tables(&self) -> Vec<Arc<Table>> {
         let mut tables = self.tables.clone();
+        for cluster in &self.clusters {
+            for entry in cluster.config().tables.iter().filter(|entry| !entry.has_list) {
+                let name = &entry.definition.name;
+                let place = tables.iter_mut().find(|table| table.definition().name == *name);
+                if let (Some(place), Some(shared)) = (place, cluster.tables().by_local_name(name)) {
+                    *place = Arc::clone(shared.table());
+                }
+            }
+        }
+        tables
+    }
+
+    fn tables_where(&self, is_in: impl Fn(&TablePart) -> bool) -> Vec<Arc<Table>> {
+        let mut tables = self.configured_tables();
         for cluster in &self.clusters {
             let configured = cluster.config().tables.len();
             let made = cluster.tables().all().into_iter().skip(configured);
@@ -502,7 +517,12 @@ fn table_set(
         max_server_key: config.global.max_server_key as usize,
     });
     let shards = section.shards.and_then(NonZeroU32::new);
-    let set = TableSet::new(&section.name, shared, shards, dynamic, random())?;
+    let all = || config.sections.iter().flat_map(|section| &section.tables).chain(&config.local_tables);
+    let targets: HashSet<_> = all().filter_map(|entry| entry.definition.write_to.as_deref()).collect();
+    let open =
+        section.tables.iter().filter(|entry| !entry.has_list).map(|entry| entry.definition.name.as_str());
+    let set = TableSet::new(&section.name, shared, shards, dynamic, random())?
+        .with_open_tables(open.filter(|name| !targets.contains(name)));
     Ok(match &section.hub {
         Some(hub) => set.with_hub(hub.to_engine())?,
         None => set,

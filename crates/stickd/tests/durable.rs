@@ -243,3 +243,36 @@ fn all_processes_end_and_every_limit_holds(release: &Release) {
         assert!(is.abs_diff(should) <= TOLERANCE, "{is} ms left, {should} at stickd");
     }
 }
+
+/// What such a table stores a peer said, who is gone when the table returns.
+#[test]
+fn a_table_without_a_store_list_returns_with_what_it_stored() {
+    let [own, bind] = [(); 2].map(|()| ports::free_address());
+    let line = "type string len 32 size 1k expire 1h";
+    let config = (config(bind, &[("A", own)]) + &table("t", line)).replacen(
+        "global\n",
+        "global\n  state state every 50ms\n",
+        1,
+    );
+    let mut stickd = start(&config);
+    let haproxy =
+        Config::new("A").peer("A", own).peer("stickd", bind).table("t", &format!("{line} store gpc0"));
+    let haproxy = HaproxyProcess::start(&Release::newest(), haproxy);
+    haproxy.cli().quiet("set table t key a data.gpc0 7");
+    let read = |stickd: &StickdProcess| {
+        let table = stickd.cli().table("t");
+        let entry = table.entries.get("a")?;
+        entry.fields.contains_key("gpc0").then(|| entry.number("gpc0"))
+    };
+    let state = |stickd: &StickdProcess| stickd.cli().run("show table t") + &stickd.daemon().log();
+    wait::until_or(
+        Duration::from_secs(30),
+        "the counter",
+        || state(&stickd),
+        || (read(&stickd) == Some(7)).then_some(()),
+    );
+    wait_durable(&stickd.cli());
+    drop(haproxy);
+    stickd.restart(Some(&config), &[]);
+    assert_eq!(read(&stickd), Some(7), "{}", state(&stickd));
+}

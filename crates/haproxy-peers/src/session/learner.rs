@@ -245,7 +245,10 @@ impl Learner {
             let reason = reason.to_string();
             return Ok(self.report(&definition.name, SessionEvent::TableIgnored { table, reason }));
         }
-        let Some(shared) = shared else { return Ok(None) };
+        let Some(mut shared) = shared else { return Ok(None) };
+        if self.tables.is_open(&shared) {
+            (shared, created) = self.tables.fill_open(shared, &definition, now);
+        }
         self.tables.note_form(self.origin, self.level, &shared, &definition);
         let mut agreement = definition.agreement(shared.definition());
         if !self.tables.is_configured(&shared) {
@@ -296,6 +299,12 @@ impl Learner {
     /// What to change where a table loses values of the peer, if it does.
     fn remedy(&self, definition: &Definition, shared: &SharedTable, agreement: &Agreement) -> Option<String> {
         let lost: Vec<_> = agreement.lost().collect();
+        if !lost.is_empty() && self.tables.is_open(shared) {
+            let name = &shared.definition().name;
+            return Some(format!(
+                "table {name} has no store list here and stores what the first peer defined: let all peers store the same"
+            ));
+        }
         if !lost.is_empty() && self.tables.is_configured(shared) {
             let columns = definition.columns().filter(|column| lost.contains(&column.data_type));
             let words: Vec<_> = columns.map(|column| column.to_string()).collect();

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use haproxy_peers::{
-    Control, Definition, Limits, Padding, ProtocolVersion, Relays, Resume, Role, Session, SessionSetup,
-    TableSet,
+    Control, Definition, Limits, Padding, ProtocolVersion, Relays, Resume, Role, Session, SessionEvent,
+    SessionSetup, TableSet, UpdateHeader, encode_key,
 };
-use stick_table::{Origin, Table};
+use stick_table::{DataType, KeyType, Lifetime, Origin, Table, TableDefinition, Value};
 
-use crate::support::{Script, Setup, World, control, counters, gpc0, set, update};
+use crate::support::{Script, Setup, World, control, counters, gpc0, set, table, update};
 
 /// A peer connects, is asked for a lesson perhaps, and defines its table; then it has heard everything.
 fn join(world: &mut World, node: usize, name: &str, version: &str) -> Script {
@@ -416,4 +416,104 @@ fn updates_that_came_are_news_once_and_for_relays_only() {
         session.handle_input(0, &control(Control::Heartbeat)).unwrap();
         assert!(!session.take_news());
     }
+}
+
+/// A table that is pasted without a store list, between peers that store more than servers.
+#[test]
+fn a_table_without_a_list_stores_and_relays_what_its_first_peer_defines() {
+    let columns = ["gpc0", "http_req_rate(10s)", "server_key"];
+    let theirs = table("t", KeyType::Integer, 60_000, &columns[..1]);
+    let servers = table("t", KeyType::Integer, 60_000, &["server_id", "server_key"]);
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("r").relay().peer("a").peer("b").open_table(servers));
+    let mut peers = ["a", "b"].map(|name| {
+        let mut peer = Script::call(&mut world, node, name, "2.1");
+        peer.control(&mut world, Control::ResyncFinished);
+        peer
+    });
+    let created = |event: &SessionEvent| matches!(event, SessionEvent::TableCreated { .. });
+    peers[0].define(&mut world, 1, &theirs);
+    assert_eq!(world.nodes[node].count(created), 1);
+    let update = |id, number: u32, value: u8| {
+        let mut bytes = Vec::new();
+        let mut frame = UpdateHeader { id: Some(id), lifetime_ms: None }.begin(&mut bytes);
+        encode_key(KeyType::Integer, &number.to_be_bytes(), frame.payload());
+        frame.payload().push(value);
+        frame.finish(Padding::None);
+        bytes
+    };
+    peers[0].say(&mut world, &update(1, 7, 5));
+    world.run(10);
+    assert_eq!(updates(&mut world, &mut peers[1]), ["t 1 7 5"], "b defined nothing yet");
+    peers[1].define(&mut world, 1, &theirs);
+    peers[1].say(&mut world, &update(1, 8, 6));
+    world.run(10);
+    assert_eq!(updates(&mut world, &mut peers[0]), ["t 1 8 6"]);
+    let stored = world.nodes[node].table(0);
+    assert_eq!(stored.definition().columns(), theirs.columns());
+    // What a later peer stores besides is not taken, and said.
+    let more = table("t", KeyType::Integer, 60_000, &columns);
+    let loses = |event: &SessionEvent| {
+        let said = |remedy: &String| remedy.contains("stores what the first peer defined");
+        matches!(event, SessionEvent::TableLoses { remedy, .. } if said(remedy))
+    };
+    peers[1].define(&mut world, 1, &more);
+    assert_eq!((world.nodes[node].count(created), world.nodes[node].count(loses)), (1, 1));
+    assert_eq!(world.nodes[node].table(0).definition().columns(), theirs.columns());
+}
+
+/// What says nothing of data types leaves the table as it is.
+#[test]
+fn a_table_without_a_list_waits_for_a_definition_that_it_can_take() {
+    let servers = table("t", KeyType::Integer, 60_000, &["server_id", "server_key"]);
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("r").relay().peer("a").open_table(servers.clone()));
+    world.nodes[node]
+        .table(0)
+        .update(&[0, 0, 0, 9], Origin::LOCAL, Lifetime::Restart, world.now, |entry| {
+            entry.set(DataType::ServerId, 0, &Value::Signed(4));
+        })
+        .unwrap();
+    let mut a = Script::call(&mut world, node, "a", "2.1");
+    a.control(&mut world, Control::ResyncFinished);
+    a.define(&mut world, 1, &table("t", KeyType::Integer, 60_000, &[]));
+    a.define(&mut world, 1, &table("t", KeyType::Ip, 60_000, &["gpc0"]));
+    assert_eq!(world.nodes[node].table(0).definition().columns(), servers.columns());
+    a.define(&mut world, 1, &table("t", KeyType::Integer, 60_000, &["server_id", "gpc0"]));
+    let stored = world.nodes[node].table(0);
+    assert_eq!(stored.definition().columns().len(), 2);
+    let read = stored.get(&[0, 0, 0, 9], world.now, |entry| entry.value(DataType::ServerId, 0));
+    assert_eq!(read.unwrap().flatten(), Some(Value::Signed(4)), "what was set before stays");
+}
+
+/// A relay that waits itself says that it stores servers; so does a HAProxy with `stick` lines.
+#[test]
+fn a_table_without_a_list_keeps_servers_beside_what_a_later_peer_stores() {
+    let servers = table("t", KeyType::Integer, 60_000, &["server_id", "server_key"]);
+    let mut world = World::new(1);
+    let node = world.add(Setup::new("r").relay().peer("a").peer("b").open_table(servers.clone()));
+    let mut a = join_with(&mut world, node, "a", &servers);
+    assert_eq!(world.nodes[node].table(0).definition().columns(), servers.columns());
+    join_with(&mut world, node, "b", &table("t", KeyType::Integer, 60_000, &["gpc0"]));
+    let stored = world.nodes[node].table(0);
+    let mut names: Vec<_> = stored.definition().columns().iter().map(ToString::to_string).collect();
+    names.sort();
+    assert_eq!(names, ["gpc0", "server_id", "server_key"]);
+    // The first peer's definition is bound to the new table by itself.
+    let mut bytes = Vec::new();
+    let mut frame = UpdateHeader { id: Some(1), lifetime_ms: None }.begin(&mut bytes);
+    encode_key(KeyType::Integer, &[0, 0, 0, 7], frame.payload());
+    frame.payload().extend_from_slice(&[3, 0]);
+    frame.finish(Padding::None);
+    a.say(&mut world, &bytes);
+    world.run(10);
+    let read = stored.get(&[0, 0, 0, 7], world.now, |entry| entry.value(DataType::ServerId, 0));
+    assert_eq!(read.unwrap().flatten(), Some(Value::Signed(3)));
+}
+
+fn join_with(world: &mut World, node: usize, name: &str, definition: &TableDefinition) -> Script {
+    let mut peer = Script::call(world, node, name, "2.1");
+    peer.control(world, Control::ResyncFinished);
+    peer.define(world, 1, definition);
+    peer
 }

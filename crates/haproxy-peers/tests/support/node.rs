@@ -58,6 +58,7 @@ pub(crate) struct Setup {
     name: String,
     peers: Vec<ConfiguredPeer>,
     tables: Vec<(Arc<Table>, Option<Arc<Table>>)>,
+    open: Vec<String>,
     shards: Option<NonZeroU32>,
     dynamic: Option<DynamicTables>,
     max_dynamic_peers: usize,
@@ -76,6 +77,7 @@ impl Setup {
             name: name.into(),
             peers: Vec::new(),
             tables: Vec::new(),
+            open: Vec::new(),
             shards: None,
             dynamic: None,
             max_dynamic_peers: 0,
@@ -133,6 +135,12 @@ impl Setup {
         self
     }
 
+    /// A table whose data types the first peer says that defines it.
+    pub(crate) fn open_table(mut self, definition: TableDefinition) -> Self {
+        self.open.push(definition.name.clone());
+        self.table(definition)
+    }
+
     pub(crate) fn shards(mut self, count: u32) -> Self {
         self.shards = NonZeroU32::new(count);
         self
@@ -187,6 +195,7 @@ impl Setup {
 
     pub(super) fn start(self, skew: Millis, now: Millis) -> Node {
         let tables = TableSet::new("p", self.tables, self.shards, self.dynamic, 3).unwrap();
+        let tables = tables.with_open_tables(self.open.iter().map(String::as_str));
         let tables = tables.with_update_ids(self.update_ids).with_origins(self.origins);
         let tables = Arc::new(match self.hub {
             Some(hub) => tables.with_hub(hub).unwrap(),

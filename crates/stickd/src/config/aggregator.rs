@@ -85,6 +85,7 @@ fn status_table(draft: &AggregationsDraft) -> Vec<TableEntry> {
         definition: crate::peers::status_table(format!("{}/{}", draft.name().text, word.text)),
         span: word.span,
         is_stored: false,
+        has_list: true,
     };
     draft.status_table.iter().map(entry).collect()
 }

@@ -162,7 +162,11 @@ fn peers(text: &mut String, section: &PeersSection) {
         line(text, 1, "relays live updates of each peer to all others");
     }
     for entry in &section.tables {
-        line(text, 1, &table(&entry.definition, true));
+        let mut described = table(&entry.definition, true);
+        if !entry.has_list {
+            described = described.replace(", stores ", ", stores what its first peer defines, until then ");
+        }
+        line(text, 1, &described);
     }
     if let Some(hub) = &section.hub {
         aggregation(text, hub);

@@ -447,6 +447,8 @@ pub struct TableEntry {
     pub span: Span,
     /// Whether it is kept where `state` says (not with `no-state`).
     pub is_stored: bool,
+    /// Whether its line has a `store` list. Without one the table stores what the first peer that defines it stores.
+    pub has_list: bool,
 }
 
 /// `dynamic-peers`: which peers may connect without being listed.

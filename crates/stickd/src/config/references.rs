@@ -105,6 +105,7 @@ pub(super) fn distribute(
         definition: table.definition,
         span: table.span,
         is_stored: !table.no_state,
+        has_list: table.has_list,
     };
     let mut all = Vec::new();
     for draft in drafts {

@@ -50,6 +50,8 @@ pub(super) struct TableDraft {
     pub(super) write_to: Option<Word>,
     /// Whether it is left out of what `state` keeps.
     pub(super) no_state: bool,
+    /// Whether it has a `store` list.
+    pub(super) has_list: bool,
 }
 
 impl TableDraft {
@@ -100,7 +102,8 @@ pub(super) fn parse(
     }
     let has_list = table.seen.iter().any(|(seen, _)| *seen == "store");
     let Table { definition, peers, write_to, no_state, .. } = table;
-    let mut draft = TableDraft { definition, span: name.span, type_span, peers, write_to, no_state };
+    let mut draft =
+        TableDraft { definition, span: name.span, type_span, peers, write_to, no_state, has_list };
     if !has_list {
         // Most often `stick` lines of proxies that are not here use it, for which HAProxy adds the same.
         draft.add_server();

@@ -28,10 +28,9 @@ impl KeptTables for Daemon {
         let left_out: HashSet<_> =
             entries.filter(|entry| !entry.is_stored).map(|entry| &entry.definition.name).collect();
         let mut tables: Vec<_> = self
-            .tables
-            .iter()
+            .configured_tables()
+            .into_iter()
             .filter(|table| !left_out.contains(&table.definition().name))
-            .cloned()
             .collect();
         // The sums of a hub are computed from what its nodes tell.
         for cluster in self.clusters.iter().filter(|cluster| !cluster.tables().is_hub()) {
@@ -43,6 +42,10 @@ impl KeptTables for Daemon {
     }
 
     fn find_or_make(&self, name: &str, definition: &TableDefinition) -> Option<Arc<Table>> {
+        for cluster in &self.clusters {
+            // One without a `store` list stores what it stored before.
+            cluster.tables().fill_open_again(name, definition, self.clock.now());
+        }
         if let Some(table) = self.all().into_iter().find(|table| table.definition().name == name) {
             return Some(table);
         }
