@@ -265,6 +265,13 @@ impl Cluster {
         })
     }
 
+    /// Whether there is a session with a peer.
+    pub(super) fn has_session(&self, peer: &str) -> bool {
+        let is_its =
+            |connection: &Arc<Connection>| connection.name == peer && connection.established().is_some();
+        self.connections.lock().values().any(is_its)
+    }
+
     /// Runs an established session to its end.
     pub(super) async fn run(
         self: &Arc<Self>,

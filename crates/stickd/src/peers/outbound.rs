@@ -24,6 +24,11 @@ const ANSWER_IN_TLS: &str = "the peer's listener speaks TLS: add \"ssl\" and its
                              \"ssl\" from its bind line";
 const NO_ANSWER: &str = "the peer closed the connection instead of answering the hello; see its log, and whether its listener \
                          wants TLS (\"ssl\")";
+/// How an attempt ends that the peer closes.
+const CLOSED: [io::ErrorKind; 3] =
+    [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
+/// How long an attempt of the peer may be on its way that crosses one of this side.
+const CROSSING: Duration = Duration::from_secs(1);
 /// Longest status line accepted, in bytes.
 const MAX_STATUS: usize = 1024;
 
@@ -87,7 +92,12 @@ async fn conclude(
             let kind = error.kind();
             let refused = matches!(kind, io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
             let error = error.to_string();
-            let is_away = cluster.attempt_failed(connection, error.clone(), refused);
+            let mut is_away = cluster.attempt_failed(connection, error.clone(), refused);
+            if is_away && CLOSED.contains(&kind) {
+                // Where both sides connect at once, the peer closes this attempt, and its own may still be on its way.
+                tokio::time::sleep(CROSSING).await;
+                is_away = !cluster.has_session(&connection.name);
+            }
             cluster.journal.unreachable(connection, address, (kind, &error), is_away);
         }
     }
@@ -156,7 +166,7 @@ async fn greet(
             let read = stream.read(&mut input).await;
             let count = read.map_err(|error| io::Error::new(error.kind(), connection_fault(&error)))?;
             if count == 0 {
-                return Err(io::Error::other(NO_ANSWER));
+                return Err(io::Error::new(io::ErrorKind::ConnectionAborted, NO_ANSWER));
             }
             if is_plain && TLS_STARTS.iter().any(|start| input.starts_with(start)) {
                 return Err(io::Error::other(ANSWER_IN_TLS));
