@@ -88,7 +88,7 @@ pub struct Behind {
     pub ahead: u64,
     /// At stickds, where no member that the stickd could reach held a newer value.
     pub nobody_knew: u64,
-    /// At stickds, where some member that the stickd could reach held a newer value, touched within 1.5 s.
+    /// At stickds, where some member that the stickd could reach held a newer value, touched within 1.6 s.
     pub too_close: u64,
     /// At stickds, where some member that the stickd could reach held a newer value.
     pub somebody_knew: u64,

@@ -55,7 +55,7 @@ impl fmt::Display for Summary {
         let Behind { haproxys, ahead, nobody_knew, too_close, somebody_knew } = self.behind;
         row("differing until the next request", String::new())?;
         row("  at stickds, behind, avoidable", format!("{somebody_knew} (a reachable member knew better)"))?;
-        row("  at stickds, too close to tell", format!("{too_close} (a newer touch within 1.5 s)"))?;
+        row("  at stickds, too close to tell", format!("{too_close} (a newer touch within 1.6 s)"))?;
         row("  at stickds, behind", format!("{nobody_knew} (no reachable member knew better)"))?;
         row("  at stickds, ahead", format!("{ahead} (they know what a killed owner lost)"))?;
         row("  at HAProxys", haproxys.to_string())?;

@@ -139,7 +139,7 @@ mod tests {
     use super::*;
     use crate::{EndReason, Greeting, Hello, Limits, ProtocolVersion, SectionConfig, TableSet};
 
-    /// Numbers tell whose changes are whose: after 65,000 members they are given again, but none that somebody has.
+    /// Numbers tell whose changes are whose: after some 65,000 members they are given again, but none that somebody has.
     #[test]
     fn no_two_members_have_one_number() {
         let config = SectionConfig {

@@ -13,7 +13,7 @@ use super::model::ServerTls;
 use super::source::Span;
 use super::transport::{Parameters, Role, is_parameter};
 
-/// Most members of one line: there are 65,000 numbers for all members of a section.
+/// Most members of one line: there are some 61,000 numbers for all members of all sections.
 const MAX_MEMBERS: u32 = 60_000;
 /// Highest number in a member's name.
 const MAX_NUMBER: u32 = 999_999;
