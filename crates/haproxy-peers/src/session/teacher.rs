@@ -350,7 +350,11 @@ impl Teacher {
         // Without an expiry here there is no lifetime to tell: the receiver's own applies.
         let tells = *timed && !Defect::LessonWithoutLifetimes.is_on();
         let mut context = RowContext { dictionary, padding, is_v2_0, now: now as u32, scratch, writer: None };
-        let SendTable { last_id, id_stride, encoder, session_start, .. } = table;
+        let SendTable { last_id, id_stride, encoder, session_start, untold, .. } = table;
+        // The process before this one may just say, in its session, which data types it does not store. A row that it told holds
+        // nothing in them, and must not go out by the definition from before.
+        let before = walk.rows;
+        let mut is_outdated = false;
         let mut next_header = |remaining: Option<u32>| {
             *last_id = last_id.wrapping_add(*id_stride);
             sent.lesson_updates += 1;
@@ -369,6 +373,10 @@ impl Teacher {
             })
         } else {
             shared.table().walk(&mut walk.rows, ENTRIES_PER_HOLD, now, |entry| {
+                is_outdated |= shared.untold() != *untold;
+                if is_outdated {
+                    return;
+                }
                 // What the peer told in this session it has, and by now perhaps with newer values.
                 let is_its = entry.origin() == origin
                     || relays.as_ref().is_some_and(|it| it.is_told_by(entry.origin(), origin));
@@ -380,7 +388,11 @@ impl Teacher {
             })
         };
         context.scratch.flush(out);
-        more
+        if is_outdated {
+            // Again, after another definition.
+            walk.rows = before;
+        }
+        more || is_outdated
     }
 
     /// Pushes changes, table by table; whether there may be more.

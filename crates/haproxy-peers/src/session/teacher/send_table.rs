@@ -45,7 +45,7 @@ pub(crate) struct SendTable {
     pub(crate) shared: Arc<SharedTable>,
     pub(super) encoder: RowEncoder,
     /// What was untold when the encoder was made.
-    untold: u64,
+    pub(super) untold: u64,
     /// The changes that are pushed live; `None` when the peer is not told of them. A batch has the id of its last update.
     pub(super) feed: Option<Feed<u32>>,
     pub(crate) last_id: u32,
