@@ -51,8 +51,6 @@ use crate::{
 struct Arrival {
     version: ProtocolVersion,
     role: Role,
-    /// The peer's process id, by its hello. The answer to a hello of this side names none.
-    pid: Option<u32>,
 }
 
 /// A peers section, without I/O. The driver reports what happens on connections and carries out
@@ -269,8 +267,7 @@ impl Section {
             }
             let is_local = self.peers[place].kind == PeerKind::Local;
             let role = if is_local { Role::Successor } else { Role::Remote };
-            let established =
-                self.establish(place, session, Arrival { version: announced, role, pid: None }, now);
+            let established = self.establish(place, session, Arrival { version: announced, role }, now);
             self.peers[place].answered_at = Some(now);
             return Some(established);
         }
@@ -370,8 +367,8 @@ impl Section {
         if let Some(Beside { session, .. }) = former {
             self.actions.push_back(Action::Close { session, reason: "the peer opened a new session" });
         }
-        let arrival = Arrival { version: hello.version, role: Role::Remote, pid: named_pid(hello) };
-        match self.welcome(place, arrival, now) {
+        let role = Role::Remote;
+        match self.welcome(place, Arrival { version: hello.version, role }, now) {
             Greeting::Welcome { id, peer, session, kind, .. } => {
                 Greeting::Welcome { id, peer, session, kind, replaces }
             }
@@ -400,7 +397,7 @@ impl Section {
         &mut self,
         place: usize,
         id: SessionId,
-        Arrival { version, role, pid }: Arrival,
+        Arrival { version, role }: Arrival,
         now: Millis,
     ) -> Box<Session> {
         let is_hub = self.config.tables.is_hub();
@@ -408,11 +405,6 @@ impl Section {
         if self.feeds_a_hub(place) && lacks {
             // What it told before was left out; this process may define it in a way that can be taken.
             self.ask_again(place, now);
-        }
-        if let Some(pid) = pid.filter(|_| version.has_timed_updates() && !self.feeds_a_hub(place))
-            && self.peers[place].note_process(pid)
-        {
-            self.ask_new_process(place, now);
         }
         let peer = &mut self.peers[place];
         peer.note_session_of_node(lacks);
@@ -443,10 +435,7 @@ impl Section {
             Role::Successor => self.successor_accepted(id),
             Role::Remote => self.tick_resync(now),
         }
-        let mut session = Box::new(Session::new(setup, now));
-        if self.peers[place].had_other_process {
-            session.note_former_process();
-        }
+        let session = Box::new(Session::new(setup, now));
         self.apply_taught_elsewhere(place, now);
         session
     }
@@ -534,11 +523,6 @@ impl Section {
     pub fn is_up_to_date(&self) -> bool {
         self.resync.state == ResyncState::Finished
     }
-}
-
-/// The process id in a hello; 0 stands for a hello without one.
-fn named_pid(hello: &Hello) -> Option<u32> {
-    Some(hello.pid).filter(|pid| *pid != 0)
 }
 
 /// A number that no other hub of the cluster has, neither by its name nor by its seed.

@@ -40,8 +40,6 @@ pub struct NodeSetup {
     pub old: bool,
     /// Whether a process before it hands over.
     pub expects_predecessor: bool,
-    /// Its process id.
-    pub pid: u32,
     /// Seed of its pauses.
     pub seed: u64,
 }
@@ -76,7 +74,7 @@ impl Node {
             tables: Arc::clone(&tables),
             limits: setup.limits,
             expects_predecessor: setup.expects_predecessor,
-            pid: setup.pid,
+            pid: 1,
             seed: setup.seed,
         };
         let mut node = Self {

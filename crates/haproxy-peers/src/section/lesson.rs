@@ -43,7 +43,6 @@ impl Section {
         let peer = &mut self.peers[place];
         peer.lessons_wanted = if complete { 0 } else { peer.lessons_wanted.saturating_sub(1) };
         peer.lesson_at = now + ASK_AGAIN_MS;
-        peer.has_taught |= end != LessonEnd::Abandoned;
         if !is_local && end != LessonEnd::Abandoned {
             self.config.tables.defined_all(self.peers[place].origin);
         }
@@ -99,19 +98,6 @@ impl Section {
         peer.lessons_wanted = peer.lessons_wanted.max(1);
         peer.lesson_at = now;
         peer.awaits_values.store(true, Ordering::Relaxed);
-    }
-
-    /// Lets a peer that came back as another process teach what it knows, as when this process began. The new process never pushes
-    /// what it learned from others, and the one before may not have pushed it either.
-    ///
-    /// Only in sessions with timed updates: a lesson at 2.0 starts lifetimes again. A node of a hub is asked when it asks itself.
-    pub(super) fn ask_new_process(&mut self, place: usize, now: Millis) {
-        let peer = &mut self.peers[place];
-        peer.had_other_process = true;
-        if peer.level.shares_values() {
-            peer.lessons_wanted = LESSON_ATTEMPTS;
-            peer.lesson_at = peer.lesson_at.max(now);
-        }
     }
 
     /// Whether what a peer tells is summed here.

@@ -85,10 +85,6 @@ pub(super) struct Peer {
     /// When what it told a hub counts no more, unless it comes back.
     pub(super) counts_until: Option<Millis>,
     pub(super) origin: Origin,
-    /// The process id of the last hello of a session with timed updates that named one.
-    pid: Option<u32>,
-    /// Whether it came back as another process since this one began.
-    pub(super) had_other_process: bool,
     /// Nobody else has the number as long as this is here.
     _lease: Option<OriginLease>,
     pub(super) link: Link,
@@ -116,8 +112,6 @@ pub(super) struct Peer {
     /// Lessons still to be asked of this peer, and when the next one at the earliest.
     pub(super) lessons_wanted: u32,
     pub(super) lesson_at: Millis,
-    /// Whether it gave a lesson, in a session that either side opened.
-    pub(super) has_taught: bool,
     /// Those that it got as a node, of this hub and of hubs beside it.
     pub(super) lessons: Lessons,
     pub(super) counters: PeerCounters,
@@ -164,8 +158,6 @@ impl Peer {
             level: PeerLevel::Below,
             counts_until: None,
             origin,
-            pid: None,
-            had_other_process: false,
             _lease: None,
             link: Link::Idle,
             hello_sent_at: None,
@@ -183,7 +175,6 @@ impl Peer {
             awaits_values: Arc::default(),
             lessons_wanted: LESSON_ATTEMPTS,
             lesson_at: now,
-            has_taught: false,
             lessons: Lessons::default(),
             counters: PeerCounters::default(),
             last_reason: None,
@@ -245,11 +236,6 @@ impl Peer {
             Link::Idle => self.version_to_announce(now),
         };
         !version.has_timed_updates()
-    }
-
-    /// Notes the process id of a hello. Returns whether the process may be another one than the one before.
-    pub(super) fn note_process(&mut self, pid: u32) -> bool {
-        self.pid.replace(pid).map_or(self.has_taught, |former| former != pid)
     }
 
     /// Notes that the handshake succeeded.

@@ -118,7 +118,7 @@ impl Learner {
             ignored: BTreeSet::new(),
             wants_lesson: false,
             learning: Learning::Not,
-            times: Times { began: now, asked: now, is_first_process: true },
+            times: Times { began: now, asked: now },
             reported: HashSet::new(),
             received: Received::default(),
         }

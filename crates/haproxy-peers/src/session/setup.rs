@@ -121,9 +121,4 @@ impl Session {
             counters: Counters::default(),
         }
     }
-
-    /// Notes that a process before the one at the other end told what tables hold of this peer.
-    pub(crate) fn note_former_process(&mut self) {
-        self.learner.times.is_first_process = false;
-    }
 }

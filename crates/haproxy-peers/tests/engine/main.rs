@@ -20,7 +20,6 @@ mod members;
 mod newest;
 mod orders;
 mod passing_nodes;
-mod processes;
 mod random;
 mod relaying;
 mod replay;

@@ -140,7 +140,7 @@ impl Batch {
                 match self.compare(change, stamp, deadline, now) {
                     Some(Ordering::Greater) => !stamp.origin().is_local(),
                     Some(_) => is_own && self.is_of_session(deadline, now),
-                    None => is_own && (self.refreshes || self.is_of_session(deadline, now)),
+                    None => is_own,
                 }
             }
             Precedence::Repeated => {

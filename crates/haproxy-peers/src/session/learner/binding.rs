@@ -18,15 +18,13 @@ use crate::{Agreement, Definition, SharedTable};
 /// follows one pause later.
 const WAITED_MS: u32 = (SILENCE_MS + RECONNECT_MS) as u32;
 
-/// What the lifetimes of a lesson are compared by; points are on the table's clock, in ms.
+/// What the lifetimes of a lesson are compared by, as points on the table's clock in ms.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
     /// When the session began.
     pub(crate) began: Millis,
     /// When a lesson was asked for last, or the session began: a lesson's updates are encoded later.
     pub(crate) asked: Millis,
-    /// Whether no other process of the peer told anything before.
-    pub(crate) is_first_process: bool,
 }
 
 /// A table of the sender that is bound to one of ours.
@@ -134,7 +132,6 @@ impl Binding {
             session: since(times.began),
         };
         self.batch.set_ages(self.tells_expire.then(ages));
-        self.batch.set_refreshes(times.is_first_process);
         if let Some((_, batch)) = &mut self.copy
             && let Some(target) = self.shared.copy()
         {
