@@ -211,6 +211,7 @@ impl Model {
         let end = match lifetime {
             Lifetime::Restart => Some(now + u64::from(EXPIRE)),
             Lifetime::Exactly(ms) => Some(now + u64::from(ms.min(EXPIRE))),
+            Lifetime::Touched(age) => Some(now + u64::from(EXPIRE.saturating_sub(age))),
             Lifetime::Keep => None,
         };
         if let [only] = &mut *parts.iter_mut().filter(|part| part.node == node).collect::<Vec<_>>()

@@ -2,7 +2,8 @@
 //!
 //! A [`Writer`] follows tables and appends what changes to a log of blocks, a few times a second. From time to time it
 //! writes all entries once more, a *lap*, and removes what lies before the lap before. [`load`] reads the log into tables when a
-//! process starts. The tables in memory are the truth: there is no snapshot, no index and no file that is written in place.
+//! process starts, and [`load_late`] into tables that are in use. The tables in memory are the truth: there is no snapshot, no index
+//! and no file that is written in place.
 //!
 //! - What was synced is there after a crash, whenever and however it comes.
 //! - Damage costs the damaged blocks. The reader says which ones, by file and offset, and older values fill in.
@@ -28,7 +29,7 @@ mod rows;
 mod scan;
 
 mod load;
-pub use load::{Damage, LeftOut, LoadError, Loaded, SetAside, load};
+pub use load::{Damage, LeftOut, LoadError, Loaded, SetAside, load, load_late};
 
 mod writer;
 pub use writer::{Options, Tick, TickError, Writer};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 
-use stick_table::{Batch, ColumnsError, Origin, Precedence, Table, TableDefinition};
+use stick_table::{Batch, ColumnsError, EntryRef, Origin, Precedence, Table, TableDefinition};
 use thiserror::Error;
 
 use crate::format::{BootId, HEADERS, Head, Header, HeaderFault, Kind, segment_name, segment_number};
@@ -97,10 +97,31 @@ pub fn load<D: Disk>(
     clocks: &Clocks,
     find: impl FnMut(&str, &TableDefinition) -> Option<Arc<Table>>,
 ) -> Result<Loaded, LoadError> {
+    load_by(disk, clocks, Precedence::FillGaps, find)
+}
+
+/// As [`load`], into tables that others fill already: what they wrote stays, and nothing of it is evicted.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_late<D: Disk>(
+    disk: &D,
+    clocks: &Clocks,
+    find: impl FnMut(&str, &TableDefinition) -> Option<Arc<Table>>,
+) -> Result<Loaded, LoadError> {
+    load_by(disk, clocks, Precedence::Vacant, find)
+}
+
+fn load_by<D: Disk>(
+    disk: &D,
+    clocks: &Clocks,
+    precedence: Precedence,
+    find: impl FnMut(&str, &TableDefinition) -> Option<Arc<Table>>,
+) -> Result<Loaded, LoadError> {
     let mut log = Log::scan(disk)?;
     let start = log.start();
-    let mut loading =
-        Loading { find, clocks, tables: HashMap::new(), left_out: BTreeSet::new(), loaded: &mut log.loaded };
+    let (tables, left_out) = (HashMap::new(), BTreeSet::new());
+    let mut loading = Loading { find, clocks, precedence, tables, left_out, loaded: &mut log.loaded };
     for segment in &log.segments {
         loading.read(disk, segment, start, &log.cleared);
     }
@@ -242,6 +263,7 @@ fn look_through<D: Disk>(disk: &D, number: u64, loaded: &mut Loaded) -> Option<(
 /// A table while it is loaded from a segment.
 struct Source {
     table: Arc<Table>,
+    precedence: Precedence,
     batch: Batch,
     mapping: Mapping,
 }
@@ -249,6 +271,7 @@ struct Source {
 struct Loading<'l, F> {
     find: F,
     clocks: &'l Clocks,
+    precedence: Precedence,
     /// The tables of the present segment, by their numbers there; `None` for those that are not loaded.
     tables: HashMap<u32, (String, Option<Source>)>,
     left_out: BTreeSet<(String, String)>,
@@ -311,12 +334,12 @@ impl<F: FnMut(&str, &TableDefinition) -> Option<Arc<Table>>> Loading<'_, F> {
                 let Some(source) = source else { return Some(()) };
                 let mut reader = BodyReader(body);
                 for _ in 0..head.rows {
-                    let _ = source.table.remove(reader.key()?, self.clocks.now);
+                    let _ = source.table.remove_if(reader.key()?, self.clocks.now, is_stored);
                 }
             }
             Kind::StartOver if is_cleared => {
                 if let Some((_, Some(source))) = self.tables.get_mut(&head.table) {
-                    source.table.remove_where(self.clocks.now, |_| true);
+                    source.table.remove_where(self.clocks.now, is_stored);
                 }
             }
             _ => {}
@@ -339,7 +362,9 @@ impl<F: FnMut(&str, &TableDefinition) -> Option<Arc<Table>>> Loading<'_, F> {
                     Err(Mismatch::Definition(error)) => {
                         Err(format!("its definition is not possible: {error}"))
                     }
-                    Ok(mapping) => Source::new(table, mapping).map_err(|error| error.to_string()),
+                    Ok(mapping) => {
+                        Source::new(table, self.precedence, mapping).map_err(|error| error.to_string())
+                    }
                 },
             },
         };
@@ -353,19 +378,24 @@ impl<F: FnMut(&str, &TableDefinition) -> Option<Arc<Table>>> Loading<'_, F> {
     }
 }
 
+/// Whether an entry was read from the log, and nobody wrote it since.
+fn is_stored(entry: EntryRef<'_>) -> bool {
+    entry.origin() == Origin::STORE
+}
+
 impl Source {
-    fn new(table: Arc<Table>, mapping: Mapping) -> Result<Self, ColumnsError> {
+    fn new(table: Arc<Table>, precedence: Precedence, mapping: Mapping) -> Result<Self, ColumnsError> {
         let mut batch = Batch::new(&table);
         batch.set_columns(mapping.columns())?;
-        Ok(Self { table, batch, mapping })
+        Ok(Self { table, precedence, batch, mapping })
     }
 
     /// Takes the entries of a block; `None` when the body is not what its head says.
     fn take(&mut self, head: &Head, body: &[u8], passed: u64, clocks: &Clocks) -> Option<Taken> {
-        let Self { table, batch, mapping, .. } = self;
+        let Self { table, precedence, batch, mapping } = self;
         let mut refused = 0;
         let mut apply = |batch: &mut Batch| {
-            refused += table.apply(batch, Origin::STORE, Precedence::FillGaps, clocks.now).refused;
+            refused += table.apply(batch, Origin::STORE, *precedence, clocks.now).refused;
         };
         let taken = mapping.take(body, head.rows, passed, clocks.now as u32, batch, &mut apply);
         apply(batch);

@@ -16,10 +16,35 @@ pub(crate) struct Mapping {
     copies: Vec<Copied>,
     /// Where a `server_key` was, and is.
     text: Option<[usize; 2]>,
-    /// How an entry lives that has so many ms left.
-    lifetime: fn(u32) -> Lifetime,
+    lives: Lives,
+    /// Whether entries of the table end.
+    ends: bool,
     /// What is not taken, in words.
     pub(crate) left_out: Vec<String>,
+}
+
+/// How entries live that were stored.
+#[derive(Clone, Copy)]
+enum Lives {
+    /// For what was left.
+    On,
+    /// Without an end, and when they were touched counts.
+    WithoutEnd,
+    /// They had no end, and have one now: from now on.
+    FromNow,
+}
+
+impl Lives {
+    /// The lifetime of an entry that was stored with a life `passed` ms ago.
+    fn lifetime(self, life: u32, passed: u64) -> Lifetime {
+        match self {
+            Self::On => Lifetime::Exactly(u64::from(life).saturating_sub(passed) as u32),
+            Self::WithoutEnd => {
+                Lifetime::Touched(u32::try_from(u64::from(life) + passed).unwrap_or(u32::MAX))
+            }
+            Self::FromNow => Lifetime::Restart,
+        }
+    }
 }
 
 /// Data words that are copied.
@@ -92,12 +117,12 @@ impl Mapping {
         let text = schema.layout().offset(DataType::ServerKey, 0);
         let text = text.zip(table.layout().offset(DataType::ServerKey, 0)).map(|(from, to)| [from, to]);
         let shape = Shape::of(schema.definition(), schema.layout());
-        let lifetime = match stored.expire {
-            Some(_) => Lifetime::Exactly,
-            // It had no end, and has one now: from now on.
-            None => |_| Lifetime::Restart,
+        let lives = match (stored.expire, now.expire) {
+            (Some(_), _) => Lives::On,
+            (None, None) => Lives::WithoutEnd,
+            (None, Some(_)) => Lives::FromNow,
         };
-        Ok(Self { shape, copies, text, lifetime, left_out })
+        Ok(Self { shape, copies, text, lives, ends: now.expire.is_some(), left_out })
     }
 
     /// The data words that are written, for [`Batch::set_columns`].
@@ -122,17 +147,18 @@ impl Mapping {
         let mut taken = Taken::default();
         for _ in 0..rows {
             let entry = reader.entry(&self.shape)?;
-            let left = u64::from(entry.remaining).saturating_sub(passed);
-            let lifetime = (self.lifetime)(left as u32);
-            if lifetime == Lifetime::Exactly(0) {
-                taken.expired += 1;
+            let lifetime = self.lives.lifetime(entry.life, passed);
+            let has_ended = lifetime == Lifetime::Exactly(0);
+            taken.expired += u64::from(has_ended);
+            // One that has ended is applied where it ends what was stored of its key before, which may have lived for longer.
+            if has_ended && !self.ends {
                 continue;
             }
             let Ok(words) = batch.push(entry.key, lifetime) else {
-                taken.refused += 1;
+                taken.refused += u64::from(!has_ended);
                 continue;
             };
-            taken.entries += 1;
+            taken.entries += u64::from(!has_ended);
             self.write(&entry, passed, now, words);
             if let Some([from, _]) = self.text {
                 let string = (entry.word(from) as usize).checked_sub(1).and_then(|place| strings.get(place));

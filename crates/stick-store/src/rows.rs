@@ -1,11 +1,11 @@
 //! Entries in the body of a block.
 //!
 //! ```text
-//! remaining lifetime in ms 4 | key: as many bytes as all have, or their number 2 and the bytes | data words 4 each | next entry …
+//! life 4 | key: as many bytes as all have, or their number 2 and the bytes | data words 4 each | next entry …
 //! … | strings: their length 2 and the bytes
 //! ```
 //!
-//! Data words are those of the table, but for two: the tick of a frequency counter is its age in ms, and a `server_key` is the
+//! The life is what remains of it in ms, or, in a table without `expire`, the time since the entry was touched in ms. Data words are those of the table, but for two: the tick of a frequency counter is its age in ms, and a `server_key` is the
 //! number of a string behind the entries, from 1 on, or 0.
 
 use std::sync::Arc;
@@ -63,7 +63,7 @@ impl Body {
 
     /// Appends an entry; `now` is the table's clock.
     pub(crate) fn push_entry(&mut self, shape: &Shape, entry: EntryRef<'_>, now: u32) {
-        self.bytes.extend_from_slice(&entry.remaining().unwrap_or(0).to_le_bytes());
+        self.bytes.extend_from_slice(&entry.remaining().or_else(|| entry.age()).unwrap_or(0).to_le_bytes());
         let key = entry.key();
         if shape.key_bytes.is_none() {
             self.bytes.extend_from_slice(&(key.len() as u16).to_le_bytes());
@@ -132,8 +132,8 @@ fn set_word(words: &mut [u8], place: usize, word: u32) {
 /// An entry as it was stored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StoredEntry<'b> {
-    /// What was left of its life, in ms.
-    pub(crate) remaining: u32,
+    /// What was left of its life, or the time since its touch in a table without `expire`, in ms.
+    pub(crate) life: u32,
     pub(crate) key: &'b [u8],
     words: &'b [u8],
 }
@@ -167,12 +167,12 @@ impl<'b> BodyReader<'b> {
 
     /// The next entry.
     pub(crate) fn entry(&mut self, shape: &Shape) -> Option<StoredEntry<'b>> {
-        let remaining = u32::from_le_bytes(*self.take(4)?.first_chunk()?);
+        let life = u32::from_le_bytes(*self.take(4)?.first_chunk()?);
         let key = match shape.key_bytes {
             Some(bytes) => self.take(bytes)?,
             None => self.counted()?,
         };
-        Some(StoredEntry { remaining, key, words: self.take(4 * shape.words)? })
+        Some(StoredEntry { life, key, words: self.take(4 * shape.words)? })
     }
 
     /// The strings behind so many entries.

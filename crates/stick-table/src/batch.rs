@@ -33,6 +33,9 @@ pub enum Precedence {
     /// The change was part of a lesson and comes again on its own, without its age. It overwrites what the same origin wrote,
     /// or what a lesson of somebody else told.
     Repeated,
+    /// The change was read from a durable copy of the table, after others began to write. It creates entries for which there is a free
+    /// place, and evicts none. Of entries that are there it overwrites only what was read as well ([`Origin::STORE`](crate::Origin::STORE)).
+    Vacant,
 }
 
 /// What became of the changes of a batch.

@@ -103,7 +103,9 @@ impl Common {
     pub(crate) fn deadline(&self, lifetime: Lifetime, old: u32, now: Millis) -> u32 {
         let now = now as u32;
         let deadline = match (self.definition.expire, lifetime) {
+            (None, Lifetime::Touched(age)) => now.wrapping_sub(age.min(lifetime::OLDEST_TOUCH)),
             (None, _) => now,
+            (Some(expire), Lifetime::Touched(age)) => now.wrapping_add(expire.saturating_sub(age)),
             (Some(expire), Lifetime::Restart) => now.wrapping_add(expire),
             (Some(expire), Lifetime::Exactly(ms)) => now.wrapping_add(ms.min(expire)),
             (Some(_), Lifetime::Keep) => old,

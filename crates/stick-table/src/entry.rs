@@ -61,6 +61,16 @@ impl<'a> EntryRef<'a> {
         Some(lifetime::remaining(self.stripe.deadline(self.row), self.now))
     }
 
+    /// Time since the entry was touched, in ms, at most 24.8 days; `None` when the table's entries expire.
+    pub fn age(&self) -> Option<u32> {
+        if self.common.definition.expire.is_some() {
+            return None;
+        }
+        let age = (self.now as u32).wrapping_sub(self.stripe.deadline(self.row));
+        // A touch a moment later than this reader's clock.
+        Some(if age > lifetime::OLDEST_TOUCH + (1 << 30) { 0 } else { age.min(lifetime::OLDEST_TOUCH) })
+    }
+
     /// Who changed the entry last.
     #[inline]
     pub fn origin(&self) -> Origin {

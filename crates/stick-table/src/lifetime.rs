@@ -2,6 +2,10 @@
 
 use crate::Millis;
 
+/// Oldest touch that an entry without an end is shown to have, in ms: 24.8 days. They are purged in the order of their last
+/// touch, and one of 50 days ago must not pass for one of today.
+pub(crate) const OLDEST_TOUCH: u32 = 1 << 31;
+
 /// What a change does to an entry's remaining lifetime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
@@ -12,6 +16,9 @@ pub enum Lifetime {
     /// until their sessions are polled; [`Table::expire`](crate::Table::expire) ends an entry everywhere. Without effect in a
     /// table without `expire`.
     Exactly(u32),
+    /// The entry was touched so many ms ago and lives on from then, as one that was kept on disk. In a table without `expire` it says
+    /// when the entry is purged.
+    Touched(u32),
     /// Leaves the lifetime of an entry as it is and creates none: an update that repeats what is known.
     Keep,
 }

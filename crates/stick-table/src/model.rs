@@ -113,6 +113,7 @@ impl Model {
             batch.push(&key(number), lifetime).unwrap()[0] = value;
             let left = match lifetime {
                 Lifetime::Exactly(ms) => ms.min(EXPIRE),
+                Lifetime::Touched(age) => EXPIRE.saturating_sub(age),
                 _ => EXPIRE,
             };
             let end = end(self.now, left);

@@ -265,16 +265,31 @@ impl Table {
     /// # Errors
     /// When the key is none of the table's.
     pub fn remove(&self, key: &[u8], now: Millis) -> Result<bool, KeyError> {
+        self.remove_if(key, now, |_| true)
+    }
+
+    /// As [`remove`](Self::remove), if `matches` holds for the entry.
+    ///
+    /// # Errors
+    /// When the key is none of the table's.
+    pub fn remove_if(
+        &self,
+        key: &[u8],
+        now: Millis,
+        matches: impl FnOnce(EntryRef<'_>) -> bool,
+    ) -> Result<bool, KeyError> {
         self.with_key(key, |number, hash, key| {
             let mut stripe = self.stripes[number].lock();
             let Some(row) = stripe.find(&self.common, hash, key) else { return false };
-            let live = stripe.is_live(&self.common, row, now);
-            if live {
-                stripe.remove(&self.common, row);
-            } else {
+            if !stripe.is_live(&self.common, row, now) {
                 stripe.free(&self.common, row);
+                return false;
             }
-            live
+            let matches = matches(EntryRef::new(&self.common, &stripe, number, row, now));
+            if matches {
+                stripe.remove(&self.common, row);
+            }
+            matches
         })
     }
 

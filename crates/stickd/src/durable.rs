@@ -7,14 +7,15 @@ mod directory;
 mod tables;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow, bail};
 use parking_lot::{Condvar, Mutex};
-use stick_store::{Clocks, Damage, LeftOut, Loaded, Options, SetAside, Writer, load};
+use stick_store::{Clocks, Damage, LeftOut, Loaded, Options, SetAside, Writer, load, load_late};
 use stick_table::{Millis, Table, TableDefinition};
 use tracing::{info, warn};
 
@@ -27,6 +28,8 @@ use directory::{Directory, Lock};
 const MAX_LINES: usize = 10;
 /// A failure that lasts is said again after so long.
 const SAID_AGAIN: Duration = Duration::from_secs(60);
+/// A process that ends waits for a disk that hangs for so long.
+const STOP_WAIT: Duration = Duration::from_secs(10);
 
 /// The tables that are kept.
 pub(crate) trait KeptTables: Send + Sync {
@@ -62,8 +65,10 @@ impl StateUsage {
 
 /// Durable tables at work.
 pub(crate) struct Durable {
-    thread: Option<JoinHandle<()>>,
     stop: Arc<Stop>,
+    /// Says when the thread has ended, also when it failed.
+    ended: Receiver<()>,
+    directory: PathBuf,
     usage: Arc<StateUsage>,
 }
 
@@ -93,27 +98,26 @@ impl Durable {
             clock,
             boot_id: boot_id(),
             tables,
+            takes_over,
             seed: None,
             place: None,
             usage: Arc::clone(&usage),
             failing: None,
         };
         match Directory::make(&line.directory) {
-            Ok(directory) => {
-                if !line.force && directory.is_remote() {
-                    bail!(
-                        "state {path}: the directory is on another machine, where what is written may be lost and a lock may not hold: use a local file system, or write \"force\" behind it"
-                    );
-                }
-                keeper.open(directory, takes_over).with_context(|| format!("state {path}"))?;
-            }
+            Ok(directory) => keeper.open(directory).with_context(|| format!("state {path}"))?,
             Err(error) => keeper.fail(&anyhow!(error)),
         }
         let stop = Arc::new(Stop::default());
         let stopped = Arc::clone(&stop);
+        let (ends, ended) = mpsc::channel::<()>();
         let thread = std::thread::Builder::new().name("state".to_owned());
-        let thread = thread.spawn(move || keeper.run(&stopped)).context("cannot start a thread")?;
-        Ok(Self { thread: Some(thread), stop, usage })
+        let run = move || {
+            let _ends = ends;
+            keeper.run(&stopped);
+        };
+        thread.spawn(run).context("cannot start a thread")?;
+        Ok(Self { stop, ended, directory: line.directory.clone(), usage })
     }
 
     /// What there is to show of it.
@@ -121,12 +125,19 @@ impl Durable {
         &self.usage
     }
 
-    /// Writes what is not written yet, and ends.
-    pub(crate) fn stop(mut self) {
+    /// Writes what is not written yet, and ends; a disk that hangs is given up after [`STOP_WAIT`].
+    pub(crate) fn stop(self) {
         *self.stop.asked.lock() = true;
         self.stop.wake.notify_all();
-        // If it failed, the process ended for that.
-        let _ = self.thread.take().map(JoinHandle::join);
+        // If the thread failed, the process ended for that.
+        if self.ended.recv_timeout(STOP_WAIT) == Err(RecvTimeoutError::Timeout) {
+            let (directory, seconds) = (self.directory.display(), STOP_WAIT.as_secs());
+            warn!(
+                %directory,
+                seconds,
+                "the last changes of tables are not on disk: the disk does not answer, and the process ends without them; check the disk"
+            );
+        }
     }
 }
 
@@ -147,7 +158,9 @@ struct Keeper {
     clock: Clock,
     boot_id: [u8; 16],
     tables: Arc<dyn KeptTables>,
-    /// The secret of the files that were read.
+    /// Whether this process goes on with the directory of another one, which ends soon.
+    takes_over: bool,
+    /// The secret of the files that were read or written: it tells them from those of another directory.
     seed: Option<u64>,
     /// There once the directory is this process's.
     place: Option<Place>,
@@ -166,15 +179,12 @@ struct Place {
 
 impl Keeper {
     /// Reads the directory, and takes it unless another process has it.
-    fn open(&mut self, directory: Directory, takes_over: bool) -> anyhow::Result<()> {
+    fn open(&mut self, directory: Directory) -> anyhow::Result<()> {
+        self.check(&directory)?;
         let lock = match directory.lock() {
             Ok(Ok(lock)) => Some(lock),
-            Ok(Err(_)) if takes_over => None,
-            Ok(Err(owner)) => {
-                bail!(
-                    "the process {owner} has the directory: stop it, take over from it with -sf, or give this one another directory"
-                )
-            }
+            Ok(Err(_)) if self.takes_over => None,
+            Ok(Err(owner)) => bail!(taken(&owner)),
             Err(error) => {
                 self.fail(&anyhow!(error));
                 return Ok(());
@@ -193,7 +203,7 @@ impl Keeper {
                 say(&self.line, &loaded, self.clock.now() - began);
                 self.seed = loaded.seed;
                 if let Some(lock) = lock {
-                    self.place = Some(self.take(directory, lock, &loaded));
+                    self.take(directory, lock, &loaded);
                 }
             }
             Err(error) => self.fail(&error.into()),
@@ -201,12 +211,44 @@ impl Keeper {
         Ok(())
     }
 
+    /// Takes a directory that this process did not have: it was not there, or another process had it. Returns whether it has it now.
+    fn open_late(&mut self) -> anyhow::Result<bool> {
+        let directory = Directory::make(&self.line.directory)?;
+        self.check(&directory)?;
+        let lock = match directory.lock()? {
+            Ok(lock) => lock,
+            Err(_) if self.takes_over => return Ok(false),
+            Err(owner) => bail!(taken(&owner)),
+        };
+        // What this process read or wrote itself, its tables hold, and so they do what the one before taught.
+        let mut loaded = load(&directory, &self.clocks(), |_, _| None)?;
+        if loaded.seed.is_some() && loaded.seed != self.seed {
+            let (began, tables) = (self.clock.now(), Arc::clone(&self.tables));
+            let find = |name: &str, definition: &TableDefinition| tables.find_or_make(name, definition);
+            loaded = load_late(&directory, &self.clocks(), find)?;
+            say(&self.line, &loaded, self.clock.now() - began);
+        }
+        self.take(directory, lock, &loaded);
+        Ok(true)
+    }
+
+    /// Whether the directory may be used.
+    fn check(&self, directory: &Directory) -> anyhow::Result<()> {
+        if !self.line.force && directory.is_remote() {
+            bail!(
+                "the directory is on another machine, where what is written may be lost and a lock may not hold: use a local file system, or write \"force\" behind it"
+            );
+        }
+        Ok(())
+    }
+
     /// Begins to write behind what was read.
-    fn take(&self, directory: Directory, lock: Lock, loaded: &Loaded) -> Place {
+    fn take(&mut self, directory: Directory, lock: Lock, loaded: &Loaded) {
         let options = Options { max_disk: self.line.max_disk, ..Options::default() };
         let seed = loaded.seed.or(self.seed).unwrap_or_else(crate::daemon::random);
+        self.seed = Some(seed);
         let writer = Writer::new(directory, options, loaded, seed, &self.clocks());
-        Place { writer, followed: HashMap::new(), lock }
+        self.place = Some(Place { writer, followed: HashMap::new(), lock });
     }
 
     fn run(mut self, stop: &Stop) {
@@ -225,12 +267,10 @@ impl Keeper {
 
     /// Writes what changed; nothing while the process before this one has the directory.
     fn write(&mut self) -> anyhow::Result<()> {
-        if self.place.is_none() {
-            let directory = Directory::make(&self.line.directory)?;
-            let Ok(lock) = directory.lock()? else { return Ok(()) };
-            // Where the one before came to; its entries it taught, and the tables hold them.
-            let loaded = load(&directory, &self.clocks(), |_, _| None)?;
-            self.place = Some(self.take(directory, lock, &loaded));
+        // A directory that is gone is made again. Another one may have been mounted in its place.
+        self.place.take_if(|place| !place.lock.is_there());
+        if self.place.is_none() && !self.open_late()? {
+            return Ok(());
         }
         let (clocks, tables) = (self.clocks(), self.tables.all());
         let Some(place) = &mut self.place else { return Ok(()) };
@@ -238,10 +278,6 @@ impl Keeper {
         let result = place.writer.tick(&clocks);
         self.usage.bytes.store(place.writer.bytes(), Ordering::Relaxed);
         self.usage.segments.store(place.writer.segments() as u64, Ordering::Relaxed);
-        if result.is_err() && !place.lock.is_there() {
-            // The directory is gone: it is made again.
-            self.place = None;
-        }
         result?;
         self.usage.durable_at.store(clocks.now, Ordering::Relaxed);
         Ok(())
@@ -289,11 +325,12 @@ impl Place {
     /// Follows these tables, and no others.
     fn follow(&mut self, tables: Vec<Arc<Table>>) {
         let Self { writer, followed, .. } = self;
-        let is_there = |name: &String, table: &Arc<Table>| {
-            tables.iter().any(|other| Arc::ptr_eq(other, table) && other.definition().name == *name)
-        };
+        let mut by_name: HashMap<&str, &Arc<Table>> = HashMap::new();
+        for table in &tables {
+            by_name.entry(&table.definition().name).or_insert(table);
+        }
         followed.retain(|name, table| {
-            let stays = is_there(name, table);
+            let stays = by_name.get(name.as_str()).is_some_and(|other| Arc::ptr_eq(other, table));
             if !stays {
                 writer.remove(name);
             }
@@ -307,6 +344,13 @@ impl Place {
             }
         }
     }
+}
+
+/// What is wrong with a directory that another process has.
+fn taken(owner: &str) -> String {
+    format!(
+        "the process {owner} has the directory: stop it, take over from it with -sf, or give this one another directory"
+    )
 }
 
 /// Logs what was read, and what could not be.

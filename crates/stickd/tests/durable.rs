@@ -1,6 +1,7 @@
 //! Tables that survive the end of every process (`state`).
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use stickd_testkit::stickd::{config, table};
@@ -166,19 +167,11 @@ fn a_directory_that_vanishes_stops_nothing() {
     let parent = stickd.directory().join("parent");
     fs::remove_dir_all(&parent).unwrap();
     fs::write(&parent, "x").unwrap();
-    let said = |stickd: &StickdProcess, text: &str| {
-        wait::until_or(
-            SOON,
-            text,
-            || stickd.daemon().log(),
-            || stickd.daemon().log().contains(text).then_some(()),
-        );
-    };
     cli.quiet("set table t key 192.0.2.2 data.gpc0 8");
-    said(&stickd, "tables are not kept on disk: ");
+    wait_said(&stickd, "tables are not kept on disk: ");
     assert_eq!(number(&cli, "t", "192.0.2.2", "gpc0"), Some(8), "the service goes on");
     fs::remove_file(&parent).unwrap();
-    said(&stickd, "tables are kept on disk again");
+    wait_said(&stickd, "tables are kept on disk again");
     wait_durable(&cli);
     stickd.restart(Some(&config), &[]);
     assert_eq!(stickd.table("t").used, 2, "both were written again");
@@ -188,13 +181,101 @@ fn a_directory_that_vanishes_stops_nothing() {
     fs::write(&parent, "x").unwrap();
     stickd.restart(Some(&config), &[]);
     let cli = stickd.cli();
-    said(&stickd, "tables are not kept on disk: ");
+    wait_said(&stickd, "tables are not kept on disk: ");
     cli.quiet("set table t key 192.0.2.3 data.gpc0 9");
     fs::remove_file(&parent).unwrap();
-    said(&stickd, "tables are kept on disk again");
+    wait_said(&stickd, "tables are kept on disk again");
     wait_durable(&cli);
     stickd.restart(Some(&config), &[]);
     assert_eq!(number(&stickd.cli(), "t", "192.0.2.3", "gpc0"), Some(9));
+}
+
+/// Waits until the log has a text.
+#[track_caller]
+fn wait_said(stickd: &StickdProcess, text: &str) {
+    let log = || stickd.daemon().log();
+    wait::until_or(SOON, text, log, || log().contains(text).then_some(()));
+}
+
+/// As when a file system is mounted after stickd has started.
+#[test]
+fn a_directory_that_appears_late_is_loaded_late() {
+    let config = kept(&table("t", "type ip size 1k expire 1h store gpc0"));
+    let config = config.replace("state state", "state parent/state");
+    let mut stickd = start(&config);
+    let cli = stickd.cli();
+    for key in 1..=3 {
+        cli.quiet(&format!("set table t key 192.0.2.{key} data.gpc0 {key}"));
+    }
+    wait_durable(&cli);
+    cli.quiet("clear table t key 192.0.2.3");
+    wait_durable(&cli);
+    stickd.daemon().kill9();
+    let [parent, aside] = ["parent", "aside"].map(|name| stickd.directory().join(name));
+    fs::rename(&parent, &aside).unwrap();
+    fs::write(&parent, "x").unwrap();
+    stickd.restart(Some(&config), &[]);
+    let cli = stickd.cli();
+    wait_said(&stickd, "tables are not kept on disk: ");
+    cli.quiet("set table t key 192.0.2.2 data.gpc0 22");
+    assert_eq!(number(&cli, "t", "192.0.2.1", "gpc0"), None);
+    fs::remove_file(&parent).unwrap();
+    // What is made here meanwhile is not what was there.
+    let mut moved = fs::rename(&aside, &parent);
+    for _ in 0..100 {
+        if moved.is_ok() {
+            break;
+        }
+        let _ = fs::remove_dir_all(&parent);
+        moved = fs::rename(&aside, &parent);
+    }
+    moved.unwrap();
+    wait_said(&stickd, "tables were loaded");
+    wait_durable(&cli);
+    let check = |cli: &Cli| {
+        assert_eq!(number(cli, "t", "192.0.2.1", "gpc0"), Some(1), "it was loaded");
+        assert_eq!(number(cli, "t", "192.0.2.2", "gpc0"), Some(22), "it is newer than what was loaded");
+        assert_eq!(number(cli, "t", "192.0.2.3", "gpc0"), None, "it was cleared");
+    };
+    check(&cli);
+    stickd.restart(Some(&config), &[]);
+    check(&stickd.cli());
+}
+
+/// A pipe that nobody writes to is as good as a disk that does not answer.
+#[test]
+fn a_disk_that_hangs_delays_a_stop_for_seconds_only() {
+    let config = kept(&table("t", "type ip size 1k expire 1h store gpc0"));
+    let mut stickd = start(&config.replace("state state", "state parent/state"));
+    stickd.daemon().kill9();
+    let parent = stickd.directory().join("parent");
+    fs::remove_dir_all(&parent).unwrap();
+    fs::write(&parent, "x").unwrap();
+    stickd.restart(Some(&config.replace("state state", "state parent/state")), &[]);
+    wait_said(&stickd, "tables are not kept on disk: ");
+    let hanging = stickd.directory().join("hanging");
+    fs::create_dir(&hanging).unwrap();
+    let made = Command::new("mkfifo").arg(hanging.join("0000000001.log")).status().unwrap();
+    assert!(made.success());
+    fs::create_dir(stickd.directory().join("new")).unwrap();
+    fs::rename(&hanging, stickd.directory().join("new/state")).unwrap();
+    fs::remove_file(&parent).unwrap();
+    // Whoever comes first: what stickd may have made is empty.
+    while fs::rename(stickd.directory().join("new"), &parent).is_err() {
+        let _ = fs::remove_dir_all(&parent);
+    }
+    let cli = stickd.cli();
+    wait::until(SOON, "the lag", || {
+        let lag: u64 = cli.info("Stickd_state_lag_ms")?.parse().ok()?;
+        (lag > 2_000).then_some(())
+    });
+    cli.quiet("set table t key 192.0.2.1 data.gpc0 7");
+    assert_eq!(number(&cli, "t", "192.0.2.1", "gpc0"), Some(7), "the service goes on");
+    let began = Instant::now();
+    assert!(stickd.stop().success());
+    assert!(began.elapsed() >= Duration::from_secs(9), "it waited for the disk");
+    let log = stickd.daemon().log();
+    assert!(log.contains("the last changes of tables are not on disk: the disk does not answer"), "{log}");
 }
 
 /// Two HAProxys and a stickd that makes its table from what they define; the power goes at all of them.

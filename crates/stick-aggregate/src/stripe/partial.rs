@@ -104,6 +104,7 @@ impl Stripe {
         let is_raised = crate::partial::raise(&shared.columns, is, &self.should, now as u32);
         let told = match lifetime {
             Lifetime::Restart => shared.expire(),
+            Lifetime::Touched(age) => shared.expire().map(|expire| expire.saturating_sub(age)),
             Lifetime::Exactly(ms) => shared.expire().map(|expire| ms.min(expire)),
             Lifetime::Keep => None,
         };

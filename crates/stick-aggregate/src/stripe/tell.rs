@@ -257,7 +257,9 @@ impl Stripe {
     fn touch(&mut self, shared: &Shared, lifetime: Lifetime, slot: u32, number: usize, now: u32) {
         let deadline = match (shared.expire(), lifetime) {
             (_, Lifetime::Keep) => return,
+            (None, Lifetime::Touched(age)) => now.wrapping_sub(age),
             (None, _) => now,
+            (Some(expire), Lifetime::Touched(age)) => now.wrapping_add(expire.saturating_sub(age)),
             (Some(expire), Lifetime::Restart) => now.wrapping_add(expire),
             (Some(expire), Lifetime::Exactly(ms)) => now.wrapping_add(ms.min(expire)),
         };

@@ -6,7 +6,7 @@ use stick_store::{Clocks, LeftOut, Loaded, Options, Writer, load};
 use stick_table::{DataType, Lifetime, Millis, Origin, Table, Value};
 
 use crate::disk::SimDisk;
-use crate::tables::{clocks, contents, set, table};
+use crate::tables::{clocks, contents, key, set, table};
 
 const NOW: Millis = 1_000_000;
 const STORED: &str =
@@ -151,4 +151,50 @@ fn an_expiry_that_comes_begins_now() {
     assert_eq!(contents(&table, 0, NOW).get(&(0, 2)), Some(&(42, Some(NOW + 30_000))));
     let (table, _) = loaded_as(&stored(STORED), "type ip size 1k store gpc0", &clocks(NOW));
     assert_eq!(contents(&table, 0, NOW).get(&(0, 2)), Some(&(42, None)));
+}
+
+/// In a table without an end the entry that was touched first gives way, also after a start.
+#[test]
+fn the_order_of_touches_stays() {
+    let line = "type ip size 3 store gpc0";
+    let disk = SimDisk::default();
+    let first = table(line);
+    let mut writer = Writer::new(disk.clone(), Options::default(), &Loaded::default(), 5, &clocks(NOW));
+    writer.add("p/t", &first);
+    for (number, age) in [(1, 1_000), (2, 50_000), (3, 20_000)] {
+        set(&first, 0, number, number.into(), NOW - age);
+    }
+    writer.tick(&clocks(NOW)).unwrap();
+    let later = NOW + 10_000;
+    let (table, _) = loaded_as(&disk, line, &clocks(later));
+    let age = |number| table.get(&key(0, number), later, |entry| entry.age()).unwrap().flatten();
+    assert_eq!([age(1), age(2), age(3)], [Some(11_000), Some(60_000), Some(30_000)]);
+    for (new, gone) in [(4, 2), (5, 3), (6, 1)] {
+        assert!(age(gone).is_some());
+        set(&table, 0, new, 1, later);
+        assert_eq!(age(gone), None, "{gone}");
+    }
+    // Weeks later nothing comes round.
+    let later = NOW + 60 * 86_400_000;
+    let (table, _) = loaded_as(&disk, line, &clocks(later));
+    assert_eq!(table.get(&key(0, 2), later, |entry| entry.age()).unwrap().flatten(), Some(1 << 31));
+}
+
+/// A change that shortens a life is not lost when the shorter life has ended.
+#[test]
+fn what_ended_early_has_ended() {
+    let disk = SimDisk::default();
+    let first = table("type ip size 10 expire 100s store gpc0");
+    let mut writer = Writer::new(disk.clone(), Options::default(), &Loaded::default(), 5, &clocks(NOW));
+    writer.add("p/t", &first);
+    set(&first, 0, 1, 1, NOW);
+    set(&first, 0, 2, 2, NOW);
+    writer.tick(&clocks(NOW)).unwrap();
+    first.update(&key(0, 1), Origin::LOCAL, Lifetime::Exactly(5_000), NOW, |_| ()).unwrap();
+    writer.tick(&clocks(NOW)).unwrap();
+    for (ms, count) in [(4_000, 2), (6_000, 1)] {
+        let later = clocks(NOW + ms);
+        let (table, loaded) = loaded_as(&disk, "type ip size 10 expire 100s store gpc0", &later);
+        assert_eq!(contents(&table, 0, later.now).len(), count, "{loaded:?}");
+    }
 }

@@ -6,4 +6,5 @@ mod damage;
 mod disk;
 mod golden;
 mod laps;
+mod late;
 mod tables;

@@ -129,8 +129,8 @@ impl Batch {
         let common = &*self.common;
         let words = &self.words[index * self.stride..(index + 1) * self.stride];
         let (key, data) = words.split_at(self.key_words);
-        let touch =
-            Touch { origin, of_lesson: precedence == Precedence::FillGaps, lifetime: change.lifetime, now };
+        let of_lesson = matches!(precedence, Precedence::FillGaps | Precedence::Vacant);
+        let touch = Touch { origin, of_lesson, lifetime: change.lifetime, now };
         let may_change = |stamp: Stamp, deadline: u32| match precedence {
             Precedence::Newest => true,
             // What was read from disk is older than whatever anybody tells.
@@ -146,6 +146,7 @@ impl Batch {
             Precedence::Repeated => {
                 (stamp.origin() == origin && origin.is_one_writer()) || stamp.is_of_lesson()
             }
+            Precedence::Vacant => false,
         };
         if candidate != NO_ROW && self.is_plain() {
             let write = |to: &mut [u32]| self.write_columns(data, to);
@@ -192,7 +193,7 @@ impl Batch {
         let by = if stamp.is_of_lesson() { HeldBy::Lesson } else { HeldBy::Push };
         match change.lifetime {
             Lifetime::Exactly(left) => self.ages?.compare(left, lifetime::remaining(deadline, now), by),
-            Lifetime::Restart | Lifetime::Keep => None,
+            Lifetime::Restart | Lifetime::Touched(_) | Lifetime::Keep => None,
         }
     }
 
@@ -221,6 +222,13 @@ impl Batch {
         let ahead = run.new;
         run.new = ahead.saturating_sub(1);
         let common = &*self.common;
+        if run.precedence == Precedence::Vacant && run.places == 0 {
+            run.places = common.take_places(1);
+            if run.places == 0 {
+                run.applied.refused += 1;
+                return;
+            }
+        }
         let Some(row) = stripe.insert(common, change.hash, key, (&mut run.places, ahead), touch.now) else {
             run.applied.refused += 1;
             return;
@@ -242,6 +250,7 @@ impl Batch {
         match change.lifetime {
             Lifetime::Restart => true,
             Lifetime::Exactly(ms) => ms > 0 || self.common.definition.expire.is_none(),
+            Lifetime::Touched(age) => self.common.definition.expire.is_none_or(|expire| age < expire),
             Lifetime::Keep => false,
         }
     }

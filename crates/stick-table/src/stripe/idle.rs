@@ -2,11 +2,8 @@
 
 use super::Stripe;
 use crate::common::{Common, NO_DEADLINE};
-use crate::{FrequencyCounter, Millis, lifetime};
-
-/// Oldest touch that an entry without an end is shown to have, in ms: 24.8 days. They are purged in the order of their last
-/// touch, and one of 50 days ago must not pass for one of today.
-const OLDEST_TOUCH: u32 = 1 << 31;
+use crate::lifetime::{self, OLDEST_TOUCH};
+use crate::{FrequencyCounter, Millis};
 
 impl Stripe {
     /// Stops frequency counters that were idle for weeks among the next `rows` rows, and holds touches of long ago at their age.

@@ -22,12 +22,14 @@ pub(super) struct Directory(PathBuf);
 /// The lock of a directory, until it is dropped.
 pub(super) struct Lock {
     file: File,
+    path: PathBuf,
 }
 
 impl Lock {
-    /// Whether its file is there still: else another process may have a lock of the same name.
+    /// Whether its file is at its path still: else another process may have a lock of the same name.
     pub(super) fn is_there(&self) -> bool {
-        self.file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
+        let (Ok(own), Ok(there)) = (self.file.metadata(), fs::metadata(&self.path)) else { return false };
+        (own.dev(), own.ino()) == (there.dev(), there.ino())
     }
 }
 
@@ -47,13 +49,14 @@ impl Directory {
     pub(super) fn lock(&self) -> io::Result<Result<Lock, String>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
-        let mut file = options.open(self.0.join("lock"))?;
+        let path = self.0.join("lock");
+        let mut file = options.open(&path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
                 file.set_len(0)?;
                 file.rewind()?;
                 writeln!(file, "{}", std::process::id())?;
-                Ok(Ok(Lock { file }))
+                Ok(Ok(Lock { file, path }))
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let mut owner = String::new();
