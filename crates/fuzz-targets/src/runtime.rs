@@ -10,8 +10,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use stick_table::{DataType, KeyType, Lifetime, Millis, Origin, Table, TableDefinition, Value};
 use stickd::config::Level;
-use stickd::runtime::{
-    Context, DictionaryView, Info, PeerView, SectionView, ServerOptions, SharedTableView, TableRef, serve,
+use stickd::runtime::{Context, ServerOptions, serve};
+use stickd::view::{
+    DictionaryView, PeerState, PeerView, ProcessView, SectionView, SessionView, SharedTableView, TableRef,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::{Builder, Runtime};
@@ -192,20 +193,21 @@ impl Context for Node {
     }
 
     fn sections(&self) -> Vec<SectionView> {
-        let table = TableRef { id: "p/t1".into(), local_id: 1, remote_id: 2 };
+        let table = TableRef { name: "p/t1".into(), local_id: 1, remote_id: 2 };
         let shared = SharedTableView { table, remote_data: 5, ..SharedTableView::default() };
+        let dictionary = DictionaryView { sent: vec!["srv".into()], received: vec![None, Some("x".into())] };
         let peer = PeerView {
-            id: "lb1".into(),
-            active: true,
+            name: "lb1".into(),
+            state: PeerState::Starting,
+            session: Some(SessionView { dictionary, ..SessionView::default() }),
             tables: vec![shared],
-            dictionary: DictionaryView { sent: vec!["srv".into()], received: vec![None, Some("x".into())] },
             last_reason: Some("refused".into()),
             ..PeerView::default()
         };
-        vec![SectionView { id: "p".into(), peers: vec![peer], ..SectionView::default() }]
+        vec![SectionView { name: "p".into(), peers: vec![peer], ..SectionView::default() }]
     }
 
-    fn info(&self) -> Info {
-        Info { version: "0.1.0-fuzz".to_owned(), uptime: Duration::from_secs(61), ..Info::default() }
+    fn process(&self) -> ProcessView {
+        ProcessView { version: "0.1.0-fuzz".to_owned(), uptime_s: 61, ..ProcessView::default() }
     }
 }

@@ -25,7 +25,7 @@ use crate::net::Listener;
 use crate::peers::{Cluster, ClusterSetup, Places};
 use crate::pid_file::PidFile;
 use crate::reload::{CommandLine, Reload};
-use crate::runtime::{BindError, RuntimeUsage, Server, ServerOptions};
+use crate::runtime::{BindError, Context as _, RuntimeUsage, Server, ServerOptions};
 use crate::signals::{Request, Signals};
 use crate::status::Status;
 use crate::supervise::{Failure, Supervisor};
@@ -203,7 +203,7 @@ impl Daemon {
                         break daemon.stop_softly(None, &stop, &mut signals).await;
                     }
                     Request::Reload => reload.begin(),
-                    Request::Report => state::log_state(&*status),
+                    Request::Report => state::log_state(&status.view()),
                 },
                 Some(successor) = successors.recv() => {
                     info!(pid = successor.pid(), "soft stop: another process takes over");

@@ -21,7 +21,7 @@ use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::config::StateLine;
-use crate::runtime::StateInfo;
+use crate::view::StateView;
 use directory::{Directory, Lock};
 
 /// Lines about what could not be loaded.
@@ -54,12 +54,12 @@ pub(crate) struct StateUsage {
 }
 
 impl StateUsage {
-    /// The same for `show info`.
-    pub(crate) fn info(&self, now: Millis) -> StateInfo {
+    /// The same at this moment.
+    pub(crate) fn view(&self, now: Millis) -> StateView {
         let [bytes, segments, durable_at, failures] =
             [&self.bytes, &self.segments, &self.durable_at, &self.failures]
                 .map(|it| it.load(Ordering::Relaxed));
-        StateInfo { bytes, segments, lag_ms: now.saturating_sub(durable_at), failures }
+        StateView { bytes, segments, lag_ms: now.saturating_sub(durable_at), failures }
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! - [`config`]: HAProxy's configuration syntax, read, checked and explained.
 //! - [`peers`]: peers sections at work; [`net`] and [`tls`] are their sockets.
-//! - [`runtime`]: HAProxy's runtime commands; [`status`] tells them what the daemon holds.
+//! - [`runtime`]: HAProxy's runtime commands.
+//! - [`view`]: what there is to show, as data, which [`status`] fills in; [`metrics`] declares its counters and limits.
 //! - [`daemon`]: everything put together, started and stopped; [`handover`] is the change of process.
 
 pub mod args;
@@ -16,6 +17,7 @@ mod durable;
 pub mod files;
 pub mod handover;
 pub mod log;
+pub mod metrics;
 pub mod net;
 pub mod peers;
 mod pid_file;
@@ -29,3 +31,4 @@ pub mod supervise;
 mod sweeper;
 pub mod tls;
 mod unix_path;
+pub mod view;

@@ -11,12 +11,9 @@ mod connection;
 mod context;
 mod filter;
 mod help;
-mod hub_view;
-mod info;
 mod level;
 mod listener;
 mod mode;
-mod peers_view;
 mod places;
 mod reply;
 mod server;
@@ -34,13 +31,7 @@ mod words;
 
 pub use connection::serve;
 pub use context::Context;
-pub use hub_view::{HubPeerView, HubView, LeftOutView};
-pub use info::{Info, Limits, StateInfo, Usage};
 pub use listener::BindError;
 pub(crate) use listener::owners;
-pub use peers_view::{
-    AppState, DictionaryView, HandshakeStatus, LearnState, Membership, PeerView, SectionView, SessionView,
-    SharedTableView, TableRef, TableState, Timer, Transport,
-};
 pub use places::RuntimeUsage;
 pub use server::{Server, ServerOptions};

@@ -3,27 +3,27 @@
 
 use tracing::info;
 
-use crate::runtime::{AppState, Context, SectionView};
+use crate::metrics::counter::Counter;
+use crate::view::{SectionView, View};
 
 /// Most peers, and most tables, that get a line of their own.
 const MAX_LINES: usize = 100;
 
 /// Writes the state.
-pub(crate) fn log_state(context: &dyn Context) {
-    let info = context.info();
+pub(crate) fn log_state(view: &View) {
+    let View { process, tables, sections, hubs } = view;
     info!(
-        pid = info.process_id,
-        version = info.version,
-        uptime_s = info.uptime.as_secs(),
-        entries = info.entries,
-        received = info.updates_received,
-        sent = info.updates_sent,
+        pid = process.process_id,
+        version = process.version,
+        uptime_s = process.uptime_s,
+        entries = process.entries,
+        received = process.counts.get(Counter::UpdatesReceived),
+        sent = process.counts.get(Counter::UpdatesSent),
         "state: process"
     );
-    let sections = context.sections();
-    for section in &sections {
-        let connected = section.peers.iter().filter(|peer| peer.app_state == AppState::Running).count();
-        let (name, peers) = (&section.id, section.peers.iter().filter(|peer| !peer.local).count());
+    for section in sections {
+        let connected = section.peers.iter().filter(|peer| peer.is_connected()).count();
+        let (name, peers) = (&section.name, section.peers.iter().filter(|peer| !peer.local).count());
         info!(
             section = name,
             peers,
@@ -33,18 +33,21 @@ pub(crate) fn log_state(context: &dyn Context) {
             "state: section"
         );
     }
-    log_peers(&sections);
-    let tables = context.tables();
+    log_peers(sections);
     for table in tables.iter().take(MAX_LINES) {
-        let definition = table.definition();
-        let (name, kind, size) = (&definition.name, definition.key_type.word(), definition.size);
-        info!(table = name, r#type = kind, size, used = table.len(), "state: table");
+        info!(
+            table = table.name,
+            r#type = table.key_type,
+            size = table.size,
+            used = table.entries,
+            "state: table"
+        );
     }
     log_rest("tables", tables.len());
-    for hub in context.hubs() {
-        let keys: u64 = hub.sums.iter().map(|sum| sum.usage().keys).sum();
+    for hub in hubs {
+        let keys: u64 = hub.sums.iter().map(|sum| sum.keys).sum();
         info!(
-            section = hub.id,
+            section = hub.name,
             nodes = hub.nodes,
             expected = hub.expected,
             complete = hub.complete,
@@ -59,12 +62,12 @@ fn log_peers(sections: &[SectionView]) {
     let mut peers = sections.iter().flat_map(|section| section.peers.iter().map(move |peer| (section, peer)));
     for (section, peer) in peers.by_ref().take(MAX_LINES) {
         info!(
-            section = section.id,
-            peer = peer.id,
+            section = section.name,
+            peer = peer.name,
             local = peer.local,
             address = peer.address,
-            state = %peer.app_state,
-            last_status = %peer.last_status,
+            state = %peer.state,
+            last_status = %peer.last_status.word(),
             behind = peer.behind(),
             reason = peer.last_reason,
             "state: peer"

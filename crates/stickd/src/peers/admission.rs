@@ -10,7 +10,7 @@ use stick_table::Millis;
 use super::cluster::Cluster;
 use super::connection::Connection;
 use super::namesakes::Process;
-use super::totals::count;
+use crate::metrics::counter::Counter;
 
 /// A connection whose hello was accepted.
 struct Admitted {
@@ -67,7 +67,7 @@ impl Cluster {
     fn note_process(&self, peer: &str, process: Process, replaces: bool) {
         let now = self.clock().now();
         let Some(pair) = self.namesakes.note(peer, process, replaces, now) else { return };
-        count(&self.totals().namesakes);
+        self.totals().count(Counter::Namesakes);
         self.journal.namesakes(peer, &pair);
     }
 

@@ -21,13 +21,14 @@ use super::members::Members;
 use super::namesakes::Namesakes;
 use super::places::Places;
 use super::target::Target;
-use super::totals::{Totals, count};
+use super::totals::Totals;
 use super::waiting::WaitingRoom;
 use super::{discovery, exchange, hub, inbound, outbound};
 use crate::clock::Clock;
 use crate::config::{self, PeersSection, RemotePeer};
 use crate::handover::Successor;
 use crate::log;
+use crate::metrics::counter::Counter;
 use crate::net::{Listener, Stream};
 use crate::supervise::Supervisor;
 use crate::tls::Acceptor;
@@ -79,6 +80,8 @@ pub struct Cluster {
     /// The process that takes over, in a soft stop.
     pub(super) successor: Mutex<Option<Arc<Successor>>>,
     totals: Arc<Totals>,
+    /// How often a table made from a definition could not grow, as far as that was logged.
+    pub(super) table_shortages: AtomicU64,
     pub(super) supervisor: Supervisor,
 }
 
@@ -130,6 +133,7 @@ impl Cluster {
             waiting: Arc::default(),
             successor: Mutex::default(),
             totals,
+            table_shortages: AtomicU64::new(0),
             supervisor,
         })
     }
@@ -204,7 +208,7 @@ impl Cluster {
     }
 
     pub(super) fn register(&self, connection: &Arc<Connection>) {
-        count(&self.totals.connections);
+        self.totals.count(Counter::Connections);
         self.connections.lock().insert(connection.id, Arc::clone(connection));
     }
 
@@ -313,7 +317,7 @@ impl Cluster {
 
     /// Lets the section and all sessions look at their timers again: the clock went on while the machine was suspended.
     pub(crate) fn look_at_clock(&self) {
-        count(&self.pauses);
+        self.pauses.fetch_add(1, Ordering::Relaxed);
         self.wake.notify_one();
         self.changed();
     }

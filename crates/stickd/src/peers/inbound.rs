@@ -1,7 +1,6 @@
 //! Connections that peers open.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use haproxy_peers::{Greeting, Hello, HelloError, HelloParser, HelloProgress, Status};
@@ -13,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::cluster::Cluster;
 use super::connection::{Connection, Direction};
 use super::journal::{Limit, Stranger};
-use super::totals::count;
+use crate::metrics::counter::Counter;
 use crate::net::{Connected, Listener};
 use crate::tls::{Acceptor, NameProof};
 
@@ -81,7 +80,7 @@ pub(super) async fn accept(
             Err(error) => {
                 if is_out_of_files(&error) {
                     let dropped = (0..ROOM_MADE).filter(|_| cluster.waiting_room().make_room()).count();
-                    cluster.totals().handshakes_dropped.fetch_add(dropped as u64, Ordering::Relaxed);
+                    cluster.totals().add(Counter::HandshakesDropped, dropped as u64);
                 }
                 cluster.journal.limit_reached(&Limit::Accept(&error));
                 sleep(ACCEPT_PAUSE).await;
@@ -103,12 +102,12 @@ fn welcome(served: &Served, connected: Connected, acceptor: Option<Arc<Acceptor>
     let most = (handshakes.max as usize).min(places.free() + room.len());
     let Some((mut guest, is_full)) = room.enter(connected.remote_ip, most) else {
         cluster.totals().refused();
-        count(&cluster.totals().connections_over_limit);
+        cluster.totals().count(Counter::ConnectionsOverLimit);
         cluster.journal.limit_reached(&Limit::Connections);
         return;
     };
     if is_full {
-        count(&cluster.totals().handshakes_dropped);
+        cluster.totals().count(Counter::HandshakesDropped);
         let is_maxconn = most < handshakes.max as usize;
         let limit = if is_maxconn { Limit::ConnectionsWithoutHello } else { Limit::Handshakes };
         cluster.journal.limit_reached(&limit);
@@ -133,7 +132,7 @@ fn welcome(served: &Served, connected: Connected, acceptor: Option<Arc<Acceptor>
             Ok(None) => {}
             Err(_) => {
                 cluster.totals().refused();
-                count(&cluster.totals().handshakes_timed_out);
+                cluster.totals().count(Counter::HandshakesTimedOut);
                 let limit_ms = handshakes.timeout;
                 cluster.journal.limit_reached(&Limit::HandshakeTime {
                     address: &address,
@@ -262,7 +261,7 @@ async fn refuse(
                 if cluster.is_local_name(from.name) {
                     journal.own_name_refused(from, status);
                 } else if may_join {
-                    count(&cluster.totals().dynamic_peers_refused);
+                    cluster.totals().count(Counter::DynamicPeersRefused);
                     journal.dynamic_peer_refused(from, status);
                 } else {
                     journal.unknown_peer_refused(from, status);

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tracing::Level;
 
-use super::totals::{Totals, count};
+use super::totals::Totals;
 use crate::clock::Clock;
 use crate::config::{Address, PeersSection};
 use crate::log;
+use crate::metrics::counter::Counter;
 
 mod left_out;
 pub(super) use left_out::LeftOutLog;
@@ -90,7 +91,7 @@ impl Journal {
         }
         let left_out = self.quota.take(peer, level, self.clock.now());
         if left_out.is_none() {
-            count(&self.totals.lines_left_out);
+            self.totals.count(Counter::LogLinesLeftOut);
         }
         left_out.map(|lines| (lines > 0).then_some(lines))
     }

@@ -9,7 +9,7 @@ impl Cluster {
     /// Logs when a table wanted to grow since the last call and could not; at most once a minute.
     pub(crate) fn look_at_memory(&self) {
         let shortages = self.tables().dynamic_usage().shortages;
-        if self.totals().table_shortages.swap(shortages, Ordering::Relaxed) != shortages {
+        if self.table_shortages.swap(shortages, Ordering::Relaxed) != shortages {
             self.journal.limit_reached(&Limit::TableMemory);
         }
     }

@@ -175,7 +175,9 @@ impl Connection {
         if !self.session.mode.interactive {
             return Ok(Next::Close);
         }
-        self.session.mode.put_prompt(&mut self.output, || self.context.info().uptime);
+        self.session
+            .mode
+            .put_prompt(&mut self.output, || Duration::from_secs(self.context.process().uptime_s));
         Ok(Next::Line)
     }
 

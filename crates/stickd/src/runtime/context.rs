@@ -7,7 +7,7 @@ use haproxy_peers::{Order, OrderError, Orders, SharedTable};
 use stick_aggregate::Aggregate;
 use stick_table::{Millis, Table};
 
-use super::{HubView, Info, SectionView};
+use crate::view::{HubView, ProcessView, SectionView, TableView, View};
 
 /// The daemon as seen from the runtime socket.
 ///
@@ -63,5 +63,16 @@ pub trait Context: Send + Sync + 'static {
     }
 
     /// What `show info` prints. Also gives `show version` its version.
-    fn info(&self) -> Info;
+    fn process(&self) -> ProcessView;
+
+    /// Everything at this moment.
+    fn view(&self) -> View {
+        let tables = self.tables();
+        View {
+            process: self.process(),
+            tables: tables.iter().map(|table| TableView::of(table)).collect(),
+            sections: self.sections(),
+            hubs: self.hubs(),
+        }
+    }
 }

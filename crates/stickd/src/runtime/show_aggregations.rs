@@ -4,14 +4,18 @@ use std::sync::Arc;
 
 use haproxy_peers::one_line;
 
+use super::Context;
 use super::reply::{Reply, field, put, quoted};
-use super::{Context, HubPeerView, HubView, LeftOutView};
+use crate::view::{HubPeerView, HubView, LeftOutView, SumView};
 
 /// Runs `show aggregations` with its arguments: all sections, or one.
 pub(crate) fn run(context: &Arc<dyn Context>, arguments: &[Vec<u8>]) -> Reply {
     let wanted = arguments.first().map(|name| String::from_utf8_lossy(name));
-    let hubs: Vec<_> =
-        context.hubs().into_iter().filter(|hub| wanted.as_ref().is_none_or(|name| *name == hub.id)).collect();
+    let hubs: Vec<_> = context
+        .hubs()
+        .into_iter()
+        .filter(|hub| wanted.as_ref().is_none_or(|name| *name == hub.name))
+        .collect();
     if let (Some(name), true) = (wanted, hubs.is_empty()) {
         return Reply::line(format_args!("No such aggregations section: {}", one_line(&name)));
     }
@@ -21,37 +25,32 @@ pub(crate) fn run(context: &Arc<dyn Context>, arguments: &[Vec<u8>]) -> Reply {
 }
 
 fn put_hub(out: &mut String, hub: &HubView) {
-    let HubView { id, nodes, expected, complete, left_out, holding, node_timeout, .. } = hub;
+    let HubView { name, nodes, expected, complete, left_out, holding, node_timeout_ms, .. } = hub;
     let (complete, holding, refused) = (u8::from(*complete), u8::from(*holding), left_out.len());
     put(
         out,
         format_args!(
-            "# aggregations: {id}, nodes:{nodes}, expected:{expected}, complete:{complete}, refused:{refused}, \
-             holding:{holding}, node-timeout:{node_timeout}\n"
+            "# aggregations: {name}, nodes:{nodes}, expected:{expected}, complete:{complete}, refused:{refused}, \
+             holding:{holding}, node-timeout:{node_timeout_ms}\n"
         ),
     );
     hub.peers.iter().for_each(|peer| put_peer(out, peer));
     left_out.iter().for_each(|left_out| put_left_out(out, left_out));
     for sum in &hub.sums {
-        let (source, result) = (&sum.source().name, &sum.output().definition().name);
-        let usage = sum.usage();
+        let SumView { table, result, keys, size, contributions, bytes } = sum;
         put(
             out,
             format_args!(
-                "  table={source} result={result} keys={} size={} contributions={} bytes={}\n",
-                usage.keys,
-                sum.source().size,
-                usage.contributions,
-                usage.bytes
+                "  table={table} result={result} keys={keys} size={size} contributions={contributions} bytes={bytes}\n"
             ),
         );
     }
 }
 
 fn put_peer(out: &mut String, peer: &HubPeerView) {
-    let HubPeerView { name, level, told_all, heard, forgotten_in, .. } = peer;
+    let HubPeerView { name, level, told_all, heard_ms, forgotten_in_ms, .. } = peer;
     put(out, format_args!("  peer={name} level={level} "));
-    match (heard, forgotten_in) {
+    match (heard_ms, forgotten_in_ms) {
         (Some(ms), _) => put(out, format_args!("state=up heard={ms}")),
         (None, Some(ms)) => put(out, format_args!("state=away forgotten-in={ms}")),
         (None, None) => put(out, format_args!("state=down")),

@@ -7,11 +7,12 @@ use stick_table::Millis;
 
 use crate::config::Level;
 
+use super::Context;
 use super::level::DENIED;
 use super::reply::{Reply, put};
 use super::show_table::put_values;
 use super::table_command::{Action, parse_key};
-use super::{Context, HubView};
+use crate::view::HubView;
 
 const USAGE: &str = "Required arguments: <table> key <key>, with a table that is summed or its result";
 
@@ -25,9 +26,10 @@ pub(crate) fn run(context: &Arc<dyn Context>, level: Level, arguments: &[Vec<u8>
         return Reply::line(USAGE);
     }
     let name = String::from_utf8_lossy(name);
-    let hubs = context.hubs();
-    let found = hubs.iter().find_map(|hub| Some((hub, sum_of(hub, &name)?)));
-    let Some((hub, sum)) = found else { return Reply::line("No such table of an aggregations section") };
+    let hub = context.hubs().into_iter().find(|hub| hub.has(&name));
+    let (Some(hub), Some(sum)) = (hub, context.sum(&name)) else {
+        return Reply::line("No such table of an aggregations section");
+    };
     let key = match parse_key(Action::Show, sum.source().key_type, key) {
         Ok(key) => key,
         Err(error) => return Reply::line(error),
@@ -45,7 +47,7 @@ pub(crate) fn run(context: &Arc<dyn Context>, level: Level, arguments: &[Vec<u8>
     let text = sum.source().key_type.text(&key);
     put(&mut out, format_args!("# table: {source}, result: {result}, key: {text}\n"));
     for contribution in &contributions {
-        put_contribution(&mut out, hub, sum, contribution, now);
+        put_contribution(&mut out, &hub, &sum, contribution, now);
     }
     let table = sum.output();
     let result = table.get(&key, now, |entry| {
@@ -56,11 +58,6 @@ pub(crate) fn run(context: &Arc<dyn Context>, level: Level, arguments: &[Vec<u8>
     result.map_or_else(Reply::line, |_| Reply::Text(out))
 }
 
-/// The sums of a table by its name or that of its result.
-fn sum_of<'a>(hub: &'a HubView, name: &str) -> Option<&'a Arc<Aggregate>> {
-    hub.sums.iter().find(|sum| sum.source().name == name || sum.output().definition().name == name)
-}
-
 fn put_contribution(
     out: &mut String,
     hub: &HubView,
@@ -68,9 +65,10 @@ fn put_contribution(
     contribution: &Contribution,
     now: Millis,
 ) {
-    match hub.name_of(contribution.node) {
+    let origin = contribution.node.number();
+    match hub.name_of(origin) {
         Some(name) => put(out, format_args!("node={name}")),
-        None => put(out, format_args!("node=#{}", contribution.node.number())),
+        None => put(out, format_args!("node=#{origin}")),
     }
     if contribution.former {
         // What it told before it lost it.

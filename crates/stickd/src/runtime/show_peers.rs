@@ -12,16 +12,23 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use haproxy_peers::one_line;
 
 use super::Context;
-use super::peers_view::{
-    AppState, DictionaryView, HandshakeStatus, LearnState, Membership, PeerView, SectionView,
-    SharedTableView, TableRef, Timer,
-};
 use super::reply::{CHUNK_BYTES, Chunks, Reply, put, quoted};
 use super::show_table::word;
 use crate::date::Day;
+use crate::view::{
+    DictionaryView, Membership, PeerView, SectionView, SessionView, SharedTableView, TableRef, Timer,
+};
 
 /// Ids of a dictionary on the wire.
 const DICTIONARY_IDS: usize = 128;
+
+/// Peer flags by HAProxy 3.0's numbers (stick-tables §8).
+mod flag {
+    pub(super) const TEACHING: u32 = 1;
+    pub(super) const NOT_UP_TO_DATE: u32 = 8;
+    pub(super) const ALIVE: u32 = 0x20;
+    pub(super) const DOWNGRADED: u32 = 0x80;
+}
 
 /// Runs `show peers [dict|-] [<section>]`.
 pub(crate) fn run(context: &Arc<dyn Context>, arguments: &[Vec<u8>]) -> Reply {
@@ -32,7 +39,7 @@ pub(crate) fn run(context: &Arc<dyn Context>, arguments: &[Vec<u8>]) -> Reply {
     };
     let mut sections = context.sections();
     if let Some(name) = section {
-        sections.retain(|section| section.id.as_bytes() == name);
+        sections.retain(|section| section.name.as_bytes() == name);
         if sections.is_empty() {
             return Reply::line("No such peers");
         }
@@ -85,50 +92,56 @@ impl Chunks for Dump {
 }
 
 fn put_section(out: &mut String, pointer: u64, date: &Date, section: &SectionView) {
-    let SectionView { id, disabled, flags, relay, resync_timeout, task_calls, peers: _ } = section;
+    let SectionView { name, disabled, flags, relay, resync_timeout, peers: _ } = section;
     let relay = if *relay { " relay=1" } else { "" };
     let disabled = u8::from(*disabled);
     put(
         out,
         format_args!(
-            "{pointer:#x}: [{date}] id={id} disabled={disabled} flags={flags:#x} \
-             resync_timeout={resync_timeout} task_calls={task_calls}{relay}\n"
+            "{pointer:#x}: [{date}] id={name} disabled={disabled} flags={flags:#x} \
+             resync_timeout={resync_timeout} task_calls=0{relay}\n"
         ),
     );
 }
 
 fn put_peer(out: &mut String, pointer: u64, peer: &PeerView, dictionaries: bool) {
     let local = if peer.local { "local" } else { "remote" };
-    let active = if peer.active { "active" } else { "inactive" };
-    let last_handshake = peer.last_handshake.map_or(Timer::Never, Timer::In);
+    let active = if peer.is_active() { "active" } else { "inactive" };
+    let last_handshake = peer.last_handshake_ms.map_or(Timer::Never, Timer::In);
     put(
         out,
         format_args!(
             "  {pointer:#x}: id={}({local},{active}) addr={} app_state={} learn_state={} last_status={} \
              last_hdshk={last_handshake}\n",
-            peer.id, peer.address, peer.app_state, peer.learn_state, peer.last_status,
+            peer.name,
+            peer.address,
+            peer.state,
+            peer.learning,
+            peer.last_status.word(),
         ),
     );
+    let nothing = SessionView::default();
+    let session = peer.session.as_ref().unwrap_or(&nothing);
     put(
         out,
         format_args!(
             "        reconnect={} heartbeat={} confirm={} tx_hbt={} rx_hbt={} no_hbt={} new_conn={} \
              proto_err={} coll={}\n",
             peer.reconnect,
-            peer.heartbeat,
-            peer.confirm,
-            peer.tx_heartbeats,
-            peer.rx_heartbeats,
-            peer.no_heartbeat,
-            peer.new_connections,
+            session.heartbeat,
+            session.confirms,
+            session.heartbeats_sent,
+            session.heartbeats_received,
+            peer.silences,
+            peer.connections,
             peer.protocol_errors,
             peer.collisions,
         ),
     );
     put_session(out, pointer, peer);
-    for (name, table) in [("remote_table", &peer.remote_table), ("last_local_table", &peer.last_local_table)]
-    {
-        if let Some(TableRef { id, local_id, remote_id }) = table {
+    let current = [("remote_table", &session.remote_table), ("last_local_table", &session.last_local_table)];
+    for (name, table) in current {
+        if let Some(TableRef { name: id, local_id, remote_id }) = table {
             let table = table_pointer(id);
             put(
                 out,
@@ -140,7 +153,7 @@ fn put_peer(out: &mut String, pointer: u64, peer: &PeerView, dictionaries: bool)
     for (number, table) in peer.tables.iter().enumerate() {
         put_table(out, pointer | (number as u64 + 1), table);
         if dictionaries {
-            put_dictionary(out, &peer.dictionary);
+            put_dictionary(out, &session.dictionary);
         } else {
             out.push_str("        Dictionary cache not dumped (use \"show peers dict\")\n");
         }
@@ -149,53 +162,55 @@ fn put_peer(out: &mut String, pointer: u64, peer: &PeerView, dictionaries: bool)
 }
 
 fn put_session(out: &mut String, pointer: u64, peer: &PeerView) {
-    put(out, format_args!("        flags={:#x}", peer.flags));
+    put(out, format_args!("        flags={:#x}", flags(peer)));
     if let Some(session) = &peer.session {
         let pointer = pointer | 0xf_f000;
-        let (st0, st1, calls) = (session.st0, session.st1, session.task_calls);
-        put(out, format_args!(" appctx:{pointer:#x} st0={st0} st1={st1} task_calls={calls}"));
-        if let Some(state) = session.connection_state {
-            put(out, format_args!(" state={state}"));
-        }
-        if let Some(transport) = &session.transport {
-            let layer = if transport.tls { "SSL" } else { "RAW" };
-            let (source, destination) = (&transport.source, &transport.destination);
+        // HAProxy's number of a session that waits for messages, or that is connecting.
+        let (st0, state) = if session.established { (7, "EST") } else { (1, "CON") };
+        put(out, format_args!(" appctx:{pointer:#x} st0={st0} st1=0 task_calls=0 state={state}"));
+        if session.established && session.inbound {
+            let layer = if session.tls { "SSL" } else { "RAW" };
+            let (source, destination) = (&session.remote, &session.local);
             put(out, format_args!("\n        xprt={layer} src={source} addr={destination}"));
         }
     }
     out.push('\n');
 }
 
+fn flags(peer: &PeerView) -> u32 {
+    let established = peer.established();
+    let flags = [
+        (flag::TEACHING, established.is_some_and(|session| session.teaching)),
+        (flag::NOT_UP_TO_DATE, peer.not_up_to_date),
+        (flag::ALIVE, established.is_some()),
+        (flag::DOWNGRADED, peer.downgraded),
+    ];
+    flags.iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| flag).sum()
+}
+
 fn put_table(out: &mut String, pointer: u64, shared: &SharedTableView) {
-    let TableRef { id, local_id, remote_id } = &shared.table;
+    let SharedTableView { table, remote_data, last_acked, last_pushed, last_received, behind, .. } = shared;
+    let TableRef { name, local_id, remote_id } = table;
+    // What HAProxy counts for the whole table is counted for each session here.
+    let update = last_pushed.wrapping_add(*behind as u32);
     put(
         out,
         format_args!(
-            "          {pointer:#x} local_id={local_id} remote_id={remote_id} flags={:#x} remote_data={:#x}\n",
-            shared.flags, shared.remote_data,
+            "          {pointer:#x} local_id={local_id} remote_id={remote_id} flags=0x0 remote_data={remote_data:#x}\n"
         ),
     );
     put(
         out,
         format_args!(
-            "              last_acked={} last_pushed={} last_get={} teaching_origin={} update={} behind={}\n",
-            shared.last_acked,
-            shared.last_pushed,
-            shared.last_get,
-            shared.teaching_origin,
-            shared.update,
-            shared.behind,
+            "              last_acked={last_acked} last_pushed={last_pushed} last_get={last_received} \
+             teaching_origin=0 update={update} behind={behind}\n"
         ),
     );
-    let state = shared.state;
+    let pointer = table_pointer(name);
     put(
         out,
         format_args!(
-            "              table:{:#x} id={id} update={} localupdate={} refcnt={}\n",
-            table_pointer(id),
-            state.update,
-            state.local_update,
-            state.references,
+            "              table:{pointer:#x} id={name} update={update} localupdate={update} refcnt=1\n"
         ),
     );
     for mismatch in &shared.mismatches {
@@ -231,7 +246,6 @@ fn put_texts<'a>(out: &mut String, texts: impl Iterator<Item = &'a str>) {
 
 /// The line that HAProxy does not have.
 fn put_additions(out: &mut String, peer: &PeerView) {
-    let (major, minor) = peer.version;
     let mut member = match &peer.membership {
         Membership::Static => "static".to_owned(),
         Membership::Dynamic => "dynamic".to_owned(),
@@ -250,8 +264,9 @@ fn put_additions(out: &mut String, peer: &PeerView) {
     put(
         out,
         format_args!(
-            "        stickd: version={major}.{minor} member={member} relay={} behind={behind} mismatches={mismatches} \
+            "        stickd: version={} member={member} relay={} behind={behind} mismatches={mismatches} \
              reason={}\n",
+            peer.version,
             u8::from(peer.relay),
             quoted(peer.last_reason.as_deref().unwrap_or_default()),
         ),
@@ -265,61 +280,6 @@ fn table_pointer(name: &str) -> u64 {
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     hash >> 17 | 1 << 46
-}
-
-/// A duration by its two most significant units, as HAProxy writes it.
-impl fmt::Display for Timer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = match *self {
-            Self::Never => return f.write_str("<NEVER>"),
-            Self::Past => return f.write_str("<PAST>"),
-            Self::In(ms) => ms / 1000,
-        };
-        match seconds {
-            0..60 => write!(f, "{seconds}s"),
-            60..3_600 => write!(f, "{}m{}s", seconds / 60, seconds % 60),
-            3_600..86_400 => write!(f, "{}h{}m", seconds / 3_600, seconds / 60 % 60),
-            _ => write!(f, "{}d{}h", seconds / 86_400, seconds / 3_600 % 24),
-        }
-    }
-}
-
-impl fmt::Display for AppState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Stopped => "STOPPED",
-            Self::Starting => "STARTING",
-            Self::Running => "RUNNING",
-            Self::Stopping => "STOPPING",
-        })
-    }
-}
-
-impl fmt::Display for LearnState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotAssigned => "NOTASSIGNED",
-            Self::Assigned => "ASSIGNED",
-            Self::Processing => "PROCESSING",
-            Self::Finished => "FINISHED",
-        })
-    }
-}
-
-impl fmt::Display for HandshakeStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "NONE",
-            Self::Connecting => "CONN",
-            Self::Handshake => "HSHK",
-            Self::Established => "ESTA",
-            Self::Retry => "RETR",
-            Self::Protocol => "PROT",
-            Self::Version => "VERS",
-            Self::LocalName => "NAME",
-            Self::Unknown => "UNKN",
-        })
-    }
 }
 
 /// A point in time as `15/Apr/2019:11:28:01`, in UTC.
@@ -339,64 +299,57 @@ impl fmt::Display for Date {
 
 #[cfg(test)]
 mod tests {
-    use super::super::peers_view::{SessionView, TableState, Transport};
     use super::super::testing::Node;
     use super::*;
+    use crate::view::{LearnState, PeerState};
+    use haproxy_peers::{LastStatus, Status};
     use std::time::Duration;
 
-    fn peer(id: &str) -> PeerView {
+    fn peer(name: &str) -> PeerView {
         PeerView {
-            id: id.to_owned(),
+            name: name.to_owned(),
             address: "10.0.0.2:10000".to_owned(),
-            version: (2, 1),
+            version: "2.1".to_owned(),
             ..PeerView::default()
         }
     }
 
-    fn table_ref(id: &str) -> TableRef {
-        TableRef { id: id.to_owned(), local_id: 1, remote_id: 7 }
+    fn table_ref(name: &str) -> TableRef {
+        TableRef { name: name.to_owned(), local_id: 1, remote_id: 7 }
     }
 
     fn node() -> Arc<Node> {
         let shared = SharedTableView {
             table: table_ref("p/t1"),
-            flags: 1,
             remote_data: 0x24,
             last_acked: 3,
             last_pushed: 5,
-            last_get: 9,
-            update: 17,
-            state: TableState { update: 20, local_update: 17, references: 2 },
+            last_received: 9,
             behind: 12,
             mismatches: vec!["the key is ipv6 there, ip here".to_owned()],
-            ..SharedTableView::default()
         };
-        let connected = PeerView {
-            active: true,
-            app_state: AppState::Running,
-            learn_state: LearnState::Finished,
-            last_status: HandshakeStatus::Established,
-            last_handshake: Some(63_000),
-            reconnect: Timer::Past,
+        let session = SessionView {
+            established: true,
+            inbound: true,
+            remote: "10.0.0.2:4321".to_owned(),
+            local: "10.0.0.1:10000".to_owned(),
             heartbeat: Timer::In(2_999),
-            new_connections: 2,
-            flags: 0x20,
-            session: Some(SessionView {
-                st0: 7,
-                connection_state: Some("EST"),
-                transport: Some(Transport {
-                    tls: false,
-                    source: "10.0.0.2:4321".to_owned(),
-                    destination: "10.0.0.1:10000".to_owned(),
-                }),
-                ..SessionView::default()
-            }),
             remote_table: Some(table_ref("p/t1")),
-            tables: vec![shared],
             dictionary: DictionaryView {
                 sent: ["a", "b", "c", "d", "e"].map(Arc::from).to_vec(),
                 received: vec![None, Some("srv1".into())],
             },
+            ..SessionView::default()
+        };
+        let connected = PeerView {
+            state: PeerState::Running,
+            learning: LearnState::Finished,
+            last_status: LastStatus::Answered(Status::Accepted),
+            last_handshake_ms: Some(63_000),
+            reconnect: Timer::Past,
+            connections: 2,
+            session: Some(session),
+            tables: vec![shared],
             membership: Membership::Dynamic,
             relay: true,
             last_reason: Some("no heartbeat for 5 s".to_owned()),
@@ -404,14 +357,14 @@ mod tests {
         };
         let local = PeerView { local: true, ..peer("A") };
         let p = SectionView {
-            id: "p".to_owned(),
+            name: "p".to_owned(),
             flags: 3,
             relay: true,
             peers: vec![connected, local],
             ..SectionView::default()
         };
         let q = SectionView {
-            id: "q".to_owned(),
+            name: "q".to_owned(),
             disabled: true,
             resync_timeout: Timer::In(4_000),
             ..SectionView::default()
@@ -426,9 +379,9 @@ mod tests {
         xprt=RAW src=10.0.0.2:4321 addr=10.0.0.1:10000
         remote_table:P id=p/t1 local_id=1 remote_id=7
         shared tables:
-          P local_id=1 remote_id=7 flags=0x1 remote_data=0x24
+          P local_id=1 remote_id=7 flags=0x0 remote_data=0x24
               last_acked=3 last_pushed=5 last_get=9 teaching_origin=0 update=17 behind=12
-              table:P id=p/t1 update=20 localupdate=17 refcnt=2
+              table:P id=p/t1 update=17 localupdate=17 refcnt=1
               mismatch: the key is ipv6 there, ip here
         Dictionary cache not dumped (use "show peers dict")
         stickd: version=2.1 member=dynamic relay=1 behind=12 mismatches=1 reason="no heartbeat for 5 s"
@@ -480,21 +433,6 @@ mod tests {
         assert_eq!(lines[31], "          124 -> -  125 -> -  126 -> -  127 -> -");
         assert!(lines[32].starts_with("        stickd: "));
         assert!(!text.contains("not dumped"));
-    }
-
-    #[test]
-    fn times_have_their_two_largest_units() {
-        for (timer, text) in [
-            (Timer::Never, "<NEVER>"),
-            (Timer::Past, "<PAST>"),
-            (Timer::In(999), "0s"),
-            (Timer::In(59_999), "59s"),
-            (Timer::In(60_000), "1m0s"),
-            (Timer::In(7_505_000), "2h5m"),
-            (Timer::In(90_000_000), "1d1h"),
-        ] {
-            assert_eq!(timer.to_string(), text);
-        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use haproxy_peers::SharedTable;
 use stick_table::{DataType, EntryRef, KeyText, KeyType, Millis, Table, TableDefinition, Value, Walk};
 
 use crate::config::Level;
+use crate::view::TableView;
 
 use super::Context;
 use super::filter::{Filter, reading};
@@ -111,9 +112,8 @@ impl Chunks for Dump {
 }
 
 fn put_header(out: &mut String, table: &Table) {
-    let definition = table.definition();
-    let (name, word, size) = (&definition.name, definition.key_type.word(), definition.size);
-    put(out, format_args!("# table: {name}, type: {word}, size:{size}, used:{}\n", table.len()));
+    let TableView { name, key_type, size, entries, .. } = TableView::of(table);
+    put(out, format_args!("# table: {name}, type: {key_type}, size:{size}, used:{entries}\n"));
 }
 
 /// Writes an entry. The lock of its stripe is held meanwhile.

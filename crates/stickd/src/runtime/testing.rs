@@ -8,12 +8,13 @@ use haproxy_peers::SharedTable;
 use stick_table::{KeyType, Millis, Table, TableDefinition};
 
 use crate::config::Level;
+use crate::view::{ProcessView, SectionView};
 
+use super::Context;
 use super::command::Session;
 use super::mode::Mode;
 use super::reply::Reply;
 use super::words::words;
-use super::{Context, Info, SectionView};
 
 /// The words of a command, as a connection would split them.
 pub(crate) fn split(text: &str) -> Vec<Vec<u8>> {
@@ -153,7 +154,7 @@ impl Context for Node {
         self.sections.clone()
     }
 
-    fn info(&self) -> Info {
-        Info { version: "0.1.0-test".to_owned(), uptime: Duration::from_secs(61), ..Info::default() }
+    fn process(&self) -> ProcessView {
+        ProcessView { version: "0.1.0-test".to_owned(), uptime_s: 61, ..ProcessView::default() }
     }
 }
