@@ -5,7 +5,7 @@ mod spdx;
 mod tests;
 mod tidy;
 
-use crate::{run, setup};
+use crate::{docs, run, setup};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use std::time::Instant;
@@ -26,7 +26,7 @@ enum Step {
     Setup,
     /// `cargo fmt --check`
     Format,
-    /// Sizes of files and lints of every member
+    /// Sizes of files, lints of every member, links and log lines of the pages
     Tidy,
     /// Licences of all dependencies against deny.toml
     Licences,
@@ -34,6 +34,8 @@ enum Step {
     Lints,
     /// `cargo doc` without warnings
     Docs,
+    /// Configurations and commands of the pages
+    Pages,
     /// `cargo test` of the whole workspace
     Tests,
 }
@@ -45,7 +47,10 @@ impl Step {
             Self::Format => {
                 run::show(run::cargo().args(["fmt", "--all", "--check"])).context("run `cargo fmt --all`")
             }
-            Self::Tidy => tidy::check(run::root()),
+            Self::Tidy => {
+                tidy::check(run::root())?;
+                docs::check_text(run::root())
+            }
             Self::Licences => licences::check(run::root()),
             Self::Lints => run::show(run::cargo().args([
                 "clippy",
@@ -58,6 +63,7 @@ impl Step {
             Self::Docs => run::show(
                 run::cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
             ),
+            Self::Pages => docs::run(&docs::Options::default()),
             Self::Tests => tests::run(&options.test_arguments),
         }
     }

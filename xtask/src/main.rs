@@ -7,6 +7,7 @@ mod build;
 mod check;
 mod coverage;
 mod demo;
+mod docs;
 mod fuzz;
 mod haproxies;
 mod instructions;
@@ -16,6 +17,7 @@ mod run;
 mod setup;
 mod sim;
 mod soak;
+mod tree;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -41,6 +43,8 @@ enum Command {
     Bench(bench::Options),
     /// Compare what `stickd check` and `haproxy -c` accept, on generated lines
     Agreement(agreement::Options),
+    /// Check links, configurations and commands of all pages; `--site` builds the site
+    Docs(docs::Options),
     /// Run the fuzz targets under libFuzzer; needs a nightly compiler and cargo-fuzz
     Fuzz(fuzz::Options),
     /// Measure which lines of the engine crates the tests run (2 minutes with `--own`, else 5)
@@ -70,6 +74,7 @@ fn main() -> ExitCode {
         Command::Demo => demo::run(),
         Command::Bench(options) => bench::run(&options),
         Command::Agreement(options) => agreement::run(&options),
+        Command::Docs(options) => docs::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Coverage(options) => coverage::run(&options),
         Command::Haproxy => haproxies::print(),

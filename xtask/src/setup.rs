@@ -105,7 +105,7 @@ fn empty(directory: &Path) -> Result<()> {
 }
 
 /// Writes a shell script that replaces itself by a program: the process started is the program's.
-fn script(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn script(path: &Path, text: &str) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::write(path, text)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;

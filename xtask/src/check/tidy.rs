@@ -1,6 +1,6 @@
 //! House rules that no lint knows: short files, the workspace's lints for every member, no lint switched off.
 
-use crate::run;
+use crate::{run, tree};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs;
@@ -12,7 +12,7 @@ const LONGEST: usize = 600;
 /// Checks the working tree.
 pub(super) fn check(root: &Path) -> Result<()> {
     let mut faults = Vec::new();
-    let files = rust_files(root)?;
+    let files = tree::files(root, "rs")?;
     for file in &files {
         let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         let name = file.strip_prefix(root).unwrap_or(file).display().to_string();
@@ -68,21 +68,6 @@ fn faults_of_member(name: &str, text: &str) -> Result<Option<String>> {
     let table: toml::Table = text.parse().with_context(|| format!("{name} is no TOML"))?;
     let inherits = table.get("lints").and_then(|lints| lints.get("workspace")).and_then(toml::Value::as_bool);
     Ok((inherits != Some(true)).then(|| format!("{name}: add `[lints]` with `workspace = true`")))
-}
-
-/// All files of Rust but those in build directories and hidden ones.
-fn rust_files(directory: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if path.is_dir() && !path.is_symlink() && !name.starts_with('.') && name != "target" {
-            found.extend(rust_files(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-    Ok(found)
 }
 
 /// The Cargo.toml files of the workspace's members.

@@ -8,8 +8,8 @@ use std::process::Command;
 /// Trusts Debian's archive when a suite is fetched.
 pub(super) const DEBIAN_KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Installs what is missing of: socat (scripts written for HAProxy's socket), Python with its virtual environments, the
-/// key of Debian's archive.
+/// Installs what is missing of: socat (scripts written for HAProxy's socket), programs that commands on pages use, Python with
+/// its virtual environments, the key of Debian's archive.
 pub(super) fn ensure_present() -> Result<()> {
     for program in ["apt-get", "dpkg", "dpkg-deb"] {
         if run::which(program).is_none() {
@@ -20,6 +20,11 @@ pub(super) fn ensure_present() -> Result<()> {
     if run::which("socat").is_none() {
         missing.push("socat");
     }
+    for (program, package) in [("curl", "curl"), ("openssl", "openssl"), ("ip", "iproute2")] {
+        if run::which(program).is_none() {
+            missing.push(package);
+        }
+    }
     if !python_is_complete() {
         missing.extend(["python3", "python3-venv"]);
     }
@@ -27,7 +32,7 @@ pub(super) fn ensure_present() -> Result<()> {
         missing.push("debian-archive-keyring");
     }
     if missing.is_empty() {
-        println!("socat, Python, Debian's key: there");
+        println!("socat, curl, openssl, ip, Python, Debian's key: there");
         return Ok(());
     }
     println!("{}: installing by apt", missing.join(", "));
