@@ -4,6 +4,7 @@
 //! the committed corpus.
 
 use crate::run;
+use crate::setup::cargo_tool;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use std::fs;
@@ -54,12 +55,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         ensure!(all.contains(target), "there is no target \"{target}\": there are {}", all.join(", "));
     }
     let wanted = if options.targets.is_empty() { &all } else { &options.targets };
-    check_tools()?;
+    let tool = install_tools()?;
     let mut rows = Vec::new();
     for target in wanted {
-        let outcome = fuzz(target, options.minutes)?;
+        let outcome = fuzz(&tool, target, options.minutes)?;
         if options.keep && outcome.crash.is_none() {
-            merge(target)?;
+            merge(&tool, target)?;
         }
         rows.push((target, outcome));
     }
@@ -94,19 +95,17 @@ fn targets(directory: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Everything that is missing, with how to get it.
-fn check_tools() -> Result<()> {
-    let mut missing = Vec::new();
-    if run::which("rustup").is_none() {
-        missing.push("rustup, which runs the nightly compiler: see https://rustup.rs");
-    } else if run::output(Command::new("rustup").args(["run", "nightly", "rustc", "--version"])).is_err() {
-        missing.push("a nightly compiler: rustup toolchain install nightly --profile minimal");
+/// Finds cargo-fuzz and a nightly compiler, or installs them.
+fn install_tools() -> Result<PathBuf> {
+    ensure!(
+        run::which("rustup").is_some(),
+        "fuzzing needs rustup, which runs the nightly compiler: see https://rustup.rs"
+    );
+    if run::output(Command::new("rustup").args(["run", "nightly", "rustc", "--version"])).is_err() {
+        println!("a nightly compiler: installing by rustup");
+        run::show(Command::new("rustup").args(["toolchain", "install", "nightly", "--profile", "minimal"]))?;
     }
-    if run::which("cargo-fuzz").is_none() {
-        missing.push("cargo-fuzz: cargo install cargo-fuzz --locked");
-    }
-    ensure!(missing.is_empty(), "fuzzing needs what is not installed:\n  {}", missing.join("\n  "));
-    Ok(())
+    cargo_tool::FUZZ.ensure()
 }
 
 /// Where a target's runs keep what they find.
@@ -119,19 +118,20 @@ fn committed(target: &str) -> PathBuf {
 }
 
 /// `cargo fuzz run`, without a sanitizer: nothing here is unsafe, and runs are three times as fast.
-fn cargo_fuzz(target: &str) -> Command {
+fn cargo_fuzz(tool: &Path, target: &str) -> Command {
     let mut command = Command::new("rustup");
     command.current_dir(run::root()).stdin(Stdio::null());
-    command.args(["run", "nightly", "cargo", "fuzz", "run", "--sanitizer", "none", target]);
+    command.args(["run", "nightly"]).arg(tool);
+    command.args(["run", "--sanitizer", "none", target]);
     command
 }
 
-fn fuzz(target: &str, minutes: u64) -> Result<Outcome> {
+fn fuzz(tool: &Path, target: &str, minutes: u64) -> Result<Outcome> {
     println!("==> {target}: {minutes} minutes");
     for directory in [found(target), committed(target)] {
         fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
     }
-    let mut command = cargo_fuzz(target);
+    let mut command = cargo_fuzz(tool, target);
     // What is new goes to the first directory.
     command
         .args([found(target), committed(target)])
@@ -178,8 +178,8 @@ fn words(list: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Adds to the committed corpus what reaches more than it does.
-fn merge(target: &str) -> Result<()> {
-    let mut command = cargo_fuzz(target);
+fn merge(tool: &Path, target: &str) -> Result<()> {
+    let mut command = cargo_fuzz(tool, target);
     run::show(command.args([committed(target), found(target)]).args(["--", "-merge=1", MAX_LEN]))
 }
 

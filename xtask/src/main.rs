@@ -45,7 +45,7 @@ enum Command {
     Agreement(agreement::Options),
     /// Check links, configurations and commands of all pages; `--site` builds the site
     Docs(docs::Options),
-    /// Run the fuzz targets under libFuzzer; needs a nightly compiler and cargo-fuzz
+    /// Run the fuzz targets under libFuzzer; installs a nightly compiler and cargo-fuzz where they are missing
     Fuzz(fuzz::Options),
     /// Measure which lines of the engine crates the tests run (2 minutes with `--own`, else 5)
     Coverage(coverage::Options),

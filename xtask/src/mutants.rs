@@ -8,10 +8,10 @@ mod list;
 mod results;
 mod sample;
 mod suite;
-mod tool;
 mod tree;
 
 use crate::run;
+use crate::setup::cargo_tool;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use list::{Mutant, Package};
@@ -66,7 +66,7 @@ struct Verdict {
 /// When the tests fail without a change, or cargo-mutants cannot be had.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let deadline = options.minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
-    let tool = tool::ensure()?;
+    let tool = cargo_tool::MUTANTS.ensure()?;
     let mut mutants = list::all(&tool, &options.packages)?;
     let all = mutants.len();
     if options.named.is_empty() {

@@ -4,6 +4,7 @@
 //! distribution that are missing are installed by apt. Everything there already is left alone, so that a second run takes
 //! no time. A lock makes concurrent runs wait for each other, and a directory counts only once it is marked complete.
 
+pub(crate) mod cargo_tool;
 mod clients;
 mod debian;
 mod tools;
