@@ -5,6 +5,7 @@ mod commands;
 mod configurations;
 mod links;
 mod log_lines;
+mod manifests;
 mod matching;
 mod page;
 mod site;
@@ -68,15 +69,18 @@ fn check_programs(root: &Path, stickd: PathBuf, only: &[String]) -> Result<()> {
     let programs = Programs { stickd, haproxy: haproxy.program().to_owned() };
     let mut pages = Page::all(root)?;
     let keys = commands::make_keys(&programs, &pages)?;
-    pages.retain(|page| only.is_empty() || only.contains(&page.name));
     let mut faults = Vec::new();
+    let manifests = if only.is_empty() { manifests::check(root, &programs, &pages, &mut faults)? } else { 0 };
+    pages.retain(|page| only.is_empty() || only.contains(&page.name));
     let (mut configurations, mut commands) = (0, 0);
     for page in &pages {
         configurations += configurations::check(&programs, keys.path(), page, &mut faults)?;
         commands += commands::check(&programs, page, &mut faults)?;
     }
     report(&faults)?;
-    println!("{configurations} configurations load, {commands} commands print what the pages say");
+    println!(
+        "{configurations} configurations load, {commands} commands print what the pages say, {manifests} manifests are valid"
+    );
     Ok(())
 }
 

@@ -5,19 +5,20 @@
 //! no time. A lock makes concurrent runs wait for each other, and a directory counts only once it is marked complete.
 
 pub(crate) mod cargo_tool;
-mod clients;
 mod debian;
+mod python;
 mod tools;
 mod wheel;
 
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 use stickd_testkit::{Release, Source, cache, haproxy};
 
 use crate::run;
+use python::Environment;
 
 /// Sets everything up; with `refresh` even what is there.
 pub(crate) fn run(refresh: bool) -> Result<()> {
@@ -34,9 +35,25 @@ pub(crate) fn run(refresh: bool) -> Result<()> {
     for source in Source::ALL {
         haproxy(source, refresh)?;
     }
-    clients::install(refresh)?;
+    let clients = cache::python_environment();
+    let packages = ["haproxyadmin==0.2.4", "haproxy-cli==0.7.2"];
+    Environment { what: "clients of the runtime socket", directory: &clients, packages: &packages }
+        .install(refresh)?;
+    let schemas = kubernetes_directory();
+    let packages = ["kubernetes-validate==1.37.0"];
+    Environment { what: "schemas of Kubernetes", directory: &schemas, packages: &packages }
+        .install(refresh)?;
     println!("set-up complete in {:.1} s: {}", started.elapsed().as_secs_f32(), cache.display());
     Ok(())
+}
+
+fn kubernetes_directory() -> PathBuf {
+    cache::directory().join("kubernetes")
+}
+
+/// The program that compares manifests with the schemas of Kubernetes, offline.
+pub(crate) fn kubernetes_validate() -> PathBuf {
+    kubernetes_directory().join("bin/kubernetes-validate")
 }
 
 /// Makes sure that there is valgrind, which only `cargo xtask instructions` needs.
