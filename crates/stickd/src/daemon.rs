@@ -236,7 +236,7 @@ impl Daemon {
     fn resumed(&self, pause: Duration) {
         let seconds = pause.as_secs();
         warn!(
-            "this machine was suspended for {seconds} s: what ended meanwhile is gone, and sessions begin again"
+            "this machine was suspended for {seconds} s: entries that expired meanwhile are gone, and sessions start again"
         );
         self.clusters.iter().for_each(|cluster| cluster.look_at_clock());
     }
@@ -399,14 +399,14 @@ impl Daemon {
                 StopProgress::Alone => {
                     warn!(
                         section,
-                        "no next process took over what this one holds: the peers keep their entries; start the next one with -sf to keep all"
+                        "no process took over: the peers keep their own entries, and others are lost; start the next process with -sf to keep all"
                     );
                 }
                 StopProgress::Teaching => {
                     let seconds = HAND_OVER_STALL.as_secs();
                     warn!(
                         section,
-                        "the next process took nothing for {seconds} s and is not waited for any longer: see its log"
+                        "the next process took nothing for {seconds} s, and this one ends without it: see its log"
                     );
                 }
             }

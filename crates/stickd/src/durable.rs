@@ -376,7 +376,7 @@ fn say(line: &StateLine, loaded: &Loaded, ms: Millis) {
         warn!(%directory, file, offset, bytes, "a part of a file cannot be read{of}: older values were used; check the disk");
     }
     for Damage { file, offset, bytes, .. } in loaded.damage.iter().filter(|damage| damage.is_tail) {
-        info!(%directory, file, offset, bytes, "the end of a file is not whole, as after a crash");
+        info!(%directory, file, offset, bytes, "the end of a file is incomplete, as after a crash");
     }
 }
 

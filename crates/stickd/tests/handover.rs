@@ -116,7 +116,7 @@ fn the_log_tells_the_steps() {
     for line in ["soft stop: another process takes over", "the next process has everything", "stopped\n"] {
         assert_eq!(old.log().matches(line).count(), 1, "{line}: {}", old.log());
     }
-    let told = "told the old process to hand over";
+    let told = "asked the old process to hand over";
     assert_eq!(stickd.daemon().log().matches(told).count(), 1, "{}", stickd.daemon().log());
     assert!(!old.log().contains("WARN"), "{}", old.log());
 }

@@ -256,6 +256,6 @@ fn signals_stop_it() {
             assert!(!stickd.directory().join(file).exists(), "{file} stays");
         }
         let alone = signal == Signal::USR1;
-        assert_eq!(logged(&stickd, "no next process took over") == 1, alone, "{}", stickd.daemon().log());
+        assert_eq!(logged(&stickd, "no process took over") == 1, alone, "{}", stickd.daemon().log());
     }
 }

@@ -81,9 +81,9 @@ impl fmt::Display for SessionEvent {
                 f.write_str("the lesson ended as partial: the peer is not up to date itself")
             }
             Self::LessonLacks { lacking } => {
-                write!(f, "the process before this one stored nothing of {lacking}: the peers are asked for it")
+                write!(f, "the former process stored nothing of {lacking}: asking the peers for it")
             }
-            Self::LessonAbandoned => f.write_str("the peer does not teach: its lesson is not awaited any longer, and another peer is asked"),
+            Self::LessonAbandoned => f.write_str("the peer does not teach: giving up its lesson, and asking another peer"),
             Self::LessonTaught => f.write_str("the peer confirmed its lesson"),
             Self::TaughtElsewhere(taught) => {
                 write!(f, "node {} has its former values from this hub", crate::shown(taught.node.as_bytes()))
@@ -97,7 +97,7 @@ impl fmt::Display for SessionEvent {
             }
             Self::LeftOut { table, reason } => write!(f, "table {table} is left out of the sums: {reason}"),
             Self::LessonNeeded => {
-                f.write_str("what was left out of the sums is taken now: the peer has to tell it again")
+                f.write_str("the sums accept values that they left out: the peer has to send them again")
             }
             Self::TableDiffers { table, differences } => {
                 write!(f, "table {table} is defined differently by the peer: {differences}")
@@ -130,11 +130,11 @@ mod tests {
             ),
             (
                 SessionEvent::LessonLacks { lacking: "gpc0 of table t".into() },
-                "the process before this one stored nothing of gpc0 of table t: the peers are asked for it",
+                "the former process stored nothing of gpc0 of table t: asking the peers for it",
             ),
             (
                 SessionEvent::LessonAbandoned,
-                "the peer does not teach: its lesson is not awaited any longer, and another peer is asked",
+                "the peer does not teach: giving up its lesson, and asking another peer",
             ),
             (SessionEvent::LessonTaught, "the peer confirmed its lesson"),
             (
@@ -152,7 +152,7 @@ mod tests {
             ),
             (
                 SessionEvent::LessonNeeded,
-                "what was left out of the sums is taken now: the peer has to tell it again",
+                "the sums accept values that they left out: the peer has to send them again",
             ),
             (
                 SessionEvent::TableDiffers { table: table(), differences: "expire".into() },

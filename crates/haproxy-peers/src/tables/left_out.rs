@@ -103,7 +103,7 @@ impl fmt::Display for LeftOutReason {
             Self::NotMade(error) => error.fmt(f),
             Self::Unusable(reason) => reason.fmt(f),
             Self::Differs(differences) => {
-                f.write_str("the node defines the table otherwise than the other nodes")?;
+                f.write_str("the node defines the table differently from the other nodes")?;
                 listed(f, differences)
             }
             Self::ResultDiffers(differences) => {
@@ -117,10 +117,10 @@ impl fmt::Display for LeftOutReason {
                 f.write_str("the node told the table with too many different sets of data types")
             }
             Self::NoRoom => f.write_str("there is no room for all keys of the node"),
-            Self::NotTold => f.write_str("the node has not told what it holds: its lesson did not end yet"),
+            Self::NotTold => f.write_str("the node has not taught its entries: its lesson has not ended"),
             Self::LowerHub => f.write_str("the sums of the lower hub are not complete"),
-            Self::Held => f.write_str("results are held back until the nodes have told what they hold"),
-            Self::NodesUnknown => f.write_str("the name service has not said yet who the nodes are"),
+            Self::Held => f.write_str("results are held back until the nodes have taught their entries"),
+            Self::NodesUnknown => f.write_str("DNS has not listed the nodes yet"),
         }
     }
 }

@@ -205,7 +205,7 @@ impl Doorkeeper {
             }
             _ => {
                 *self.successor.lock() = None;
-                info!(pid, "the process that asked to take over did not get ready: going on");
+                info!(pid, "the process that asked to take over did not become ready: this one continues");
             }
         }
         Ok(())

@@ -91,8 +91,8 @@ impl Predecessors {
     pub async fn take_over(mut self, clusters: Vec<Arc<Cluster>>, supervisor: &Supervisor) {
         for Predecessor { pid, control } in &mut self.0 {
             match control.write_all(format!("{GO}\n").as_bytes()).await {
-                Ok(()) => info!(pid = *pid, "told the old process to hand over"),
-                Err(error) => warn!(pid = *pid, %error, "cannot tell the old process to hand over"),
+                Ok(()) => info!(pid = *pid, "asked the old process to hand over"),
+                Err(error) => warn!(pid = *pid, %error, "cannot ask the old process to hand over"),
             }
         }
         let left = Arc::new(AtomicUsize::new(self.0.len()));

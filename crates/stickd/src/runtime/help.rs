@@ -27,24 +27,24 @@ const COMMANDS: [Entry; 15] = [
         usage: "set table <table> key <k> [data.* <v>]*",
         text: "create an entry of a table, or change it; with \"cluster\" behind, those of a hub's nodes",
     },
-    Entry { usage: "set timeout [cli] <delay>", text: "close this connection when it is idle for so long" },
-    Entry { usage: "show aggregations [section]", text: "tell what the hubs sum, and of which nodes" },
-    Entry { usage: "show cli level", text: "tell the level of this connection" },
+    Entry { usage: "set timeout [cli] <delay>", text: "close this connection when it is idle for this time" },
+    Entry { usage: "show aggregations [section]", text: "show what the hubs sum, and of which nodes" },
+    Entry { usage: "show cli level", text: "show the level of this connection" },
     Entry { usage: "show cli sockets", text: "list the sockets of this interface" },
     Entry {
         usage: "show contributions <table> key <k>",
-        text: "tell what each node counts of a key of a hub's table",
+        text: "show what each node counts for a key of a hub's table",
     },
-    Entry { usage: "show info [desc|json|typed|float]*", text: "tell about the process" },
+    Entry { usage: "show info [desc|json|typed|float]*", text: "show facts and counters of the process" },
     Entry {
         usage: "show peers [dict|-] [section]",
-        text: "tell how far each peer has come, in all sections or one",
+        text: "show the state of each peer, in all sections or one",
     },
     Entry {
         usage: "show table [<table> [<filter>]*]",
         text: "list the tables, or what one holds (filter: data/key/ptr)",
     },
-    Entry { usage: "show version", text: "tell the version" },
+    Entry { usage: "show version", text: "show the version" },
     Entry { usage: "user", text: "go down to the level user on this connection" },
 ];
 

@@ -129,7 +129,7 @@ pub(super) fn chain_fault(error: &webpki::Error) -> String {
             "it is signed by a certificate that is no authority's; issue that one with \"CA:TRUE\""
         }
         E::PathLenConstraintViolated => {
-            "its authority may not sign through so many others (path length); issue it directly"
+            "there are more authorities between it and its root than the root permits (path length); issue it directly"
         }
         E::NameConstraintViolation => "its authority may not sign for its names (name constraints)",
         E::InvalidCertValidity => "it ends before it begins; issue it again",

@@ -156,7 +156,7 @@ impl Trial {
             names.address
         );
         self.cluster.change_hub(&config.replace("peer lb3", &template));
-        self.assert_own_limits(&["nodes-unknown", "the name service has not said"]);
+        self.assert_own_limits(&["nodes-unknown", "DNS has not listed"]);
         names.set_mood(Mood::Well);
         // It is known now, and not there.
         self.wait_state("refused", |refused| refused == 0);
@@ -215,7 +215,7 @@ fn nodes_fall_back_to_their_own_limit_for_every_reason() {
     drop(lb3);
     trial.wait_forgotten("lb3");
     lb3 = Scripted::join_silent(hub, "lb3");
-    trial.assert_own_limits(&["lb3", "has not told"]);
+    trial.assert_own_limits(&["lb3", "has not taught"]);
     lb3.teach(true);
     trial.assert_common_limit("a lesson that came late");
 

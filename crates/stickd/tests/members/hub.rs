@@ -103,7 +103,7 @@ fn sums_are_whole_only_when_dns_has_answered() {
     names.set_mood(Mood::Well);
     wait_state(&hub, "nodes:1, expected:1, complete:1", &mut lives);
     names.wait_questions(4);
-    assert_eq!((hub.logged("a member is listed"), hub.logged("finds no place")), (0, 0));
+    assert_eq!((hub.logged("a member is listed"), hub.logged("has no place")), (0, 0));
     assert!(hub.member("x").is_some_and(|member| member.contains("member=static")));
 }
 

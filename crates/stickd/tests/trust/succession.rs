@@ -213,7 +213,7 @@ fn a_process_that_asks_and_goes_leaves_the_old_one_as_it_was() {
     let ended = take_over(&text("p", "a", bind), &[old.pid()]).unwrap_err();
     assert!(ended.log.contains("takes over already"), "{ended}");
     drop((asking, lines));
-    old.daemon().wait_log("did not get ready", SOON);
+    old.daemon().wait_log("did not become ready", SOON);
     assert_undisturbed(&old);
     let new = take_over(&text("p", "a", bind), &[old.pid()]).unwrap();
     assert_eq!(old.daemon().wait_exit(SOON).code(), Some(0));
@@ -261,7 +261,7 @@ fn a_successor_that_breaks_off_is_given_up() {
     assert_eq!(attempts.join().unwrap(), 3);
     let _ = fs::remove_file(&own);
     let log = old.daemon().log();
-    assert_eq!(log.matches("no next process took over").count(), 1, "{log}");
+    assert_eq!(log.matches("no process took over").count(), 1, "{log}");
     assert!(asked.elapsed() < Duration::from_secs(10), "{log}");
 }
 
@@ -273,7 +273,7 @@ fn a_soft_stop_without_a_successor_ends_at_once() {
     old.signal(Signal::USR1);
     assert_eq!(old.daemon().wait_exit(SOON).code(), Some(0));
     let log = old.daemon().log();
-    assert_eq!(log.matches("no next process took over").count(), 1, "{log}");
+    assert_eq!(log.matches("no process took over").count(), 1, "{log}");
     assert!(asked.elapsed() < Duration::from_secs(4), "{log}");
 }
 

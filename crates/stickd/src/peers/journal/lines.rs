@@ -79,10 +79,10 @@ impl Limit<'_> {
                 );
             }
             Self::Connections => {
-                "peers have all connections there may be, and new ones are closed: raise it, or see who connects in \"show peers\""
+                "peers use all connections, and new ones are closed: raise the limit, or see which peers connect in \"show peers\""
             }
             Self::ConnectionsWithoutHello | Self::Handshakes => {
-                "a connection that has not said its hello is closed for a new one: see who connects to this port, or raise it"
+                "a connection without a hello is closed for a new one: see what connects to this port, or raise the limit"
             }
             Self::HandshakeTime { address, waits_for, limit_ms } => {
                 return format!(
@@ -91,10 +91,10 @@ impl Limit<'_> {
                 );
             }
             Self::Members => {
-                "a peer that DNS lists finds no place among the members: raise the number of its server-template line"
+                "a peer that DNS lists has no place among the members: raise the number of its server-template line"
             }
             Self::TableMemory => {
-                "tables that peers define take all of it and evict entries before \"size\" is reached: raise it"
+                "tables that peers define use all of it, and evict entries before they reach \"size\": raise the limit"
             }
         }
         .to_owned()
@@ -211,7 +211,7 @@ impl Journal {
                 info!(section, peer, left_out, "asking for a lesson");
             }
             Note::Forgotten { peer, member, left_out } => {
-                info!(section, peer, member, left_out, "the member stayed away: forgotten");
+                info!(section, peer, member, left_out, "forgot a member that stayed away");
             }
         }
     }
@@ -276,7 +276,7 @@ impl Journal {
         let peer = from.shown();
         let Some(left_out) = self.due(peer, Level::INFO) else { return };
         let (section, address, status) = (&self.section, from.address, status.code());
-        info!(section, peer, address, status, left_out, "told the peer to come later");
+        info!(section, peer, address, status, left_out, "refused the peer for now");
     }
 
     pub(in crate::peers) fn own_name_refused(&self, from: Stranger<'_>, status: Status) {
@@ -317,7 +317,7 @@ impl Journal {
     }
 
     pub(in crate::peers) fn predecessor_told_to_come_later(&self, pid: i32, status: Status) {
-        info!(section = self.section, pid, status = status.code(), "told the old process to come later");
+        info!(section = self.section, pid, status = status.code(), "refused the old process for now");
     }
 }
 
@@ -339,16 +339,16 @@ impl Journal {
     pub(in crate::peers) fn not_listed_any_more(&self, peer: &str, from: &str) {
         let Some(left_out) = self.due(from, Level::INFO) else { return };
         let section = &self.section;
-        info!(section, peer, from, left_out, "a member is not listed any more: not called again");
+        info!(
+            section,
+            peer, from, left_out, "DNS no longer lists a member: stickd does not connect to it again"
+        );
     }
 
     pub(in crate::peers) fn not_resolved(&self, domain: &str, members: usize, error: &DnsError) {
         let Some(left_out) = self.due(domain, Level::WARN) else { return };
         let section = &self.section;
-        warn!(
-            section,
-            domain, members, left_out, "the name cannot be resolved, and the members stay: {error}"
-        );
+        warn!(section, domain, members, left_out, "cannot resolve the name, and the members stay: {error}");
     }
 
     pub(in crate::peers) fn resolved_again(&self, domain: &str, members: usize) {
@@ -407,10 +407,7 @@ impl Journal {
         let Gap { what, peer, address, table } = gap;
         let Some(left_out) = self.due(peer, Level::INFO) else { return };
         let (section, table, reason) = (&self.section, table.as_deref(), what.reason.word());
-        info!(
-            section,
-            peer, address, table, reason, left_out, "nothing of it is left out of the sums any more"
-        );
+        info!(section, peer, address, table, reason, left_out, "the sums include these values again");
     }
 }
 
