@@ -28,6 +28,16 @@ pub(crate) fn programs(names: &[&str], arguments: &[&str]) -> Result<Vec<PathBuf
     names.iter().map(found).collect()
 }
 
+/// Where `cargo test` left a program of the workspace. Building it alone would build its dependencies once more, as they have
+/// other features then.
+pub(crate) fn built(name: &str) -> Result<PathBuf> {
+    let metadata = run::output(run::cargo().args(["metadata", "--format-version", "1", "--no-deps"]))?;
+    let metadata: Value = serde_json::from_str(&metadata).context("cannot read cargo's metadata")?;
+    let target = metadata["target_directory"].as_str().context("cargo names no target directory")?;
+    let program = PathBuf::from(target).join("debug").join(name);
+    if program.exists() { Ok(program) } else { bail!("the tests did not build {}", program.display()) }
+}
+
 /// The program of this name in cargo's messages, one object of JSON a line.
 fn program(messages: &str, name: &str) -> Option<PathBuf> {
     messages.lines().find_map(|line| {

@@ -5,7 +5,7 @@ mod spdx;
 mod tests;
 mod tidy;
 
-use crate::{docs, run, setup};
+use crate::{build, docs, run, setup};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use std::time::Instant;
@@ -18,6 +18,12 @@ pub(crate) struct Options {
     /// Passed on to `cargo test --workspace`, e.g. `-- --test haproxies`
     #[arg(last = true)]
     test_arguments: Vec<String>,
+}
+
+impl Options {
+    fn includes(&self, step: Step) -> bool {
+        self.only.is_empty() || self.only.contains(&step)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -34,10 +40,10 @@ enum Step {
     Lints,
     /// `cargo doc` without warnings
     Docs,
-    /// Configurations and commands of the pages
-    Pages,
     /// `cargo test` of the whole workspace
     Tests,
+    /// Configurations and commands of the pages, with the stickd that the tests built
+    Pages,
 }
 
 impl Step {
@@ -63,8 +69,12 @@ impl Step {
             Self::Docs => run::show(
                 run::cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
             ),
-            Self::Pages => docs::run(&docs::Options::default()),
             Self::Tests => tests::run(&options.test_arguments),
+            Self::Pages => {
+                let is_built = options.includes(Self::Tests) && options.test_arguments.is_empty();
+                let stickd = is_built.then(|| build::built("stickd")).transpose()?;
+                docs::run(&docs::Options::with(stickd))
+            }
         }
     }
 }
@@ -72,11 +82,8 @@ impl Step {
 /// Runs the steps; the first that fails ends the run.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let started = Instant::now();
-    let steps: Vec<Step> = Step::value_variants()
-        .iter()
-        .copied()
-        .filter(|step| options.only.is_empty() || options.only.contains(step))
-        .collect();
+    let steps: Vec<Step> =
+        Step::value_variants().iter().copied().filter(|&step| options.includes(step)).collect();
     for (number, step) in steps.iter().enumerate() {
         let name = format!("{step:?}").to_lowercase();
         println!("==> {name} ({} of {})", number + 1, steps.len());

@@ -32,6 +32,13 @@ pub(crate) struct Options {
     pages: Vec<String>,
 }
 
+impl Options {
+    /// Everything, by this stickd, or by one that is built.
+    pub(crate) fn with(stickd: Option<PathBuf>) -> Self {
+        Self { stickd, ..Self::default() }
+    }
+}
+
 /// The programs that pages run.
 struct Programs {
     stickd: PathBuf,
