@@ -426,7 +426,7 @@ impl Driver {
 
 fn event(number: u8) -> SessionEvent {
     let table = || "t".to_owned();
-    match number % 9 {
+    match number % 10 {
         0 => SessionEvent::LessonRequested,
         1 => SessionEvent::LessonLearned { complete: true },
         2 => SessionEvent::LessonLearned { complete: false },
@@ -434,7 +434,8 @@ fn event(number: u8) -> SessionEvent {
         4 => SessionEvent::LessonTaught,
         5 => SessionEvent::TableCreated { table: table() },
         6 => SessionEvent::TableIgnored { table: table(), reason: "no".into() },
-        7 => SessionEvent::TableDiffers { table: table(), differences: "all".into() },
+        7 => SessionEvent::IdsStartOver,
+        8 => SessionEvent::TableDiffers { table: table(), differences: "all".into() },
         _ => SessionEvent::PeerReportsError { size_limit: false },
     }
 }

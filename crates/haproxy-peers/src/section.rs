@@ -19,6 +19,8 @@ pub use resync::ResyncState;
 
 mod predecessor;
 
+mod process;
+
 mod side_by_side;
 
 mod stop;
@@ -51,6 +53,8 @@ use crate::{
 struct Arrival {
     version: ProtocolVersion,
     role: Role,
+    /// The peer's process id, by its hello. The answer to a hello of this side names none.
+    pid: Option<u32>,
 }
 
 /// A peers section, without I/O. The driver reports what happens on connections and carries out
@@ -267,7 +271,8 @@ impl Section {
             }
             let is_local = self.peers[place].kind == PeerKind::Local;
             let role = if is_local { Role::Successor } else { Role::Remote };
-            let established = self.establish(place, session, Arrival { version: announced, role }, now);
+            let established =
+                self.establish(place, session, Arrival { version: announced, role, pid: None }, now);
             self.peers[place].answered_at = Some(now);
             return Some(established);
         }
@@ -367,8 +372,8 @@ impl Section {
         if let Some(Beside { session, .. }) = former {
             self.actions.push_back(Action::Close { session, reason: "the peer opened a new session" });
         }
-        let role = Role::Remote;
-        match self.welcome(place, Arrival { version: hello.version, role }, now) {
+        let arrival = Arrival { version: hello.version, role: Role::Remote, pid: process::named_pid(hello) };
+        match self.welcome(place, arrival, now) {
             Greeting::Welcome { id, peer, session, kind, .. } => {
                 Greeting::Welcome { id, peer, session, kind, replaces }
             }
@@ -397,7 +402,7 @@ impl Section {
         &mut self,
         place: usize,
         id: SessionId,
-        Arrival { version, role }: Arrival,
+        Arrival { version, role, pid }: Arrival,
         now: Millis,
     ) -> Box<Session> {
         let is_hub = self.config.tables.is_hub();
@@ -409,6 +414,10 @@ impl Section {
         let peer = &mut self.peers[place];
         peer.note_session_of_node(lacks);
         peer.note_established(id, version, now);
+        if role == Role::Remote {
+            self.note_process(place, pid, now);
+        }
+        let peer = &mut self.peers[place];
         let awaits_values = is_hub && peer.level.is_below() && peer.lessons_wanted == LESSON_ATTEMPTS;
         peer.awaits_values = Arc::new(AtomicBool::new(awaits_values));
         let up_to_date = match role {
@@ -465,11 +474,21 @@ impl Section {
                 self.ask_at_once(place, now);
                 self.tick_resync(now);
             }
+            SessionEvent::LessonRequested if self.is_equal(place) => {
+                self.note_young_process(place, now);
+                self.wait_for_its_lesson(place, now);
+            }
+            SessionEvent::IdsStartOver if self.is_equal(place) => {
+                self.note_young_process(place, now);
+            }
             SessionEvent::LessonTaught if self.feeds_a_hub(place) => self.node_taught(place, now),
             SessionEvent::TaughtElsewhere(taught) => self.note_taught_elsewhere(taught, now),
             SessionEvent::LessonLacks { .. } => self.resync.lacks = true,
             SessionEvent::LessonTaught if self.peers[place].kind == PeerKind::Local => {
                 self.successor_taught(session);
+            }
+            SessionEvent::LessonTaught | SessionEvent::LessonUnconfirmed => {
+                self.its_lesson_ended(place, now);
             }
             SessionEvent::TableIgnored { .. }
             | SessionEvent::TableDiffers { .. }

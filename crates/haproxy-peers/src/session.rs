@@ -7,7 +7,7 @@ mod learner;
 pub use learner::Received;
 
 mod teacher;
-pub use teacher::{Resume, Sent};
+pub use teacher::Sent;
 
 mod view;
 pub use view::{SessionView, SharedTableView};
@@ -22,6 +22,9 @@ pub use levels::LevelsError;
 
 mod relays;
 pub use relays::Relays;
+
+mod resume;
+pub use resume::Resume;
 
 mod setup;
 pub use setup::{Limits, Role, SessionSetup};

@@ -40,6 +40,8 @@ pub struct NodeSetup {
     pub old: bool,
     /// Whether a process before it hands over.
     pub expects_predecessor: bool,
+    /// Its process id.
+    pub pid: u32,
     /// Seed of its pauses.
     pub seed: u64,
 }
@@ -74,7 +76,7 @@ impl Node {
             tables: Arc::clone(&tables),
             limits: setup.limits,
             expects_predecessor: setup.expects_predecessor,
-            pid: 1,
+            pid: setup.pid,
             seed: setup.seed,
         };
         let mut node = Self {

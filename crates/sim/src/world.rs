@@ -38,6 +38,11 @@ pub struct Outcome {
 /// A pair of nodes, the lower one first.
 type Pair = (usize, usize);
 
+/// The process id that a process says in its hellos: none is used twice, and none is 0.
+fn process_id(slot: SlotId) -> u32 {
+    slot as u32 + 1
+}
+
 /// A process that is to start.
 struct Start {
     at: Millis,

@@ -10,7 +10,7 @@ const CASES: [(Defect, &str, &str, u64); 34] = [
     (Defect::DeadEntriesReturn, "lifetimes", "links", 100),
     (Defect::NoScanMark, "convergence", "scans", 2_200),
     (Defect::AckOffByOne, "convergence", "floods", 400),
-    (Defect::AcksOutliveProcesses, "convergence", "restarts", 400),
+    (Defect::AcksOutliveProcesses, "convergence", "storm", 400),
     (Defect::PredecessorGaveUp, "convergence", "restarts", 1_000),
     (Defect::NoResume, "acknowledgements", "links", 20),
     (Defect::EndlessInFlight, "memory", "floods", 100),

@@ -31,8 +31,11 @@ fn seeds_of_all_other_profiles_without_hubs_are_well() {
 /// Seeds beyond those that are run anyway, each of which found a fault that is mended:
 /// a hub that waited for its nodes for longer than a lesson did told a node its own values before the sums (hub-storm 3509);
 /// a hub beside the one that taught a node counted it twice (hub-restarts 8740, 900472);
-/// the checkers did not follow what crosses a lesson (400025, 400095, 401463), what a full hub publishes (400563), nor a change
-/// that falls on one which another peer has yet to get (401377).
+/// a new process's lesson set back what the process before had told (storm 1001225, 1001404), and a rule against that refused what the
+/// new process had written (haproxies 301493, 301688, 301792, 302074);
+/// the checkers did not follow the end of an older value that a successor was misled to (reloads 300295), what crosses a lesson
+/// (400025, 400095, 401463), what a full hub publishes (400563), nor a change that falls on one which another peer has yet to get
+/// (401377).
 #[test]
 fn seeds_that_found_something_are_well() {
     let seeds = [
@@ -49,6 +52,13 @@ fn seeds_that_found_something_are_well() {
         ("levels", 401_463),
         ("full-hubs", 400_563),
         ("revolutions", 401_377),
+        ("storm", 1_001_225),
+        ("storm", 1_001_404),
+        ("haproxies", 301_493),
+        ("haproxies", 301_688),
+        ("haproxies", 301_792),
+        ("haproxies", 302_074),
+        ("reloads", 300_295),
     ];
     for (name, seed) in seeds {
         let profile = Profile::of_name(name).unwrap();

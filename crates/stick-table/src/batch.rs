@@ -26,12 +26,13 @@ pub enum Precedence {
     Newest,
     /// A lesson told the change. It creates entries, and overwrites what was touched before it, by the [`Ages`] of the batch,
     /// and what the same origin told within the same session.
-    /// Where they do not tell which was first, it refreshes what the same origin wrote, and keeps what somebody else wrote
-    /// since this process started. What this process wrote itself is kept: elsewhere its lifetime may have begun again, by
+    /// Where they do not tell which was first, it refreshes what the same origin wrote, unless another process of the peer did
+    /// ([`Batch::set_refreshes`]), and keeps what somebody else wrote since this process started. What this process wrote itself is kept: elsewhere its lifetime may have begun again, by
     /// an update that told none, and whoever wrote later pushes that.
     FillGaps,
     /// The change was part of a lesson and comes again on its own, without its age. It overwrites what the same origin wrote,
-    /// or what a lesson of somebody else told.
+    /// or what a lesson of somebody else told. Where it carries what is left of its life, no live update told it before the lesson: then
+    /// it overwrites everything that was not surely touched later.
     Repeated,
     /// The change was read from a durable copy of the table, after others began to write. It creates entries for which there is a free
     /// place, and evicts none. Of entries that are there it overwrites only what was read as well ([`Origin::STORE`](crate::Origin::STORE)).
@@ -115,6 +116,8 @@ pub struct Batch {
     gaps: Vec<Range<usize>>,
     /// What the lifetimes of the changes tell of when they were made.
     ages: Option<Ages>,
+    /// See [`set_refreshes`](Self::set_refreshes).
+    refreshes: bool,
     strings: Vec<Arc<str>>,
     /// Batches since one that needed a fair part of the memory.
     small: u32,
@@ -147,6 +150,7 @@ impl Batch {
             writes_all: false,
             gaps: Vec::new(),
             ages: None,
+            refreshes: true,
             strings: Vec::new(),
             small: 0,
             order: Vec::new(),
@@ -157,6 +161,12 @@ impl Batch {
     /// Says what the lifetimes of the following changes tell of when those were made; nothing without it.
     pub fn set_ages(&mut self, ages: Option<Ages>) {
         self.ages = ages;
+    }
+
+    /// Whether a lesson's changes refresh what the same origin wrote where lifetimes do not tell which was first. True at first; not
+    /// where another process of the peer may have written that: the one that teaches may know less.
+    pub fn set_refreshes(&mut self, refreshes: bool) {
+        self.refreshes = refreshes;
     }
 
     /// Adds a change of the entry with this canonical key and returns its data words. The caller fills those of

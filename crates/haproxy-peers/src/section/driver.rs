@@ -60,7 +60,7 @@ pub struct SectionConfig {
     pub limits: Limits,
     /// Whether a process before this one is expected to teach (`-sf`).
     pub expects_predecessor: bool,
-    /// Process id for the hello; receivers ignore it.
+    /// Process id for the hello: a stickd asks a peer again that comes back with another one; HAProxy ignores it. 0 says nothing.
     pub pid: u32,
     /// Seed of the random pauses.
     pub seed: u64,

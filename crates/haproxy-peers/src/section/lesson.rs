@@ -43,6 +43,9 @@ impl Section {
         let peer = &mut self.peers[place];
         peer.lessons_wanted = if complete { 0 } else { peer.lessons_wanted.saturating_sub(1) };
         peer.lesson_at = now + ASK_AGAIN_MS;
+        if end != LessonEnd::Abandoned {
+            peer.process.taught();
+        }
         if !is_local && end != LessonEnd::Abandoned {
             self.config.tables.defined_all(self.peers[place].origin);
         }

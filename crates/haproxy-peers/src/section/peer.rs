@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use stick_table::defect::Defect;
 use stick_table::{Millis, Origin, OriginLease};
 
+use super::process::Process;
 use super::side_by_side::Lessons;
 use super::{ConfiguredPeer, PeerId, SessionId};
 use crate::{LastStatus, PeerLevel, ProtocolVersion, Resume, Status};
@@ -112,6 +113,8 @@ pub(super) struct Peer {
     /// Lessons still to be asked of this peer, and when the next one at the earliest.
     pub(super) lessons_wanted: u32,
     pub(super) lesson_at: Millis,
+    /// What tells its processes apart.
+    pub(super) process: Process,
     /// Those that it got as a node, of this hub and of hubs beside it.
     pub(super) lessons: Lessons,
     pub(super) counters: PeerCounters,
@@ -175,6 +178,7 @@ impl Peer {
             awaits_values: Arc::default(),
             lessons_wanted: LESSON_ATTEMPTS,
             lesson_at: now,
+            process: Process::default(),
             lessons: Lessons::default(),
             counters: PeerCounters::default(),
             last_reason: None,

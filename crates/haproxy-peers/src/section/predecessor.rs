@@ -25,7 +25,7 @@ impl Section {
             // The stopping process tries again after this status (peers-protocol §2.5).
             return Greeting::Refuse(Status::TryLater);
         }
-        let arrival = Arrival { version: hello.version, role: Role::Predecessor };
+        let arrival = Arrival { version: hello.version, role: Role::Predecessor, pid: None };
         self.welcome(0, arrival, now)
     }
 

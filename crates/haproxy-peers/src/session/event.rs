@@ -9,6 +9,8 @@ use super::OwnValuesTaught;
 pub enum SessionEvent {
     /// The peer asked for a lesson, which began.
     LessonRequested,
+    /// The peer's update ids start over: it is another process than the one of its sessions before.
+    IdsStartOver,
     /// The lesson from this peer ended; `complete` when the peer says that it is up to date itself.
     LessonLearned {
         /// FINISHED or PARTIAL.
@@ -76,6 +78,7 @@ impl fmt::Display for SessionEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LessonRequested => f.write_str("the peer asked for a lesson"),
+            Self::IdsStartOver => f.write_str("the peer's update ids start over: another process took its place"),
             Self::LessonLearned { complete: true } => f.write_str("the lesson is finished"),
             Self::LessonLearned { complete: false } => {
                 f.write_str("the lesson ended as partial: the peer is not up to date itself")
@@ -123,6 +126,7 @@ mod tests {
         let table = || "t".to_owned();
         for (event, text) in [
             (SessionEvent::LessonRequested, "the peer asked for a lesson"),
+            (SessionEvent::IdsStartOver, "the peer's update ids start over: another process took its place"),
             (SessionEvent::LessonLearned { complete: true }, "the lesson is finished"),
             (
                 SessionEvent::LessonLearned { complete: false },

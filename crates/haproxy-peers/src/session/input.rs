@@ -29,6 +29,9 @@ impl Session {
         if std::mem::take(&mut self.learner.wants_lesson) {
             self.note(SessionEvent::LessonNeeded);
         }
+        if std::mem::take(&mut self.learner.ids_start_over) {
+            self.note(SessionEvent::IdsStartOver);
+        }
         self.watch_lesson(now, before);
         match result {
             Ok(()) => {}

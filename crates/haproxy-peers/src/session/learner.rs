@@ -3,22 +3,22 @@
 mod binding;
 pub(crate) use binding::{Binding, Times};
 
+mod update;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use stick_table::defect::Defect;
-use stick_table::{Batch, Lifetime, Millis, Origin, Precedence};
+use stick_table::{Batch, Millis, Origin};
 
-use super::Limits;
 use super::event::SessionEvent;
-use super::plan::Plan;
 use super::refused::Refused;
-use super::relays::{Relays, decode_writer};
+use super::relays::Relays;
+use super::repetition::Repetition;
+use super::{Limits, Resume};
 use crate::{
     Ack, Agreement, DecodeError, DefineHead, DefineOutcome, Definition, Difference, Frame, LeftOutReason,
-    NamedPart, PeerLevel, Reader, ReceiveDictionary, SharedTable, Switch, TablePart, TableSet, UpdateForm,
-    UpdateHeader, decode_key,
+    NamedPart, PeerLevel, Reader, ReceiveDictionary, SharedTable, Switch, TablePart, TableSet,
 };
 
 /// Different tables that are reported once per session as unknown or in disagreement.
@@ -83,8 +83,11 @@ pub(crate) struct Learner {
     ignored: BTreeSet<u32>,
     /// Whether the peer has to tell what it holds again, as some of it was left out.
     pub(crate) wants_lesson: bool,
+    /// Whether the first id of a table was none that follows those of the peer's sessions before.
+    pub(crate) ids_start_over: bool,
     pub(crate) learning: Learning,
     pub(crate) times: Times,
+    resume: Resume,
     /// Hashes of the names of tables that were reported.
     reported: HashSet<u64>,
     pub(crate) received: Received,
@@ -96,7 +99,7 @@ impl Learner {
         (origin, level): (Origin, PeerLevel),
         timed: bool,
         limits: Limits,
-        relays: Option<Relays>,
+        (relays, resume): (Option<Relays>, Resume),
         now: Millis,
     ) -> Self {
         Self {
@@ -117,8 +120,10 @@ impl Learner {
             undefined: None,
             ignored: BTreeSet::new(),
             wants_lesson: false,
+            ids_start_over: false,
             learning: Learning::Not,
             times: Times { began: now, asked: now },
+            resume,
             reported: HashSet::new(),
             received: Received::default(),
         }
@@ -391,7 +396,8 @@ impl Learner {
     ) -> usize {
         let known = self.bindings.iter().position(|binding| binding.shared.id() == shared.id());
         let taken = shared.takes_from(self.level);
-        let mut binding = Binding::new(shared, definition, payload, agreement, (self.origin, taken));
+        let mut binding =
+            Binding::new(shared, definition, payload, agreement, (self.origin, taken), self.resume.clone());
         match known {
             Some(place) => {
                 let old = &mut self.bindings[place];
@@ -400,7 +406,8 @@ impl Learner {
                 }
                 (binding.last_id, binding.due_ack, binding.sent_ack) =
                     (old.last_id, old.due_ack, old.sent_ack);
-                binding.repetition = old.repetition;
+                binding.repetition = std::mem::take(&mut old.repetition);
+                binding.heard_before = old.heard_before;
                 // A table has one id at a time, so a peer cannot fill the memory with ids.
                 if self.by_id.get(&old.remote_id) == Some(&place) {
                     self.by_id.remove(&old.remote_id);
@@ -430,86 +437,6 @@ impl Learner {
         Ok(())
     }
 
-    /// Takes an update (peers-protocol §8.3). What was taken before stays when it is malformed.
-    pub(crate) fn update(
-        &mut self,
-        form: UpdateForm,
-        frame: &Frame<'_>,
-        now: Millis,
-    ) -> Result<(), DecodeError> {
-        let Some(place) = self.current else {
-            self.received.ignored_updates += 1;
-            self.note_undefined();
-            return Ok(());
-        };
-        let mut reader = frame.reader();
-        let header = UpdateHeader::decode(form, &mut reader)?;
-        let binding = &mut self.bindings[place];
-        let id = header.id.unwrap_or_else(|| binding.last_id.wrapping_add(1));
-        binding.last_id = id;
-        let remaining = header.remaining_ms();
-        // At 2.0, and from a table without expiry here, lessons are untimed.
-        let untimed = !self.timed || binding.endless;
-        let lesson = self.learning == Learning::Running && (remaining.is_some() || untimed);
-        let repeats = if lesson {
-            binding.repetition.note_lesson(id);
-            false
-        } else {
-            binding.due_ack = id;
-            binding.repetition.note_live(id) && remaining.is_none()
-        };
-        if repeats {
-            // It may have come before the lesson as well, and been acknowledged when the peer taught already: HAProxy does
-            // not count that (peers-protocol §11.1), so the same id is acknowledged again. Otherwise its next session would
-            // begin with it, and restart the lifetime.
-            binding.sent_ack = id.wrapping_sub(1);
-        }
-        let lifetime = match remaining {
-            Some(0) if binding.endless => Lifetime::Restart,
-            Some(ms) => Lifetime::Exactly(ms),
-            // A lesson that told no lifetimes gave the entry a whole one, or left it to somebody else's: nothing to keep.
-            None if repeats && (!untimed || Defect::StaleRepetitions.is_on()) => Lifetime::Keep,
-            None => Lifetime::Restart,
-        };
-        let precedence = match (lesson, repeats) {
-            (true, _) if Defect::LessonOverwrites.is_on() => Precedence::Newest,
-            (true, _) => Precedence::FillGaps,
-            (false, true) => Precedence::Repeated,
-            (false, false) => Precedence::Newest,
-        };
-        let full = binding.is_full() || binding.precedence != precedence;
-        if full && !binding.batch.is_empty() {
-            self.received.refused_updates += binding.apply(self.times, now).refused;
-        }
-        binding.precedence = precedence;
-        let key = decode_key(binding.shared.definition().key_type, &mut reader)?;
-        if !binding.taken {
-            // Its strings count all the same: later updates refer to them.
-            self.received.ignored_updates += 1;
-            push(&binding.plan, &mut binding.batch, key, lifetime, &mut reader, &mut self.dictionary, now)?;
-            binding.batch.pop();
-            return Ok(());
-        }
-        self.received.updates += 1;
-        let relays = self.relays.as_ref().filter(|relays| relays.contains(self.origin));
-        if let Some(relays) = relays {
-            // Who made it stands behind the values.
-            let mut ahead = reader.clone();
-            push(&binding.plan, &mut binding.batch, key, lifetime, &mut ahead, &mut self.dictionary, now)?;
-            binding.batch.pop();
-            let made_by = |writer| relays.told_by(self.origin, writer, self.tables.origins());
-            let writer = decode_writer(ahead.rest()).map_or(self.origin, made_by);
-            if binding.writer != writer && !binding.batch.is_empty() {
-                self.received.refused_updates += binding.apply(self.times, now).refused;
-            }
-            binding.writer = writer;
-        }
-        if let Some((plan, batch)) = &mut binding.copy {
-            push(plan, batch, key, lifetime, &mut reader.clone(), &mut self.dictionary, now)?;
-        }
-        push(&binding.plan, &mut binding.batch, key, lifetime, &mut reader, &mut self.dictionary, now)
-    }
-
     /// Applies everything gathered.
     pub(crate) fn apply(&mut self, now: Millis) {
         let mut idle = 0;
@@ -531,7 +458,7 @@ impl Learner {
     /// Bytes held for changes of tables and for strings.
     pub(crate) fn memory(&self) -> usize {
         let bindings = self.bindings.iter().map(Binding::memory).sum::<usize>();
-        bindings + self.dictionary.memory() + self.refused.memory()
+        bindings + self.repetitions() + self.dictionary.memory() + self.refused.memory()
     }
 
     /// The same, of each part no more than it may be.
@@ -541,7 +468,13 @@ impl Learner {
         let bound = current.map_or(0, |binding| binding.batches().map(Batch::memory_bound).sum());
         let idle = self.bindings.iter().map(Binding::memory).sum::<usize>() - held;
         let kept = self.dictionary.memory_within_bounds() + self.refused.memory().min(Refused::MOST_MEMORY);
-        held.min(bound) + idle.min(MAX_IDLE_BATCHES) + kept
+        let repetitions = self.repetitions().min(self.bindings.len() * Repetition::MOST_MEMORY);
+        held.min(bound) + idle.min(MAX_IDLE_BATCHES) + kept + repetitions
+    }
+
+    /// Bytes held to recognise what comes again after lessons.
+    fn repetitions(&self) -> usize {
+        self.bindings.iter().map(|binding| binding.repetition.memory()).sum()
     }
 
     /// The next acknowledgement that is due, for a table from place `from` on, and that place.
@@ -569,28 +502,4 @@ fn left_out(agreement: &Agreement, is_source: bool) -> Option<LeftOutReason> {
     let differences: Vec<_> = agreement.differences().iter().copied().filter(counts).collect();
     let reason = if is_source { LeftOutReason::Differs } else { LeftOutReason::ResultDiffers };
     (!differences.is_empty()).then(|| reason(differences))
-}
-
-/// Decodes the values of an update into a new change of a batch, and takes it back when they are malformed.
-#[inline]
-fn push(
-    plan: &Plan,
-    batch: &mut Batch,
-    key: &[u8],
-    lifetime: Lifetime,
-    reader: &mut Reader<'_>,
-    dictionary: &mut ReceiveDictionary,
-    now: Millis,
-) -> Result<(), DecodeError> {
-    match plan.decode(reader, batch.push_canonical(key, lifetime), dictionary, now as u32) {
-        Ok(None) => Ok(()),
-        Ok(Some(string)) => {
-            batch.set_string(&string);
-            Ok(())
-        }
-        Err(error) => {
-            batch.pop();
-            Err(error)
-        }
-    }
 }

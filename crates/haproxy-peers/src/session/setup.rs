@@ -82,7 +82,14 @@ impl Session {
         let relays_here = relays.is_on() && is_remote;
         let passed_on = relays_here.then(|| relays.clone());
         let from_relays = passed_on.clone();
-        let mut learner = Learner::new(Arc::clone(&tables), (origin, level), timed, limits, from_relays, now);
+        let mut learner = Learner::new(
+            Arc::clone(&tables),
+            (origin, level),
+            timed,
+            limits,
+            (from_relays, resume.clone()),
+            now,
+        );
         let max_updates = limits.max_updates_at_once.max(1);
         let mut teacher =
             Teacher::new(Arc::clone(&tables), resume, (origin, shard, level), timed, max_updates, passed_on);

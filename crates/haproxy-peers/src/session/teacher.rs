@@ -3,7 +3,6 @@
 //! Live are the changes of this process, in a section that relays those of other peers as well (see [`Relays`]).
 
 mod send_table;
-pub use send_table::Resume;
 pub(crate) use send_table::SendTable;
 
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use stick_aggregate::OwnWalk;
 use stick_table::defect::Defect;
 use stick_table::{EntryRef, Follow, Millis, Origin, Position, Table, Walk};
 
+use super::Resume;
 use super::relays::Relays;
 use super::row::{RowContext, Scratch};
 use crate::{
@@ -500,3 +500,6 @@ impl Teacher {
 fn is_foreign(shared: &SharedTable, shard: u32, entry: EntryRef<'_>) -> bool {
     shard != 0 && shared.shard_of(entry.key()) != shard
 }
+
+#[cfg(test)]
+mod tests;

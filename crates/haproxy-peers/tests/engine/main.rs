@@ -20,6 +20,7 @@ mod members;
 mod newest;
 mod orders;
 mod passing_nodes;
+mod processes;
 mod random;
 mod relaying;
 mod replay;

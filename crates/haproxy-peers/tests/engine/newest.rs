@@ -3,7 +3,7 @@
 
 use haproxy_peers::Control;
 
-use crate::support::{Script, Setup, World, counters, gpc0};
+use crate::support::{Script, Setup, World, counters, gpc0, set};
 
 /// peers-protocol §12.1, §13.2: ids go round, in 2.5 days at 20,000 changes a second. Those of a lesson count as repeated
 /// in what follows the lesson, and mean new changes a revolution later.
@@ -54,6 +54,38 @@ fn of_two_lessons_the_newest_touch_wins_and_its_repetition_keeps_its_lifetime() 
         let (value, left) = gpc0(&world, node, 1).unwrap();
         assert_eq!(value, 2, "newest first: {newest_first}");
         assert!((49_000..50_000).contains(&left), "newest first: {newest_first}: {left}");
+    }
+}
+
+/// Without the lesson it would be a live update. So it counts where lifetimes do not tell which touch was first, unless a live update
+/// told it before the lesson.
+#[test]
+fn what_a_lesson_told_first_counts_when_it_comes_again_unless_it_is_surely_older() {
+    for (heard, left, by_other, value) in
+        [(4, 59_000, true, 2), (4, 59_000, false, 2), (4, 30_000, true, 1), (5, 59_000, true, 1)]
+    {
+        let mut world = World::new(1);
+        let node = world.add(Setup::new("n").peer("h").peer("other").table(counters("t")));
+        let mut peer = Script::call(&mut world, node, "h", "2.1");
+        peer.define(&mut world, 1, &counters("t"));
+        peer.update(&mut world, Some(heard), None, if heard == 5 { 1 } else { 9 }, 2);
+        if by_other {
+            let mut other = Script::call(&mut world, node, "other", "2.1");
+            other.define(&mut world, 1, &counters("t"));
+            other.update(&mut world, Some(1), None, 1, 1);
+        } else {
+            set(&world, node, 1, 1);
+        }
+        peer.update(&mut world, Some(5), Some(left), 1, 2);
+        peer.control(&mut world, Control::ResyncFinished);
+        let read = |world: &World| gpc0(world, node, 1).unwrap();
+        let case = format!("{heard} {left} {by_other}");
+        assert_eq!(read(&world).0, 1, "{case}: no lesson sets back what is perhaps newer");
+        world.run(2_000);
+        peer.update(&mut world, Some(5), None, 1, 2);
+        let (holds, lives) = read(&world);
+        assert_eq!(holds, value, "{case}");
+        assert!(lives < 58_500, "{case}: a repetition is no new touch, {lives} ms left");
     }
 }
 

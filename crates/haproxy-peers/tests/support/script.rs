@@ -36,21 +36,21 @@ pub(crate) fn control(message: Control) -> Vec<u8> {
 impl Script {
     /// Connects to a node under a name and sends a hello; the answer is in [`take`](Self::take).
     pub(crate) fn hello(world: &mut World, node: usize, name: &str, version: &str) -> Self {
-        Self::hello_by(world, Way::Network, node, name, version)
+        Self::hello_by(world, Way::Network, node, (name, 1), version)
     }
 
     /// As the process before a node, under the node's own name and the newest version.
     pub(crate) fn predecessor(world: &mut World, node: usize) -> Self {
         let name = world.nodes[node].name.clone();
-        Self::hello_by(world, Way::Predecessor, node, &name, "2.1")
+        Self::hello_by(world, Way::Predecessor, node, (&name, 1), "2.1")
     }
 
-    fn hello_by(world: &mut World, way: Way, node: usize, name: &str, version: &str) -> Self {
+    fn hello_by(world: &mut World, way: Way, node: usize, (name, pid): (&str, u32), version: &str) -> Self {
         let target = world.nodes[node].name.clone();
         let far = End::Greeting { node, parser: haproxy_peers::HelloParser::new(super::BUFFER), way };
         world.links.push(Link::new(End::scripted(), far));
         let mut script = Self::at(LinkId(world.links.len() - 1), 0);
-        script.send(world, format!("HAProxyS {version}\n{target}\n{name} 1 1\n").as_bytes());
+        script.send(world, format!("HAProxyS {version}\n{target}\n{name} {pid} 1\n").as_bytes());
         world.run(2 * world.delay);
         script
     }
@@ -58,6 +58,11 @@ impl Script {
     /// As [`hello`](Self::hello), and is accepted.
     pub(crate) fn call(world: &mut World, node: usize, name: &str, version: &str) -> Self {
         Self::hello(world, node, name, version).accepted(world)
+    }
+
+    /// As [`call`](Self::call), by a process of another id than the other scripts have.
+    pub(crate) fn call_as(world: &mut World, node: usize, name: &str, pid: u32, version: &str) -> Self {
+        Self::hello_by(world, Way::Network, node, (name, pid), version).accepted(world)
     }
 
     /// Makes sure that the node accepted.

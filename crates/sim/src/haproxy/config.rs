@@ -19,6 +19,8 @@ pub struct HaproxyConfig {
     pub has_predecessor: bool,
     /// Whether it confirms lessons: no release fails to, but a peer may.
     pub confirms: bool,
+    /// The process id, which hellos name.
+    pub pid: u32,
     /// Seed of the random pauses.
     pub seed: u64,
 }

@@ -61,7 +61,7 @@ impl Haproxy {
             version: if old { ProtocolVersion::V2_0 } else { ProtocolVersion::V2_1 },
             target: peer.name.clone(),
             sender: self.config.name.clone(),
-            pid: 1,
+            pid: self.config.pid,
             relative_pid: 1,
         };
         hello.encode(&mut connection.out).unwrap();

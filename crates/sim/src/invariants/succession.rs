@@ -14,8 +14,23 @@ const NEARLY_OVER_MS: Millis = 3_000;
 
 #[derive(Default)]
 pub(super) struct Succession {
-    /// The values of stopping processes, and when their entries end, by the clock of their node; `None` for never.
-    held: BTreeMap<SlotId, BTreeMap<Key, (u32, Option<Millis>)>>,
+    held: BTreeMap<SlotId, Held>,
+}
+
+/// What a stopping process held.
+struct Held {
+    /// What each node's clock showed.
+    clocks: Vec<Millis>,
+    /// The values, and what was left of the entries, in ms; `None` where they do not end.
+    values: BTreeMap<Key, (u32, Option<u32>)>,
+}
+
+impl Held {
+    /// Time since then by the clock that went fastest: one that jumps ends the entries of its node earlier, which tells so.
+    fn elapsed(&self, stage: &Stage) -> Millis {
+        let clocks = stage.clocks.iter().zip(&self.clocks);
+        clocks.map(|(clock, then)| clock.at(stage.now).saturating_sub(*then)).max().unwrap_or(0)
+    }
 }
 
 impl Invariant for Succession {
@@ -47,12 +62,12 @@ impl Succession {
         }
         let tables = stage.plan.tables_of(it.section).filter(|&table| is_judged(&stage.plan.tables[table]));
         let keys = tables.flat_map(|table| (0..stage.plan.tables[table].keys).map(move |key| (table, key)));
-        let ends = keys.filter_map(|key| {
+        let values = keys.filter_map(|key| {
             let reading = stage.read(slot, key)?;
-            let end = reading.remaining_ms.map(|left| stage.clock(slot) + Millis::from(left));
-            Some((key, (reading.gpc0, end)))
+            Some((key, (reading.gpc0, reading.remaining_ms)))
         });
-        self.held.insert(slot, ends.collect());
+        let clocks = stage.clocks.iter().map(|clock| clock.at(stage.now)).collect();
+        self.held.insert(slot, Held { clocks, values: values.collect() });
     }
 
     fn compare(&mut self, stage: &Stage, say: &mut dyn FnMut(String)) {
@@ -68,12 +83,12 @@ impl Succession {
             if it.killed || between.any(|next| stage.slots[next].killed || stage.slots[next].haproxy) {
                 continue;
             }
-            let now = stage.clock(last);
-            for (key, (value, end)) in held {
-                let lives = end.is_none_or(|end| end > now + NEARLY_OVER_MS);
+            let least = held.elapsed(stage) + NEARLY_OVER_MS;
+            for (key, (value, left)) in held.values {
+                let lives = left.is_none_or(|left| Millis::from(left) > least);
                 let holds = stage.read(last, key).map(|reading| reading.gpc0);
-                // Each write has a larger value.
-                if lives && holds.is_none_or(|holds| holds < value && !stage.truth.is_misled(last, key)) {
+                // Each write has a larger value. The older one that a misled process holds ends earlier.
+                if lives && holds.is_none_or(|holds| holds < value) && !stage.truth.is_misled(last, key) {
                     let (old, new) = (stage.name(slot), stage.name(last));
                     say(format!(
                         "{old} held {value} of key {key:?} when it was told to stop, and {new} holds {holds:?}"

@@ -3,7 +3,7 @@
 use haproxy_peers::{ConfiguredPeer, DynamicTables, Hub, Limits, TableSet, WireKeyType};
 use stick_table::Millis;
 
-use super::World;
+use super::{World, process_id};
 use crate::node::{Node, NodeSetup};
 use crate::stage::node_name;
 use crate::truth::{Key, SlotId};
@@ -40,6 +40,7 @@ impl World {
                 chunk: it.chunk,
                 old: self.old[node],
                 expects_predecessor,
+                pid: process_id(slot),
                 seed,
             };
             return Box::new(Node::new(setup, now));
@@ -70,6 +71,7 @@ impl World {
             quirks,
             confirms: true,
             has_predecessor: expects_predecessor,
+            pid: process_id(slot),
             seed,
         };
         Box::new(Haproxy::new(config, now))

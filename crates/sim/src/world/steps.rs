@@ -6,7 +6,7 @@ use std::sync::Arc;
 use haproxy_peers::{Limits, TableSet, WireKeyType};
 use stick_table::{Column, DataType, KeyType, Millis, Table, TableDefinition};
 
-use super::{Flood, Pair, Start, World};
+use super::{Flood, Pair, Start, World, process_id};
 use crate::ledger::Ledger;
 use crate::node::{Node, NodeSetup};
 use crate::plan::{Step, What};
@@ -341,6 +341,7 @@ impl World {
             quirks: release.quirks(),
             has_predecessor,
             confirms: plan.nodes[node].confirms,
+            pid: process_id(slot),
             seed: self.random(1_000_000 + slot as u64).next(),
         };
         Haproxy::new(config, now)
@@ -377,6 +378,7 @@ impl World {
             chunk: it.chunk,
             old: self.old[node],
             expects_predecessor,
+            pid: process_id(slot),
             seed: self.random(1_000_000 + slot as u64).next(),
         };
         Node::new(setup, now)

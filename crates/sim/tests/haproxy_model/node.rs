@@ -28,6 +28,7 @@ pub(crate) fn config(name: &str, peers: &[&str], quirks: Quirks) -> HaproxyConfi
         tables: vec![HaproxyTable::new("t")],
         quirks,
         confirms: true,
+        pid: 1,
         has_predecessor: false,
         seed: 1 + u64::from(name.as_bytes()[0]),
     }

@@ -38,6 +38,13 @@ impl Ages {
         expire.saturating_sub(held) <= self.session
     }
 
+    /// Whether a change with `left` ms of its life was made since the session began, where the entry lives for `expire` ms here.
+    #[inline]
+    pub(crate) fn is_made_in_session(self, left: u32, expire: u32) -> bool {
+        let unsure = self.spread.saturating_add(UNSURE_MS);
+        expire.saturating_sub(left).saturating_add(unsure) <= self.session
+    }
+
     /// Whether a change with `left` ms of its life is newer (`Greater`) or older (`Less`) than an entry that has `held` ms
     /// left. `None` when it may be either.
     #[inline]
@@ -78,6 +85,14 @@ mod tests {
         assert!(ages.is_of_session(60_000, 60_000) && ages.is_of_session(58_000, 60_000));
         assert!(!ages.is_of_session(57_999, 60_000));
         assert!(ages.is_of_session(90_000, 60_000), "the clock of the table wraps");
+    }
+
+    #[test]
+    fn what_was_made_in_the_session_is_surely_younger() {
+        let ages = Ages { spread: 0, under_way: 0, waited: 10_000, session: 4_000 };
+        assert!(ages.is_made_in_session(60_000, 60_000) && ages.is_made_in_session(57_500, 60_000));
+        assert!(!ages.is_made_in_session(57_499, 60_000));
+        assert!(!Ages { spread: 2_501, ..ages }.is_made_in_session(60_000, 60_000));
     }
 
     /// Touched at the same time, an entry lives for 60 s here and for 50 s there.

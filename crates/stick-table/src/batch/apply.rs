@@ -108,8 +108,9 @@ impl Batch {
         let known = candidates.iter().filter(|&&row| row != NO_ROW);
         black_box(known.fold(0, |sum, &row| sum ^ stripe.touch_row(row)));
         let unknown = candidates.iter().zip(group).filter(|&(&row, _)| row == NO_ROW);
-        let new =
-            unknown.filter(|&(_, &index)| self.may_create(&self.changes[index as usize])).count() as u32;
+        let new = unknown
+            .filter(|&(_, &index)| self.may_create(&self.changes[index as usize], precedence))
+            .count() as u32;
         let places = self.common.take_places(new);
         let made = Made([0; Made::WORDS]);
         let mut run = Run { origin, precedence, now, new, places, made, applied: Applied::default() };
@@ -140,15 +141,23 @@ impl Batch {
                 match self.compare(change, stamp, deadline, now) {
                     Some(Ordering::Greater) => !stamp.origin().is_local(),
                     Some(_) => is_own && self.is_of_session(deadline, now),
-                    None => is_own,
+                    None => {
+                        is_own
+                            && (self.refreshes
+                                || self.is_of_session(deadline, now)
+                                || self.was_made_in_session(change))
+                    }
                 }
             }
             Precedence::Repeated => {
-                (stamp.origin() == origin && origin.is_one_writer()) || stamp.is_of_lesson()
+                (stamp.origin() == origin && origin.is_one_writer())
+                    || stamp.is_of_lesson()
+                    || matches!(change.lifetime, Lifetime::Exactly(_))
+                        && self.compare(change, stamp, deadline, now) != Some(Ordering::Less)
             }
             Precedence::Vacant => false,
         };
-        if candidate != NO_ROW && self.is_plain() {
+        if candidate != NO_ROW && self.is_plain() && precedence != Precedence::Repeated {
             let write = |to: &mut [u32]| self.write_columns(data, to);
             if let Some(changed) = stripe.change_live(common, candidate, key, &touch, may_change, write) {
                 *(if changed { &mut run.applied.updated } else { &mut run.applied.skipped }) += 1;
@@ -168,6 +177,7 @@ impl Batch {
             self.create(change, key, data, &touch, stripe, run);
             return;
         };
+        let mut touch = touch;
         if stripe.is_live(common, row, now) {
             if !may_change(stripe.stamp(row), stripe.deadline(row)) {
                 run.applied.skipped += 1;
@@ -175,7 +185,15 @@ impl Batch {
                 return;
             }
             run.applied.updated += 1;
-        } else if self.may_create(change) {
+            if precedence == Precedence::Repeated
+                && let Lifetime::Exactly(left) = change.lifetime
+                && (common.definition.expire.is_none()
+                    || left <= lifetime::remaining(stripe.deadline(row), now))
+            {
+                // A repetition is no new touch, and takes nothing of a life.
+                touch.lifetime = Lifetime::Keep;
+            }
+        } else if self.may_create(change, run.precedence) {
             stripe.renew(&common.layout, row);
             run.applied.created += 1;
         } else {
@@ -204,6 +222,17 @@ impl Batch {
         self.ages.zip(expire).is_some_and(|(ages, expire)| ages.is_of_session(held, expire))
     }
 
+    /// Whether a change was made since the sender's session began, by its lifetime.
+    fn was_made_in_session(&self, change: &Change) -> bool {
+        let expire = self.common.definition.expire;
+        match change.lifetime {
+            Lifetime::Exactly(left) => {
+                self.ages.zip(expire).is_some_and(|(ages, expire)| ages.is_made_in_session(left, expire))
+            }
+            Lifetime::Restart | Lifetime::Touched(_) | Lifetime::Keep => false,
+        }
+    }
+
     /// Applies a change whose key is not in the stripe.
     #[inline]
     fn create(
@@ -215,7 +244,7 @@ impl Batch {
         stripe: &mut Stripe,
         run: &mut Run,
     ) {
-        if !self.may_create(change) {
+        if !self.may_create(change, run.precedence) {
             run.applied.skipped += 1;
             return;
         }
@@ -244,10 +273,11 @@ impl Batch {
         self.write_string(data, row, stripe);
     }
 
-    /// Whether a change makes an entry where there is none.
+    /// Whether a change makes an entry where there is none. What repeats a lesson with a life does not: the lesson would have.
     #[inline]
-    fn may_create(&self, change: &Change) -> bool {
+    fn may_create(&self, change: &Change, precedence: Precedence) -> bool {
         match change.lifetime {
+            Lifetime::Exactly(_) if precedence == Precedence::Repeated => false,
             Lifetime::Restart => true,
             Lifetime::Exactly(ms) => ms > 0 || self.common.definition.expire.is_none(),
             Lifetime::Touched(age) => self.common.definition.expire.is_none_or(|expire| age < expire),

@@ -9,9 +9,9 @@ use stick_table::{Ages, Applied, Batch, Millis, Origin, Precedence};
 
 use super::MAX_KEPT_DEFINITION;
 use crate::section::RECONNECT_MS;
-use crate::session::SILENCE_MS;
 use crate::session::plan::Plan;
 use crate::session::repetition::Repetition;
+use crate::session::{Resume, SILENCE_MS};
 use crate::{Agreement, Definition, SharedTable};
 
 /// How long a pushed update may have waited for a session, in ms: a dead one is noticed after the silence, and the next attempt
@@ -42,6 +42,10 @@ pub(crate) struct Binding {
     /// Id of the last update that is to be acknowledged, and the one that was.
     pub(super) due_ack: u32,
     pub(super) sent_ack: u32,
+    /// What sessions before left, and this one leaves.
+    resume: Resume,
+    /// Id of the last live update in sessions before, until the first one of this session.
+    pub(super) heard_before: Option<u32>,
     /// What may come again after a lesson.
     pub(super) repetition: Repetition,
     /// Whether the sender says how long its entries live after a touch.
@@ -66,6 +70,7 @@ impl Binding {
         payload: &[u8],
         agreement: Agreement,
         (writer, taken): (Origin, bool),
+        resume: Resume,
     ) -> Self {
         let kept = if payload.len() <= MAX_KEPT_DEFINITION { payload } else { &[] };
         let table = shared.table();
@@ -91,6 +96,8 @@ impl Binding {
             last_id: 0,
             due_ack: 0,
             sent_ack: 0,
+            heard_before: resume.heard(&shared),
+            resume,
             repetition: Repetition::default(),
             tells_expire,
             endless: definition.tail.as_ref().is_some_and(|tail| tail.expire_ms == 0),
@@ -102,6 +109,30 @@ impl Binding {
             taken,
             shared,
         }
+    }
+
+    /// Notes the id of a live update; whether it shows that the sender's ids start over. They ascend, and go on in the next session
+    /// after the last one that was acknowledged (peers-protocol §12.3). `is_first` says whether no lesson used ids of this session.
+    #[inline]
+    pub(super) fn note_live(&mut self, id: u32, is_first: bool) -> bool {
+        self.due_ack = id;
+        self.heard_before.take().is_some_and(|heard| {
+            let follows = id.wrapping_sub(heard).cast_signed() > 0;
+            if follows && is_first {
+                self.resume.note_ids_go_on();
+            }
+            is_first && !follows && self.resume.ids_go_on()
+        })
+    }
+
+    /// Id of the last live update, of this session or one before.
+    pub(super) fn heard(&self) -> Option<u32> {
+        self.heard_before.or_else(|| Some(self.due_ack).filter(|id| *id != 0))
+    }
+
+    /// Whether what the sender tells is summed.
+    pub(super) fn is_summed(&self) -> bool {
+        self.shared.aggregate().is_some()
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -132,6 +163,7 @@ impl Binding {
             session: since(times.began),
         };
         self.batch.set_ages(self.tells_expire.then(ages));
+        self.batch.set_refreshes(!self.resume.had_other_process());
         if let Some((_, batch)) = &mut self.copy
             && let Some(target) = self.shared.copy()
         {
@@ -161,6 +193,14 @@ impl Binding {
                     skipped: absorbed.skipped,
                 }
             }
+        }
+    }
+}
+
+impl Drop for Binding {
+    fn drop(&mut self) {
+        if self.heard_before.is_none() && self.due_ack != 0 {
+            self.resume.set_heard(&self.shared, self.due_ack);
         }
     }
 }

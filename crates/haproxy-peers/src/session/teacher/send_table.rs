@@ -1,44 +1,13 @@
 //! A table as a session sends it: the feed of its changes, and the ids that the peer acknowledges them by.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use stick_table::defect::Defect;
 use stick_table::{Feed, Follow, Position};
 
+use crate::session::Resume;
 use crate::session::row::RowEncoder;
 use crate::{SharedTable, UpdateIds};
-
-/// Where a peer's acknowledgements have come to in each table: from there live updates go on in its next session.
-///
-/// Shared with the session, so that a session which replaces another one knows what the other was told.
-#[derive(Clone, Debug, Default)]
-pub struct Resume(Arc<Mutex<HashMap<u32, Acked>>>);
-
-#[derive(Debug, Default)]
-struct Acked {
-    /// The table's number: another one may have had its id before.
-    serial: u64,
-    position: Position,
-}
-
-impl Resume {
-    fn get(&self, table: &SharedTable) -> Option<Position> {
-        let all = self.0.lock();
-        all.get(&table.id()).filter(|it| it.serial == table.serial()).map(|it| it.position.clone())
-    }
-
-    fn set(&self, table: &SharedTable, position: &Position) {
-        let mut all = self.0.lock();
-        let it = all.entry(table.id()).or_default();
-        // A session that ends late may know a table of before only.
-        if it.serial <= table.serial() {
-            it.serial = table.serial();
-            it.position.clone_from(position);
-        }
-    }
-}
 
 /// A table as it is sent in this session.
 pub(crate) struct SendTable {
@@ -68,7 +37,7 @@ impl SendTable {
         ids: UpdateIds,
         session_start: Position,
     ) -> Self {
-        let earlier = resume.get(&shared).filter(|_| !Defect::NoResume.is_on());
+        let earlier = resume.acked(&shared).filter(|_| !Defect::NoResume.is_on());
         let resumed = earlier.is_some();
         let position = earlier.unwrap_or_else(|| shared.table().start());
         let feed = follow.map(|follow| Feed::new(Arc::clone(shared.table()), follow, position));
@@ -140,7 +109,7 @@ impl SendTable {
     /// Keeps for the peer's next session where this one's acknowledgements have come to.
     fn note_resume(&self) {
         if let Some(feed) = &self.feed {
-            self.resume.set(&self.shared, feed.acknowledged());
+            self.resume.set_acked(&self.shared, feed.acknowledged());
         }
     }
 
