@@ -154,9 +154,12 @@ impl Section {
         if let Some(stop) = &self.stop {
             return self.stop_timeout(stop);
         }
-        let lesson = self.peers.iter().filter(|peer| peer.established().is_some() && peer.lessons_wanted > 0);
-        let asks =
-            if self.resync.assigned.is_none() { lesson.map(|peer| peer.lesson_at).min() } else { None };
+        let may_ask = self.resync.may_ask(self.config.tables.is_hub());
+        let is_to_teach = |peer: &&Peer| {
+            let session = peer.established().filter(|_| may_ask && peer.lessons_wanted > 0);
+            session.is_some_and(|session| !self.resync.has_asked(session))
+        };
+        let asks = self.peers.iter().filter(is_to_teach).map(|peer| peer.lesson_at).min();
         let connects = self.peers.iter().filter_map(|peer| peer.connect_at).min();
         let probes =
             self.peers.iter().filter(|peer| peer.beside.is_none()).filter_map(|peer| peer.probe_at).min();

@@ -57,13 +57,15 @@ impl Section {
         peer.awaits_values.store(false, Ordering::Relaxed);
         let shard = peer.shard;
         self.tick_nodes(now);
-        if !assigned {
+        if !assigned && !self.resync.left_beside(session) {
             return;
         }
         if complete && (shard == 0 || self.knows_all_shards()) {
-            self.resync.assigned = None;
+            if assigned {
+                self.resync.unassign();
+            }
             self.resync.state = ResyncState::Finished;
-        } else {
+        } else if assigned {
             self.resync.wait_again(now);
             if is_local {
                 self.resync.state = ResyncState::FromRemote { until: now + resync::RESYNC_MS };
@@ -122,7 +124,7 @@ impl Section {
         sharded().all(|peer| sharded().any(|other| other.shard == peer.shard && other.lessons_wanted == 0))
     }
 
-    /// Asks the next peer for a lesson when none is running.
+    /// Asks the next peer for a lesson when none is running. A hub asks several nodes at once: each teaches what it counts itself.
     ///
     /// The first complete lesson makes the section up to date, as in HAProxy. Unlike it, the other peers are asked once
     /// as well, one after the other: they may know what the first did not, and what they pushed without remaining
@@ -130,18 +132,18 @@ impl Section {
     pub(super) fn tick_resync(&mut self, now: Millis) {
         self.resync.tick(now, self.is_alone());
         self.up_to_date.store(self.resync.state == ResyncState::Finished, Ordering::Relaxed);
-        if self.resync.assigned.is_some() || matches!(self.resync.state, ResyncState::FromLocal { .. }) {
-            return;
-        }
-        let next = self.peers.iter().find_map(|peer| {
-            let ready = peer.kind != PeerKind::Local && peer.lessons_wanted > 0 && now >= peer.lesson_at;
-            Some((peer.established().filter(|_| ready)?, peer.origin))
-        });
-        if let Some((session, origin)) = next {
-            if self.config.tables.is_hub() {
+        let is_hub = self.config.tables.is_hub();
+        while self.resync.may_ask(is_hub) && !matches!(self.resync.state, ResyncState::FromLocal { .. }) {
+            let next = self.peers.iter().find_map(|peer| {
+                let session = peer.established()?;
+                let ready = peer.kind != PeerKind::Local && peer.lessons_wanted > 0 && now >= peer.lesson_at;
+                (ready && !self.resync.has_asked(session)).then_some((session, peer.origin))
+            });
+            let Some((session, origin)) = next else { return };
+            if is_hub {
                 self.config.tables.left_outs().lesson_requested(origin);
             }
-            self.resync.assigned = Some(session);
+            self.resync.note_asked(session);
             self.resync.history |= history::REMOTE_ASSIGNED;
             self.actions.push_back(Action::RequestLesson { session });
         }
@@ -153,6 +155,7 @@ impl Section {
     }
 
     pub(super) fn teacher_left(&mut self, session: SessionId, now: Millis) {
+        self.resync.left_beside(session);
         if self.resync.assigned != Some(session) {
             return;
         }

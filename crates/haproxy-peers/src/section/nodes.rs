@@ -135,7 +135,7 @@ impl Section {
         self.asks_again_at = now + ASK_AGAIN_MS;
         for peer in self.peers.iter_mut().filter(|peer| peer.kind != PeerKind::Local) {
             // A lesson that is running began when there was no room.
-            let is_teaching = peer.session().is_some() && peer.session() == self.resync.assigned;
+            let is_teaching = peer.session().is_some_and(|session| self.resync.has_asked(session));
             if peer.established().is_some() && !is_teaching && tables.wants_lesson(peer.origin) {
                 tables.asked(peer.origin);
                 (peer.lessons_wanted, peer.lesson_at) = (LESSON_ATTEMPTS, now);

@@ -7,6 +7,10 @@ use super::SessionId;
 /// How long each of the two phases waits for somebody to teach, in ms.
 pub(super) const RESYNC_MS: u64 = 5_000;
 
+/// Lessons that a hub takes at the same time: nodes that restart together wait for theirs, up to 5 s each, and no sum is whole before
+/// all nodes have taught.
+pub(super) const LESSONS_AT_ONCE: usize = 16;
+
 /// Where the section stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResyncState {
@@ -43,6 +47,8 @@ pub(super) struct Resync {
     pub(super) state: ResyncState,
     /// The session whose lesson is running.
     pub(super) assigned: Option<SessionId>,
+    /// Other sessions whose lessons are running: those of a hub's nodes, fewer than [`LESSONS_AT_ONCE`].
+    beside: Vec<SessionId>,
     pub(super) history: u32,
     /// Whether the lesson of the process before this one, which is about to end, does not tell all that peers know.
     pub(super) lacks: bool,
@@ -56,7 +62,38 @@ impl Resync {
         } else {
             ResyncState::FromRemote { until }
         };
-        Self { state, assigned: None, history: 0, lacks: false }
+        Self { state, assigned: None, beside: Vec::new(), history: 0, lacks: false }
+    }
+
+    /// Whether the lesson of a session is running.
+    pub(super) fn has_asked(&self, session: SessionId) -> bool {
+        self.assigned == Some(session) || self.beside.contains(&session)
+    }
+
+    /// Whether another lesson may begin beside those that are running.
+    pub(super) fn may_ask(&self, is_hub: bool) -> bool {
+        self.assigned.is_none() || is_hub && self.beside.len() + 1 < LESSONS_AT_ONCE
+    }
+
+    /// Notes that a session was asked for a lesson.
+    pub(super) fn note_asked(&mut self, session: SessionId) {
+        if self.assigned.is_none() {
+            self.assigned = Some(session);
+        } else {
+            self.beside.push(session);
+        }
+    }
+
+    /// Notes that the assigned session does not teach any more: another one that teaches takes its place.
+    pub(super) fn unassign(&mut self) {
+        self.assigned = self.beside.pop();
+    }
+
+    /// Notes that the lesson of a session is not running any more, unless it is the assigned one; whether it was one of the others.
+    pub(super) fn left_beside(&mut self, session: SessionId) -> bool {
+        let count = self.beside.len();
+        self.beside.retain(|other| *other != session);
+        self.beside.len() < count
     }
 
     /// Looks at the clock; `alone` when no remote peer is or may become a member.
@@ -80,7 +117,7 @@ impl Resync {
 
     /// Notes that nobody teaches any more; waits for somebody else unless the section is up to date.
     pub(super) fn wait_again(&mut self, now: Millis) {
-        self.assigned = None;
+        self.unassign();
         let until = now + RESYNC_MS;
         self.state = match self.state {
             ResyncState::FromLocal { .. } => ResyncState::FromLocal { until },

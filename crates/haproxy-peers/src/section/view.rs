@@ -87,7 +87,7 @@ impl Section {
             last_status: peer.last_status,
             last_handshake: peer.last_handshake,
             connect_at: peer.connect_at,
-            assigned: self.resync.assigned.is_some() && self.resync.assigned == peer.session(),
+            assigned: peer.session().is_some_and(|session| self.resync.has_asked(session)),
             not_up_to_date: peer.kind != PeerKind::Local && peer.lessons_wanted == 0,
             counts_until: peer.counts_until,
             counters: peer.counters,

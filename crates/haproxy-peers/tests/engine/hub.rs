@@ -421,6 +421,38 @@ fn results_wait_for_every_node_with_a_line_or_5_seconds() {
     assert!(!world.nodes[node].tables.holds_results(), "b may be gone for ever");
 }
 
+/// Each waits for up to 5 s, and none for the others.
+#[test]
+fn many_nodes_are_asked_at_once_and_not_more_than_sixteen() {
+    let names: Vec<_> = (0..20).map(|number| format!("n{number}")).collect();
+    let mut world = World::new(1);
+    let node = world.add(setup(&names.iter().map(String::as_str).collect::<Vec<_>>()));
+    let mut nodes: Vec<_> = names.iter().map(|name| Script::call(&mut world, node, name, "2.1")).collect();
+    world.run(10);
+    let asked = |world: &mut World, nodes: &mut [Script]| {
+        let is_asked = |peer: &mut Script| peer.news(world).contains(&"request".to_owned());
+        nodes.iter_mut().map(is_asked).filter(|asked| *asked).count()
+    };
+    assert_eq!(asked(&mut world, &mut nodes), 16);
+    // One teaches, one leaves, and two others are asked.
+    nodes[3].control(&mut world, Control::ResyncFinished);
+    nodes.remove(5).close(&mut world);
+    world.run(10);
+    assert_eq!(asked(&mut world, &mut nodes), 2);
+    for peer in &mut nodes {
+        peer.control(&mut world, Control::ResyncFinished);
+    }
+    world.run(10);
+    assert_eq!(asked(&mut world, &mut nodes), 2);
+    for peer in &mut nodes[17..] {
+        peer.control(&mut world, Control::ResyncFinished);
+    }
+    // The one that left may come back until its node-timeout, and has taught nothing.
+    let untold = |world: &World| world.nodes[node].section.hub_state(true).left_out;
+    world.run(10);
+    assert!(untold(&world).iter().all(|left_out| left_out.node.is_none()), "{:?}", untold(&world));
+}
+
 /// Else nodes would go on with what the process before said of its sums, or know nothing, as long as results are held back.
 #[test]
 fn the_state_of_a_hub_is_told_while_its_results_are_held_back() {
