@@ -41,6 +41,8 @@ mod variables;
 
 use syntax::arguments::{self, Report};
 
+use crate::tls::Loaded;
+
 pub use address::{Address, WildcardFamilies};
 pub(crate) use check::CONN_CUR;
 pub use check::summary;
@@ -68,6 +70,8 @@ pub struct Config {
     pub sections: Vec<PeersSection>,
     /// Tables of proxies without a `peers` argument: kept and shown, shared with nobody.
     pub local_tables: Vec<TableEntry>,
+    /// What the TLS parameters name, once it is loaded.
+    pub tls: Loaded,
     /// Files that the configuration names, such as certificates, with the places of their names.
     pub files: Vec<(PathBuf, Span)>,
     /// What loads, but may not mean what its author expects; holds no error.

@@ -97,6 +97,7 @@ impl Daemon {
                 },
                 places: Arc::clone(&places),
                 source: config.global.source,
+                tls: config.tls.clone(),
                 expects_predecessor,
                 supervisor: supervisor.clone(),
                 seed: random(),
@@ -324,7 +325,7 @@ impl Daemon {
         })
     }
 
-    /// Loads what TLS of listeners needs.
+    /// What TLS of listeners needs.
     fn load<'b>(
         &self,
         binds: impl Iterator<Item = &'b Bind>,
@@ -336,7 +337,7 @@ impl Daemon {
                 self.config.sources.place(bind.span),
                 bind.address
             );
-            let acceptor = bind.tls.as_ref().map(Acceptor::load).transpose();
+            let acceptor = bind.tls.as_ref().map(|tls| self.config.tls.acceptor(tls)).transpose();
             let acceptor = acceptor.with_context(|| cannot_listen.clone())?;
             Ok(Unbound { bind, acceptor, cannot_listen })
         });

@@ -1,14 +1,14 @@
 //! The configuration with everything that it names, read before a process begins: one way for `check` and for `run`.
 //!
-//! Certificates, keys and authorities are loaded and users and groups looked up as the daemon does it later, so that `check` refuses,
-//! in the same words, whatever stops a start before an address is bound.
+//! Certificates, keys and authorities are loaded, and the daemon uses what was loaded; users and groups are looked up as it does later. So
+//! `check` refuses, in the same words, whatever stops a start before an address is bound.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, Diagnostic, Diagnostics, Options, PeersSection, Span, refuse_idle, summary};
 use crate::runtime;
-use crate::tls::{Acceptor, Connector, TlsError};
+use crate::tls::TlsError;
 
 /// What stands before a summary when no file is given.
 const BUILT_IN: &str = "No file is given (-f), so this is the built-in configuration.\n";
@@ -54,7 +54,7 @@ fn faults(config: &Config) -> Vec<Diagnostic> {
         }
     }
     for shared in &config.global.shared {
-        let loaded = shared.bind.tls.as_ref().map(Acceptor::load).transpose();
+        let loaded = shared.bind.tls.as_ref().map(|tls| config.tls.acceptor(tls)).transpose();
         faults.tls(loaded.err(), shared.bind.span, "for this listener");
     }
     for section in config.sections.iter().filter(|section| !section.disabled) {
@@ -72,18 +72,19 @@ struct Faults<'c> {
 
 impl Faults<'_> {
     fn section(&mut self, section: &PeersSection) {
+        let files = &self.config.tls;
         for bind in &section.local.listeners {
-            let loaded = bind.tls.as_ref().map(Acceptor::load).transpose();
+            let loaded = bind.tls.as_ref().map(|tls| files.acceptor(tls)).transpose();
             self.tls(loaded.err(), bind.span, "for this listener");
         }
-        let own = section.local.tls.as_ref().map(Connector::load).transpose();
+        let own = section.local.tls.as_ref().map(|tls| files.connector(tls)).transpose();
         self.tls(own.err(), section.local.span, "for this node");
         for peer in &section.remotes {
-            let loaded = peer.tls.as_ref().map(Connector::load).transpose();
+            let loaded = peer.tls.as_ref().map(|tls| files.connector(tls)).transpose();
             self.tls(loaded.err(), peer.span, "for this peer");
         }
         for template in &section.templates {
-            let loaded = template.tls.as_ref().map(Connector::load_for_members).transpose();
+            let loaded = template.tls.as_ref().map(|tls| files.connector_for_members(tls)).transpose();
             self.tls(loaded.err(), template.span, "for these members");
         }
     }

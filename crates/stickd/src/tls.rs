@@ -1,6 +1,6 @@
 //! TLS between peers, as `ssl` on `bind`, `peer` and `server` lines asks for it.
 //!
-//! An [`Acceptor`] serves one listener, a [`Connector`] one remote peer. Both are loaded once at start, before anything
+//! An [`Acceptor`] serves one listener, a [`Connector`] one remote peer. Both are [`Loaded`] once at start, before anything
 //! is bound, so that a bad file stops the start with a [`TlsError`] and not the first connection; a file changed later
 //! has no effect until the next start. Both are cheap to clone, and neither keeps the private key's file open.
 //!
@@ -8,7 +8,8 @@
 //! - a listener asks for certificates only with `verify optional` or `required`; one that is shown must be good;
 //! - towards a peer, `verify none` encrypts and trusts any certificate;
 //! - the name in the peer's certificate is compared with `sni`, else with `verifyhost`, else not at all;
-//! - a self-signed certificate is good when it is itself in `ca-file`.
+//! - a self-signed certificate is good when it is itself in `ca-file`;
+//! - with `crl-file`, no certificate of the chain may be revoked, and each authority of it must have a list there that is in time.
 //!
 //! Sessions are never resumed: connections of peers last for days, and so every one of them verifies anew.
 //!
@@ -16,6 +17,7 @@
 
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::Resumption;
@@ -36,13 +38,16 @@ mod by_name;
 mod certificate;
 mod error;
 mod handshake;
+mod loaded;
 mod names;
+mod revoked;
 mod subject;
 mod verify;
 mod words;
 
 pub use error::TlsError;
 pub use handshake::HandshakeError;
+pub use loaded::Loaded;
 pub use names::NameProof;
 /// A connection over TLS, on either side; shut it down to tell the other side that no byte is missing.
 pub use tokio_rustls::TlsStream;
@@ -71,13 +76,15 @@ impl Acceptor {
             .with_protocol_versions(&versions(tls.versions))?;
         let builder = match tls.verify {
             Verify::None => {
-                unused(tls.ca_file.as_ref())?;
+                unused(tls.ca_file.as_ref(), tls.crl_file.as_deref())?;
                 builder.with_no_client_auth()
             }
             Verify::Optional | Verify::Required => {
                 let authorities = Authorities::load(tls.ca_file.as_ref())?;
+                let revoked = revoked::load(tls.crl_file.as_deref())?;
                 let required = tls.verify == Verify::Required;
-                builder.with_client_cert_verifier(Arc::new(Clients::new(authorities, required, &provider)?))
+                let clients = Clients::new(authorities, revoked, required, &provider)?;
+                builder.with_client_cert_verifier(Arc::new(clients))
             }
         };
         let own = certificate::load_all(&tls.crt, &provider)?;
@@ -154,14 +161,16 @@ impl Connector {
             .dangerous();
         let builder = match tls.verify {
             Verify::None => {
-                unused(tls.ca_file.as_ref())?;
+                unused(tls.ca_file.as_ref(), tls.crl_file.as_deref())?;
                 builder.with_custom_certificate_verifier(Arc::new(AnyServer::new(&provider)))
             }
             // A listener always shows a certificate, so that `optional` asks for the same as `required`.
             Verify::Optional | Verify::Required => {
                 let authorities = Authorities::load(tls.ca_file.as_ref())?;
+                let revoked = revoked::load(tls.crl_file.as_deref())?;
                 let name = sni.clone().or(verify_host);
-                builder.with_custom_certificate_verifier(Arc::new(Server::new(authorities, name, &provider)))
+                let server = Server::new(authorities, revoked, name, &provider)?;
+                builder.with_custom_certificate_verifier(Arc::new(server))
             }
         };
         let mut config = match &tls.crt {
@@ -213,9 +222,10 @@ impl fmt::Debug for Connector {
     }
 }
 
-/// Reads authorities that nothing is verified with: a file that cannot be used is refused all the same, as by HAProxy.
-fn unused(authorities: Option<&CaFile>) -> Result<(), TlsError> {
-    authorities.map(|file| Authorities::load(Some(file))).transpose().map(drop)
+/// Reads authorities and lists that nothing is verified with: a file that cannot be used is refused all the same, as by HAProxy.
+fn unused(authorities: Option<&CaFile>, revoked: Option<&Path>) -> Result<(), TlsError> {
+    authorities.map(|file| Authorities::load(Some(file))).transpose()?;
+    revoked::load(revoked).map(drop)
 }
 
 /// The cryptography, without making it the whole process's choice.

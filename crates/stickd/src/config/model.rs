@@ -338,12 +338,14 @@ pub struct Bind {
 }
 
 /// TLS of a listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BindTls {
     /// Certificate chain and private key, PEM.
     pub crt: PathBuf,
     /// Authorities for certificates of clients.
     pub ca_file: Option<CaFile>,
+    /// Lists of certificates that those authorities revoked, PEM.
+    pub crl_file: Option<PathBuf>,
     /// Whether clients must show a certificate; [`Verify::None`] by default.
     pub verify: Verify,
     /// Whether a peer's certificate must be for the name that it says (`verify-peer-name`).
@@ -355,10 +357,12 @@ pub struct BindTls {
 }
 
 /// TLS towards a remote peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ServerTls {
     /// Authorities for the peer's certificate; set whenever `verify` is [`Verify::Required`].
     pub ca_file: Option<CaFile>,
+    /// Lists of certificates that those authorities revoked, PEM.
+    pub crl_file: Option<PathBuf>,
     /// [`Verify::Required`] (the default) or [`Verify::None`].
     pub verify: Verify,
     /// Certificate chain and private key to show, PEM.
@@ -378,7 +382,7 @@ pub struct ServerTls {
 }
 
 /// Where authorities come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum CaFile {
     /// A PEM file.
     File(PathBuf),
@@ -387,7 +391,7 @@ pub enum CaFile {
 }
 
 /// How the other side's certificate is checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verify {
     /// Not at all.
     None,
@@ -398,7 +402,7 @@ pub enum Verify {
 }
 
 /// The range of TLS versions to speak, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TlsVersions {
     /// Lowest.
     pub min: TlsVersion,
@@ -413,7 +417,7 @@ impl Default for TlsVersions {
 }
 
 /// A TLS version stickd speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TlsVersion {
     /// TLS 1.2.
     V12,

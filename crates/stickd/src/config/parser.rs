@@ -18,6 +18,7 @@ use super::{
     Config, Environment, Options, aggregations, aggregator, directives, global, listeners, peers, references,
     shared,
 };
+use crate::tls::Loaded;
 
 const SECTIONS: [&str; 6] = ["global", "peers", "aggregations", "backend", "frontend", "listen"];
 
@@ -401,6 +402,7 @@ impl Parser<'_> {
             local_peer,
             sections,
             local_tables,
+            tls: Loaded::default(),
             files: self.report.files,
             warnings: found,
             sources,

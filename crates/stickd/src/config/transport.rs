@@ -20,13 +20,14 @@ pub(super) enum Role {
 }
 
 /// Parameters that are understood, and the roles they go with.
-const WORDS: [(&str, &[Role]); 26] = {
+const WORDS: [(&str, &[Role]); 27] = {
     const ANY: &[Role] = &[Role::Bind, Role::Server];
     const SERVER: &[Role] = &[Role::Server];
     [
         ("ssl", ANY),
         ("crt", ANY),
         ("ca-file", ANY),
+        ("crl-file", ANY),
         ("verify", ANY),
         ("alpn", ANY),
         ("ssl-min-ver", ANY),
@@ -59,6 +60,7 @@ pub(super) struct Parameters {
     ssl: Option<bool>,
     crt: Option<(PathBuf, Span)>,
     ca_file: Option<(CaFile, Span)>,
+    crl_file: Option<(PathBuf, Span)>,
     verify: Option<(Verify, Span)>,
     sni: Option<Option<String>>,
     verify_host: Option<Option<String>>,
@@ -96,6 +98,7 @@ impl Parameters {
             ssl: own.ssl.or(defaults.ssl),
             crt: own.crt.or(defaults.crt),
             ca_file: own.ca_file.or(defaults.ca_file),
+            crl_file: own.crl_file.or(defaults.crl_file),
             verify: own.verify.or(defaults.verify),
             sni: own.sni.or(defaults.sni),
             verify_host: own.verify_host.or(defaults.verify_host),
@@ -158,6 +161,10 @@ impl Parameters {
                     path => CaFile::File(PathBuf::from(path)),
                 };
                 self.ca_file = Some((authorities, file.span));
+            }
+            "crl-file" => {
+                let file = value("a file", "crl-file /etc/stickd/crl.pem")?;
+                self.crl_file = Some((PathBuf::from(&file.text), file.span));
             }
             "verify" => {
                 let value = value("a word", "verify required")?;
@@ -262,9 +269,10 @@ impl Parameters {
         }
         let verify_peer_name = self.binds_names(verify, report)?;
         let ca_file = self.ca_file(bases, report);
+        let crl_file = self.crl_file(verify, bases, report);
         let alpn = self.alpn.clone().unwrap_or_default();
         let crt = based(crt, bases, report);
-        Some(BindTls { crt, ca_file, verify, verify_peer_name, versions, alpn })
+        Some(BindTls { crt, ca_file, crl_file, verify, verify_peer_name, versions, alpn })
     }
 
     /// TLS towards a peer whose line is at `at`: `None` when it is plain, or after a fault, which is reported.
@@ -285,6 +293,7 @@ impl Parameters {
         }
         Some(ServerTls {
             ca_file: self.ca_file(bases, report),
+            crl_file: self.crl_file(verify, bases, report),
             verify,
             crt: self.crt.as_ref().map(|crt| based(crt, bases, report)),
             sni: self.sni.clone().flatten(),
@@ -307,6 +316,22 @@ impl Parameters {
             }
             CaFile::System => CaFile::System,
         })
+    }
+
+    /// The lists of revoked certificates, at their full path: `ca-base` is for them, too, as in HAProxy.
+    fn crl_file(&self, verify: Verify, bases: &Bases, report: &mut Report) -> Option<PathBuf> {
+        let (path, span) = self.crl_file.as_ref()?;
+        if verify == Verify::None {
+            let warning = Diagnostic::warning(*span, "\"crl-file\" has no effect without \"verify\"");
+            report.push(
+                warning
+                    .label("no certificate is verified here")
+                    .help("write `verify required ca-file FILE` on the same line, or remove the word"),
+            );
+        }
+        let path = bases.ca.as_ref().map_or_else(|| path.clone(), |base| base.join(path));
+        report.names_file(&path, *span);
+        Some(path)
     }
 
     /// Whether names are bound to certificates, which must be verified then.

@@ -31,7 +31,7 @@ use crate::log;
 use crate::metrics::counter::Counter;
 use crate::net::{Listener, Stream};
 use crate::supervise::Supervisor;
-use crate::tls::Acceptor;
+use crate::tls::{Acceptor, Loaded};
 
 /// What a cluster is made from.
 pub struct ClusterSetup {
@@ -45,6 +45,8 @@ pub struct ClusterSetup {
     pub places: Arc<Places>,
     /// Where connections to peers come from, see [`Global::source`](crate::config::Global::source).
     pub source: Option<SocketAddr>,
+    /// What TLS parameters name.
+    pub tls: Loaded,
     /// Whether a process before this one is expected to teach.
     pub expects_predecessor: bool,
     /// Starts its tasks.
@@ -91,9 +93,9 @@ impl Cluster {
     /// # Errors
     /// When a TLS file cannot be loaded, or a name is none.
     pub fn new(setup: ClusterSetup, clock: Clock) -> anyhow::Result<Self> {
-        let ClusterSetup { config, tables, limits, places, source, expects_predecessor, supervisor, seed } =
-            setup;
-        let targets = Target::of_configured(&config.remotes, source)?;
+        let ClusterSetup { config, tables, limits, places, .. } = setup;
+        let ClusterSetup { source, tls, expects_predecessor, supervisor, seed, .. } = setup;
+        let targets = Target::of_configured(&config.remotes, source, &tls)?;
         let totals = Arc::new(Totals::default());
         let journal = Journal::new(&config, clock, Arc::clone(&totals));
         let section = Section::new(
@@ -113,7 +115,7 @@ impl Cluster {
             },
             clock.now(),
         )?;
-        let members = Members::new(&config.templates, source)?;
+        let members = Members::new(&config.templates, source, &tls)?;
         Ok(Self {
             config,
             tables,

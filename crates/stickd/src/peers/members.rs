@@ -12,7 +12,7 @@ use super::cluster::Cluster;
 use super::journal::Limit;
 use super::target::Target;
 use crate::config::{Address, ServerTemplate};
-use crate::tls::{Connector, TlsError};
+use crate::tls::{Connector, Loaded, TlsError};
 
 /// A member that DNS lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,12 +58,16 @@ pub(super) enum Listing {
 
 impl Members {
     /// Nobody yet.
-    pub(super) fn new(templates: &[ServerTemplate], source: Option<SocketAddr>) -> Result<Self, TlsError> {
+    pub(super) fn new(
+        templates: &[ServerTemplate],
+        source: Option<SocketAddr>,
+        files: &Loaded,
+    ) -> Result<Self, TlsError> {
         let connector = |template: &ServerTemplate| {
             template
                 .tls
                 .as_ref()
-                .map(Connector::load_for_members)
+                .map(|tls| files.connector_for_members(tls))
                 .transpose()
                 .map(|connector| connector.map(Arc::new))
         };
@@ -240,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_name_belongs_to_who_listed_it_first() {
-        let members = Members::new(&[], None).unwrap();
+        let members = Members::new(&[], None, &Loaded::default()).unwrap();
         assert_eq!(members.list(0, &listed("a", 1)), Listing::New);
         assert_eq!(members.list(0, &listed("a", 1)), Listing::Known);
         assert!(members.knows(0, &listed("a", 1)));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::config::{Address, RemotePeer};
-use crate::tls::{Connector, TlsError};
+use crate::tls::{Connector, Loaded, TlsError};
 
 /// Where to connect to for a peer.
 #[derive(Clone)]
@@ -28,11 +28,12 @@ impl Target {
     pub(super) fn of_configured(
         remotes: &[RemotePeer],
         source: Option<SocketAddr>,
+        files: &Loaded,
     ) -> Result<HashMap<String, Self>, TlsError> {
         let mut targets = HashMap::new();
         for remote in remotes {
             let Some(address) = &remote.address else { continue };
-            let connector = remote.tls.as_ref().map(Connector::load).transpose()?.map(Arc::new);
+            let connector = remote.tls.as_ref().map(|tls| files.connector(tls)).transpose()?.map(Arc::new);
             let host = match address {
                 Address::Ip(address) => address.ip().to_string(),
                 Address::Host { host, .. } => host.clone(),

@@ -119,7 +119,7 @@ impl Sections {
     }
 }
 
-fn damage(error: &pem::Error) -> String {
+pub(super) fn damage(error: &pem::Error) -> String {
     match error {
         pem::Error::MissingSectionEnd { end_marker } => {
             format!("\"-----END {}-----\" is missing", String::from_utf8_lossy(end_marker))

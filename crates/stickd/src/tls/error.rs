@@ -19,6 +19,13 @@ pub enum TlsError {
         "{path} holds no certificate in PEM; it must have one between \"-----BEGIN CERTIFICATE-----\" and its end"
     )]
     NoCertificate { path: PathBuf },
+    #[error(
+        "{path} holds no list of revoked certificates in PEM; it must have one between \"-----BEGIN X509 CRL-----\" and its \
+         end"
+    )]
+    NoRevocationList { path: PathBuf },
+    #[error("list {number} of revoked certificates in {path} cannot be used: {fault}")]
+    RevocationList { path: PathBuf, number: usize, fault: String },
     #[error("the directory {path} holds no certificate; put PEM files there, each with its key")]
     EmptyDirectory { path: PathBuf },
     #[error("certificate {number} in {path} cannot be used: {fault}")]
@@ -55,6 +62,8 @@ impl TlsError {
             Self::Read { path, .. }
             | Self::Pem { path, .. }
             | Self::NoCertificate { path }
+            | Self::NoRevocationList { path }
+            | Self::RevocationList { path, .. }
             | Self::EmptyDirectory { path }
             | Self::Certificate { path, .. }
             | Self::EncryptedKey { path }

@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
-use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
-};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{
@@ -28,18 +26,18 @@ pub(super) struct Clients {
 impl Clients {
     pub(super) fn new(
         authorities: Authorities,
+        revoked: Vec<CertificateRevocationListDer<'static>>,
         required: bool,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Self, TlsError> {
         let roots = Arc::clone(&authorities.roots);
         // Hints say which certificate to choose; a peer has one at most.
         let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
-            .clear_root_hint_subjects();
+            .clear_root_hint_subjects()
+            .with_crls(revoked)
+            .enforce_revocation_expiration();
         let builder = if required { builder } else { builder.allow_unauthenticated() };
-        let chain = builder.build().map_err(|error| match error {
-            VerifierBuilderError::NoRootAnchors => TlsError::NoAuthorities,
-            other => TlsError::Parameters(Error::General(other.to_string())),
-        })?;
+        let chain = builder.build().map_err(|error| unbuilt(&error))?;
         Ok(Self { authorities, chain })
     }
 }
@@ -92,17 +90,23 @@ impl ClientCertVerifier for Clients {
 pub(super) struct Server {
     authorities: Authorities,
     name: Option<ServerName<'static>>,
-    algorithms: WebPkiSupportedAlgorithms,
+    chain: Arc<WebPkiServerVerifier>,
 }
 
 impl Server {
     /// Without a name, names in the certificate do not matter.
     pub(super) fn new(
         authorities: Authorities,
+        revoked: Vec<CertificateRevocationListDer<'static>>,
         name: Option<ServerName<'static>>,
-        provider: &CryptoProvider,
-    ) -> Self {
-        Self { authorities, name, algorithms: provider.signature_verification_algorithms }
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Self, TlsError> {
+        let roots = Arc::clone(&authorities.roots);
+        let builder = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
+            .with_crls(revoked)
+            .enforce_revocation_expiration();
+        let chain = builder.build().map_err(|error| unbuilt(&error))?;
+        Ok(Self { authorities, name, chain })
     }
 }
 
@@ -111,18 +115,19 @@ impl ServerCertVerifier for Server {
         &self,
         shown: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _asked: &ServerName<'_>,
-        _ocsp: &[u8],
+        asked: &ServerName<'_>,
+        ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let parsed = ParsedCertificate::try_from(shown)?;
-        let result = verify_server_cert_signed_by_trust_anchor(
-            &parsed,
-            &self.authorities.roots,
-            intermediates,
-            now,
-            self.algorithms.all,
-        );
+        // The name that is asked for is looked at last, and is not the one that counts.
+        let result = match self.chain.verify_server_cert(shown, intermediates, asked, ocsp, now) {
+            Ok(_)
+            | Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(()),
+            Err(error) => Err(error),
+        };
         take_listed(&self.authorities, result, shown)?;
         if let Some(name) = &self.name {
             verify_server_name(&parsed, name)
@@ -137,7 +142,7 @@ impl ServerCertVerifier for Server {
         shown: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, shown, signature, &self.algorithms)
+        self.chain.verify_tls12_signature(message, shown, signature)
     }
 
     fn verify_tls13_signature(
@@ -146,11 +151,19 @@ impl ServerCertVerifier for Server {
         shown: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, shown, signature, &self.algorithms)
+        self.chain.verify_tls13_signature(message, shown, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.chain.supported_verify_schemes()
+    }
+}
+
+/// Why there is nothing to verify with; certificates and lists were looked at before.
+fn unbuilt(error: &VerifierBuilderError) -> TlsError {
+    match error {
+        VerifierBuilderError::NoRootAnchors => TlsError::NoAuthorities,
+        other => TlsError::Parameters(Error::General(other.to_string())),
     }
 }
 

@@ -105,11 +105,35 @@ pub(super) fn certificate(error: &CertificateError) -> String {
             "it has a critical extension that stickd does not know; issue it without"
         }
         E::Revoked => "it is revoked; issue another one",
+        E::UnknownRevocationStatus => {
+            "\"crl-file\" has no list of an authority that signed it or its chain; append the list of each of them"
+        }
+        E::ExpiredRevocationList => "a list in \"crl-file\" is out of date; fetch the authority's new one",
+        E::ExpiredRevocationListContext { next_update, .. } => {
+            return format!(
+                "a list in \"crl-file\" is out of date since {}; fetch the authority's new one",
+                day(*next_update)
+            );
+        }
         E::Other(OtherError(error)) => match error.downcast_ref::<webpki::Error>() {
             Some(error) => return chain_fault(error),
             None => return error.to_string(),
         },
         other => return in_words(&other.to_string()),
+    };
+    text.to_owned()
+}
+
+/// What is wrong with a list of revoked certificates.
+pub(super) fn list_fault(error: &webpki::Error) -> String {
+    use webpki::Error as E;
+    let text = match error {
+        E::UnsupportedCrlVersion => "it is of version 1; have it issued as version 2",
+        E::UnsupportedDeltaCrl => "it lists changes only (delta CRL); name the whole list",
+        E::UnsupportedIndirectCrl => {
+            "it is signed by another authority (indirect CRL); name the list of each authority"
+        }
+        other => return format!("{}; fetch it again", in_words(&other.to_string())),
     };
     text.to_owned()
 }

@@ -97,6 +97,14 @@ fn check_and_run_refuse_the_same_in_the_same_words() {
         ),
         (calling("ssl ca-file @/none.pem"), "cannot read @/none.pem: No such file or directory"),
         (calling("ssl verify none crt @/mismatch.pem"), "no certificate in @/mismatch.pem belongs to"),
+        (
+            calling("ssl ca-file @/ca.pem crl-file @/none.pem"),
+            "cannot read @/none.pem: No such file or directory",
+        ),
+        (
+            calling("ssl ca-file @/ca.pem crl-file @/text.pem"),
+            "@/text.pem holds no list of revoked certificates in PEM",
+        ),
         (calling("ssl verify none ca-file @/none.pem"), "cannot read @/none.pem: No such file or directory"),
         (calling("ssl ca-file @/ca.pem sni str(a..b)"), "\"a..b\" after sni is no host name"),
         (

@@ -24,12 +24,13 @@ fn at() -> Span {
 #[test]
 fn tls_of_a_server() {
     let (parameters, mut report) = read(
-        "server ssl ca-file ca.pem crt /abs.pem sni str(n.example) verifyhost h no-sslv3 ssl-min-ver TLSv1.3 \
+        "server ssl ca-file ca.pem crl-file crl.pem crt /abs.pem sni str(n.example) verifyhost h no-sslv3 ssl-min-ver TLSv1.3 \
          alpn a,b shard 2",
     );
     let tls = parameters.server_tls(at(), &bases(), &mut report).unwrap();
     assert_eq!(titles(&report), [""; 0]);
     assert_eq!(tls.ca_file, Some(CaFile::File("/ca/ca.pem".into())));
+    assert_eq!(tls.crl_file, Some("/ca/crl.pem".into()));
     assert_eq!(tls.crt, Some("/abs.pem".into()));
     assert_eq!((tls.sni.as_deref(), tls.verify_host.as_deref()), (Some("n.example"), Some("h")));
     assert_eq!(tls.verify, Verify::Required);
@@ -46,6 +47,19 @@ fn tls_of_a_listener() {
     assert_eq!(tls.crt, PathBuf::from("/crt/n.pem"));
     assert_eq!((tls.ca_file, tls.verify), (Some(CaFile::System), Verify::Optional));
     assert_eq!(tls.versions, TlsVersions { min: TlsVersion::V12, max: TlsVersion::V12 });
+}
+
+#[test]
+fn lists_of_revoked_certificates_are_of_no_use_where_none_is_verified() {
+    for (line, titles_of) in [
+        ("bind ssl crt n.pem verify required ca-file a crl-file /crl.pem", vec![]),
+        ("bind ssl crt n.pem crl-file /crl.pem", vec!["\"crl-file\" has no effect without \"verify\""]),
+    ] {
+        let (parameters, mut report) = read(line);
+        let tls = parameters.bind_tls(at(), &bases(), &mut report).unwrap();
+        assert_eq!(tls.crl_file, Some("/crl.pem".into()), "{line}");
+        assert_eq!(titles(&report), titles_of, "{line}");
+    }
 }
 
 #[test]
