@@ -3,13 +3,12 @@
 use std::net::SocketAddr;
 
 use stickd_testkit::stickd::SOCKET;
-use stickd_testkit::{
-    Cli, Config, HaproxyProcess, Release, Signal, StickdProcess, http, on_every_release, ports, wait,
-};
+use stickd_testkit::{Cli, Config, HaproxyProcess, Release, Signal, StickdProcess, http, ports, wait};
 
 use crate::cluster::{CONNECTED, STICKD};
+use crate::trials::tests;
 
-on_every_release!(
+tests!(
     a_node_that_one_hub_taught_counts_once_at_both,
     sums_of_both_hubs_stay_when_a_hub_starts_again,
     sums_of_both_hubs_stay_when_nodes_are_reloaded

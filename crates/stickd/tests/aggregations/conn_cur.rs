@@ -2,11 +2,12 @@
 
 use std::net::{SocketAddr, TcpStream};
 
-use stickd_testkit::{Config, HaproxyProcess, Release, on_every_release, ports, wait};
+use stickd_testkit::{Config, HaproxyProcess, Release, ports, wait};
 
 use crate::cluster::{CONNECTED, Cluster};
+use crate::trials::tests;
 
-on_every_release!(open_connections_are_summed_and_read_where_haproxy_takes_them);
+tests!(open_connections_are_summed_and_read_where_haproxy_takes_them);
 
 const TABLE: &str = "type ip size 1k expire 1h store conn_cur,conn_cnt";
 

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use stickd_testkit::{Config, Release, on_every_release, wait};
+use stickd_testkit::{Config, Release, wait};
 
 use crate::cluster::Cluster;
+use crate::trials::tests;
 
-on_every_release!(
+tests!(
     a_hub_follows_the_definitions_of_its_nodes,
     a_hub_that_is_replaced_in_the_middle_of_a_change_follows_it
 );

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use stickd_testkit::stickd::SOCKET;
-use stickd_testkit::{Config, HaproxyProcess, Release, StickdProcess, http, on_every_release, ports, wait};
+use stickd_testkit::{Config, HaproxyProcess, Release, StickdProcess, http, ports, wait};
 
 use crate::cluster::{CONNECTED, STICKD};
+use crate::trials::tests;
 
-on_every_release!(the_limits_of_the_example_hold_over_both_nodes);
+tests!(the_limits_of_the_example_hold_over_both_nodes);
 
 struct Example {
     hub: StickdProcess,

@@ -4,15 +4,17 @@
 use std::net::Ipv4Addr;
 
 use stickd_testkit::name_server::{Mood, NameServer, Record};
-use stickd_testkit::{Release, on_every_release, ports, wait};
+use stickd_testkit::{Release, ports, wait};
 
 use crate::cluster::{CONNECTED, Cluster};
 use crate::fallback;
 use crate::scripted::{self, Scripted, defined, update};
+use crate::trials::tests;
 
-on_every_release!(
+tests!(
     nodes_fall_back_to_their_own_limit_while_a_definition_differs,
-    nodes_fall_back_to_their_own_limit_while_the_hub_waits
+    nodes_fall_back_to_their_own_limit_while_the_hub_waits;
+    once nodes_fall_back_to_their_own_limit_for_every_reason
 );
 
 const TABLE: &str = "type string len 32 size 1k expire 1h store http_req_cnt,http_req_rate(1m)";
@@ -188,7 +190,6 @@ fn nodes_fall_back_to_their_own_limit_while_the_hub_waits(release: &Release) {
 }
 
 /// Each reason in turn, between two moments at which all is well.
-#[test]
 fn nodes_fall_back_to_their_own_limit_for_every_reason() {
     // The hub would follow one node that defines a table otherwise again and again.
     let many = "table many type string len 32 size 1k expire 1h store gpc0,gpc1,gpt0,conn_cnt,http_req_cnt";

@@ -3,14 +3,16 @@
 use std::net::SocketAddr;
 
 use stickd_testkit::stickd::SOCKET;
-use stickd_testkit::{Config, HaproxyProcess, Release, StickdProcess, http, on_every_release, ports, wait};
+use stickd_testkit::{Config, HaproxyProcess, Release, StickdProcess, http, ports, wait};
 
 use crate::cluster::{CONNECTED, STICKD};
+use crate::trials::tests;
 
-on_every_release!(
+tests!(
     a_second_level_sums_what_the_first_ones_sum,
     an_upper_hub_says_that_a_lower_one_lacks_something,
-    two_hubs_publish_the_same_and_nothing_is_counted_twice
+    two_hubs_publish_the_same_and_nothing_is_counted_twice;
+    once hubs_that_sum_each_other_say_so_and_do_not
 );
 
 const TABLE: &str = "type string len 32 size 1k expire 1h store http_req_cnt,http_req_rate(1m)";
@@ -167,7 +169,6 @@ fn two_hubs_publish_the_same_and_nothing_is_counted_twice(release: &Release) {
 }
 
 /// Each is told to sum the other.
-#[test]
 fn hubs_that_sum_each_other_say_so_and_do_not() {
     let [one, two] = [(); 2].map(|()| ports::free_address());
     let lower = |name: &str, own, other: &str, there, mapping: &str| {

@@ -1,10 +1,11 @@
 //! Limits that HAProxys hold together: each reads its local copy of the sum.
 
-use stickd_testkit::{Config, Release, on_every_release, wait};
+use stickd_testkit::{Config, Release, wait};
 
 use crate::cluster::{CONNECTED, Cluster};
+use crate::trials::tests;
 
-on_every_release!(
+tests!(
     counters_deny_at_the_limit_of_the_cluster,
     rates_deny_and_let_pass_again,
     arrays_and_bytes_are_summed_too

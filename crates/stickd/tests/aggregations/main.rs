@@ -15,3 +15,22 @@ mod restarts;
 mod room;
 mod scripted;
 mod status;
+mod trials;
+
+fn main() {
+    let longest_first = [
+        left_out::tests(),
+        definitions::tests(),
+        beside::tests(),
+        restarts::tests(),
+        limits::tests(),
+        levels::tests(),
+        orders::tests(),
+        room::tests(),
+        status::tests(),
+        examples::tests(),
+        conn_cur::tests(),
+        old_nodes::tests(),
+    ];
+    trials::run(longest_first.into_iter().flatten().collect());
+}

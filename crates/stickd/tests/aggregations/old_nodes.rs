@@ -5,6 +5,9 @@ use stickd_testkit::{StickdProcess, ports, wait};
 
 use crate::cluster::{CONNECTED, STICKD};
 use crate::scripted::{Scripted, defined, table, update};
+use crate::trials::tests;
+
+tests!(; once counts_of_haproxy_1_6_are_summed_by_a_table_line, without_a_table_line_the_hub_says_which_one_it_needs);
 
 fn hub(line: &str) -> (StickdProcess, [Scripted; 2]) {
     let bind = ports::free_address();
@@ -22,7 +25,6 @@ fn hub(line: &str) -> (StickdProcess, [Scripted; 2]) {
     (hub, nodes)
 }
 
-#[test]
 fn counts_of_haproxy_1_6_are_summed_by_a_table_line() {
     let (hub, _nodes) = hub("  table old type string len 32 size 1k expire 1h store gpc0\n");
     let state = || hub.cli().run("show aggregations") + &hub.daemon().log();
@@ -33,7 +35,6 @@ fn counts_of_haproxy_1_6_are_summed_by_a_table_line() {
     });
 }
 
-#[test]
 fn without_a_table_line_the_hub_says_which_one_it_needs() {
     let (hub, _nodes) = hub("");
     let line =

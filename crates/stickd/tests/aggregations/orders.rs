@@ -1,13 +1,11 @@
 //! Entries of all nodes that are cleared and set at the hub.
 
-use stickd_testkit::{Config, Release, on_every_release, wait};
+use stickd_testkit::{Config, Release, wait};
 
 use crate::cluster::{CONNECTED, Cluster};
+use crate::trials::tests;
 
-on_every_release!(
-    what_is_cleared_at_the_hub_begins_with_zero_everywhere,
-    what_is_set_at_the_hub_is_set_everywhere
-);
+tests!(what_is_cleared_at_the_hub_begins_with_zero_everywhere, what_is_set_at_the_hub_is_set_everywhere);
 
 const TABLE: &str = "type string len 32 size 1k expire 1h store http_req_cnt,gpt0,gpc(2)";
 

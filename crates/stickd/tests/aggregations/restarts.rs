@@ -1,10 +1,11 @@
 //! Nodes and hubs that restart: no limit starts again.
 
-use stickd_testkit::{Config, Release, on_every_release, wait};
+use stickd_testkit::{Config, Release, wait};
 
 use crate::cluster::{CONNECTED, Cluster};
+use crate::trials::tests;
 
-on_every_release!(
+tests!(
     a_node_that_was_killed_gets_its_own_values_back,
     a_hub_that_was_killed_sums_as_before,
     a_hub_that_is_replaced_sums_as_before,

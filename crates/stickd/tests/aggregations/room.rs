@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use stickd_testkit::{Release, on_every_release, wait};
+use stickd_testkit::{Release, wait};
 
 use crate::cluster::{CONNECTED, Cluster};
+use crate::trials::tests;
 
-on_every_release!(sums_of_a_full_hub_are_right_or_not_there);
+tests!(sums_of_a_full_hub_are_right_or_not_there);
 
 /// Keys that the hub has room for, and those that there are.
 const ROOM: u32 = 40;

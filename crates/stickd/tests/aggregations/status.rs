@@ -1,11 +1,12 @@
 //! The three lines by which rules trust sums only while they are whole: examples/hub has them.
 
-use stickd_testkit::{Release, on_every_release};
+use stickd_testkit::Release;
 
 use crate::cluster::Cluster;
 use crate::fallback;
+use crate::trials::tests;
 
-on_every_release!(
+tests!(
     nodes_fall_back_to_their_own_limit_when_the_hub_is_killed,
     nodes_fall_back_to_their_own_limit_when_the_hub_is_silent,
     nodes_fall_back_to_their_own_limit_when_a_node_is_gone
