@@ -6,6 +6,7 @@
 
 pub(crate) mod cargo_tool;
 mod debian;
+mod prometheus;
 mod python;
 mod tools;
 mod wheel;
@@ -43,6 +44,7 @@ pub(crate) fn run(refresh: bool) -> Result<()> {
     let packages = ["kubernetes-validate==1.37.0"];
     Environment { what: "schemas of Kubernetes", directory: &schemas, packages: &packages }
         .install(refresh)?;
+    prometheus::install(refresh)?;
     println!("set-up complete in {:.1} s: {}", started.elapsed().as_secs_f32(), cache.display());
     Ok(())
 }

@@ -355,6 +355,15 @@ impl Table {
         Position(tails.collect())
     }
 
+    /// The position of these [`numbers`](Position::numbers); `None` when they are of another table, or of later changes than
+    /// there were.
+    pub fn position_at(&self, numbers: &[u64]) -> Option<Position> {
+        let Position(tails) = self.position();
+        let fits =
+            tails.len() == numbers.len() && tails.iter().zip(numbers).all(|(tail, number)| number <= tail);
+        fits.then(|| Position(numbers.to_vec()))
+    }
+
     /// The position before the first change.
     pub fn start(&self) -> Position {
         Position(vec![0; self.stripes.len()])

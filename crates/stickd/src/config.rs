@@ -19,6 +19,7 @@ pub mod cidr;
 mod cluster;
 mod directives;
 mod global;
+mod http;
 pub mod hub;
 mod idle;
 mod listeners;
@@ -48,6 +49,7 @@ pub(crate) use check::CONN_CUR;
 pub use check::summary;
 pub use cidr::Cidr;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use http::{Http, HttpBind};
 pub use hub::{Hub, Mapping, PeerLevel, Source};
 pub(crate) use idle::refuse_idle;
 pub use model::{

@@ -143,6 +143,8 @@ impl Daemon {
             }
             _ => error.into(),
         })?;
+        #[cfg(feature = "http")]
+        let mut http = daemon.bind_http(&predecessors).await?;
         // What peers know is newer, so what is kept is read before they can connect.
         let durable = daemon.keep_tables(!predecessors.is_empty()).await?;
         let Bound { mut own, mut shared } = daemon.bind(&predecessors).await?;
@@ -153,6 +155,10 @@ impl Daemon {
             listener.publish().context("cannot put a Unix socket of a section at its path")?;
         }
         server.publish()?;
+        #[cfg(feature = "http")]
+        if let Some(http) = &mut http {
+            http.publish()?;
+        }
         if let Some(file) = &mut pid_file {
             file.publish().with_context(cannot_write)?;
         }
@@ -173,6 +179,13 @@ impl Daemon {
         let (stop, mut stopped) = watch::channel(false);
         let status = Arc::new(Status::new(Arc::clone(&daemon)));
         let supervisor = &daemon.supervisor;
+        #[cfg(feature = "http")]
+        let http = http.map(|http| {
+            for address in http.addresses() {
+                info!(address, "listening for HTTP");
+            }
+            supervisor.service("HTTP", http.run(Arc::clone(&status) as _, stopped.clone()))
+        });
         let api = server.run(Arc::clone(&status) as _, async move {
             let _ = stopped.wait_for(|stopped| *stopped).await;
         });
@@ -215,7 +228,11 @@ impl Daemon {
         };
         supervisor.stop();
         stop.send_replace(true);
-        // It ends within its grace; if it failed, that was said.
+        // Both end within their grace; if one failed, that was said.
+        #[cfg(feature = "http")]
+        if let Some(http) = http {
+            let _ = http.await;
+        }
         let _ = api.await;
         if let Some(durable) = durable {
             let _ = tokio::task::spawn_blocking(|| durable.stop()).await;

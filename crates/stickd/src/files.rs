@@ -11,19 +11,24 @@ const APART: u64 = 64;
 /// Those of them that there must be.
 const LEAST_APART: u64 = 24;
 
+/// Most connections of HTTP clients, over all listeners.
+pub(crate) const MAX_HTTP_CONNECTIONS: usize = 256;
+
 /// Files for everything but the connections that peers open.
 pub(crate) fn apart_from_peers(config: &Config) -> u64 {
     let global = &config.global;
     // A connection that waits for a place is accepted on each socket.
     let runtime = global.stats_max_connections as usize + 2 * global.stats_sockets.len();
     let sections = config.sections.iter().filter(|section| !section.disabled);
+    let http =
+        if global.http.binds.is_empty() { 0 } else { MAX_HTTP_CONNECTIONS + 2 * global.http.binds.len() };
     // Beside a session there may be an attempt at a higher version.
     let peers = sections.map(|section| {
         let asking = section.templates.len() * QUESTIONS_AT_ONCE;
         let called = 2 * (section.remotes.len() + 1) + section.discovered_peers() as usize;
         section.local.listeners.len() + called + asking
     });
-    APART + (runtime + peers.sum::<usize>()) as u64
+    APART + (runtime + http + peers.sum::<usize>()) as u64
 }
 
 /// Raises the limit of open files as far as a process needs that works at all.
@@ -46,7 +51,8 @@ pub fn check_limit(config: &Config) -> anyhow::Result<()> {
 fn least(config: &Config) -> u64 {
     let sections = config.sections.iter().filter(|section| !section.disabled);
     let sockets = sections.map(|section| section.local.listeners.len() + section.configured_peers() as usize);
-    LEAST_APART + (config.global.stats_sockets.len() + sockets.sum::<usize>()) as u64
+    let global = &config.global;
+    LEAST_APART + (global.stats_sockets.len() + global.http.binds.len() + sockets.sum::<usize>()) as u64
 }
 
 /// Raises the limit of open files as far as it is needed and allowed; returns the limit in force.

@@ -16,6 +16,8 @@ mod dns;
 mod durable;
 pub mod files;
 pub mod handover;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod log;
 pub mod metrics;
 pub mod net;

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use crate::config::{Config, Diagnostic, Diagnostics, Options, PeersSection, Span, refuse_idle, summary};
 use crate::runtime;
 use crate::tls::TlsError;
+#[cfg(feature = "http")]
+use crate::{config::HttpBind, http::Tokens};
 
 /// What stands before a summary when no file is given.
 const BUILT_IN: &str = "No file is given (-f), so this is the built-in configuration.\n";
@@ -53,6 +55,10 @@ fn faults(config: &Config) -> Vec<Diagnostic> {
             faults.add(socket.span, None, &error.to_string(), "of this socket");
         }
     }
+    #[cfg(feature = "http")]
+    for bind in &config.global.http.binds {
+        faults.http(bind);
+    }
     for shared in &config.global.shared {
         let loaded = shared.bind.tls.as_ref().map(|tls| config.tls.acceptor(tls)).transpose();
         faults.tls(loaded.err(), shared.bind.span, "for this listener");
@@ -87,6 +93,22 @@ impl Faults<'_> {
             let loaded = template.tls.as_ref().map(|tls| files.connector_for_members(tls)).transpose();
             self.tls(loaded.err(), template.span, "for these members");
         }
+    }
+
+    #[cfg(feature = "http")]
+    fn http(&mut self, bind: &HttpBind) {
+        let span = bind.socket.span;
+        if let Err(error) = runtime::owners(&bind.socket) {
+            self.add(span, None, &error.to_string(), "of this socket");
+        }
+        if let Some(path) = &bind.token_file
+            && let Err(error) = Tokens::load(path)
+        {
+            let file = self.place_of(path, span);
+            self.add(span, file, &error.to_string(), "for this listener");
+        }
+        let loaded = bind.tls.as_ref().map(|tls| self.config.tls.acceptor(tls)).transpose();
+        self.tls(loaded.err(), span, "for this listener");
     }
 
     fn tls(&mut self, error: Option<TlsError>, user: Span, whose: &'static str) {

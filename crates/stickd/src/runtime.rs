@@ -5,11 +5,11 @@
 //! there is to show and change.
 
 mod clear_table;
-mod cluster_wide;
+pub(crate) mod cluster_wide;
 mod command;
 mod connection;
 mod context;
-mod filter;
+pub(crate) mod filter;
 mod help;
 mod level;
 mod listener;
@@ -22,16 +22,19 @@ mod severity;
 mod show_aggregations;
 mod show_contributions;
 mod show_info;
+mod show_json;
 mod show_peers;
 mod show_table;
-mod table_command;
+mod show_top;
+pub(crate) mod table_command;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod words;
 
 pub use connection::serve;
 pub use context::Context;
 pub use listener::BindError;
-pub(crate) use listener::owners;
+pub(crate) use listener::{Listener, owners};
 pub use places::RuntimeUsage;
+pub(crate) use places::{Place, Places};
 pub use server::{Server, ServerOptions};

@@ -5,6 +5,7 @@ mod peers;
 mod process;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use haproxy_peers::{Order, OrderError, Orders, PeerLevel, SharedTable};
 use stick_aggregate::Aggregate;
@@ -92,6 +93,14 @@ impl Context for Status {
         });
         let nodes = nodes.map(|peer| peer.origin).collect();
         cluster.tables().orders(sum, nodes, order)
+    }
+
+    fn max_server_key(&self) -> u64 {
+        self.daemon.config.global.max_server_key.into()
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.daemon.stopping.load(Ordering::Relaxed)
     }
 
     fn process(&self) -> ProcessView {

@@ -3,12 +3,14 @@
 //! [`status`](crate::status) fills it in from the daemon. [`metrics`](crate::metrics) says which numbers of it are counters and
 //! limits. Times are in ms and ages at the moment of the view, unless a field says otherwise.
 
+pub(crate) mod entry;
 mod hubs;
 mod limits;
 mod peers;
 mod process;
 mod tables;
 mod timer;
+pub(crate) mod top;
 
 use serde::Serialize;
 

@@ -342,6 +342,7 @@ fn built_in(bind: SocketAddr, peers: &str, tables: &str) -> StickdProcess {
         text.replace(from, to)
     };
     let text = replace(stickd::config::builtin::TEXT.to_owned(), "127.0.0.1:10000", &bind.to_string());
+    let text = replace(text, "127.0.0.1:8404", &ports::free_address().to_string());
     let text = replace(text, "dynamic-peers from", &format!("dynamic-peers {peers} from"));
     let text = replace(text, "dynamic-tables", &format!("dynamic-tables {tables}"));
     StickdProcess::start(STICKD, Some(&text), &["-L", "stickd"])

@@ -38,6 +38,22 @@ pub fn python_program(name: &str) -> PathBuf {
     program
 }
 
+/// Where Debian's Prometheus is unpacked.
+pub fn prometheus() -> PathBuf {
+    directory().join("prometheus")
+}
+
+/// A program of [`prometheus`]: `prometheus` or `promtool`.
+///
+/// # Panics
+///
+/// When it is not there.
+pub fn prometheus_program(name: &str) -> PathBuf {
+    let program = prometheus().join("root/usr/bin").join(name);
+    assert!(program.exists(), "{} is missing: run `cargo xtask setup`", program.display());
+    program
+}
+
 /// What [`mark_installed`] noted for `directory`, or `None` when it is missing, unfinished or of another recipe.
 pub fn installed(directory: &Path, recipe: &str) -> Option<String> {
     let text = fs::read_to_string(directory.join(MARKER)).ok()?;

@@ -41,6 +41,22 @@ pub(super) fn unpack(suite: &str, directory: &Path) -> Result<()> {
     script(&directory.join("haproxy"), &launcher(directory, &loader, &libraries, &program)?)
 }
 
+/// Unpacks one package of `suite`, without what it depends on, into `<directory>/root`.
+pub(super) fn unpack_alone(suite: &str, package: &str, directory: &Path) -> Result<()> {
+    let apt = Apt::new(suite, &directory.join("apt"))?;
+    run::output(apt.command().args(["update", "--error-on=any"])).with_context(|| {
+        format!("cannot read Debian's suite {suite} from {}: is it reachable?", apt.archive)
+    })?;
+    run::output(apt.command().args(["download", package]).current_dir(&apt.directory))?;
+    let root = directory.join("root");
+    fs::create_dir(&root)?;
+    for file in files(&apt.directory)?.iter().filter(|file| file.extension() == Some(OsStr::new("deb"))) {
+        run::output(Command::new("dpkg-deb").arg("-x").arg(file).arg(&root))?;
+    }
+    fs::remove_dir_all(&apt.directory)?;
+    Ok(())
+}
+
 /// An apt of its own in a directory.
 struct Apt {
     directory: PathBuf,

@@ -44,6 +44,11 @@ pub enum Change<'a> {
 pub struct Position(pub(crate) Vec<u64>);
 
 impl Position {
+    /// The sequence numbers, for a reader outside of the process; see [`Table::position_at`](crate::Table::position_at).
+    pub fn numbers(&self) -> &[u64] {
+        &self.0
+    }
+
     /// Bytes it takes: some for each stripe.
     pub fn memory(&self) -> usize {
         size_of::<Self>() + size_of::<u64>() * self.0.capacity()
@@ -279,4 +284,16 @@ impl StripeCursor {
 pub struct Walk {
     pub(crate) stripe: usize,
     pub(crate) row: u32,
+}
+
+impl Walk {
+    /// Where the walk is, for a reader that goes on later.
+    pub const fn to_bits(self) -> u64 {
+        (self.stripe as u64) << 32 | self.row as u64
+    }
+
+    /// The walk that [`to_bits`](Self::to_bits) described. Every number is one: behind the table it is at its end.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self { stripe: (bits >> 32) as usize, row: bits as u32 }
+    }
 }

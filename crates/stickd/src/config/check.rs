@@ -7,8 +7,9 @@ use stick_table::{Column, DataType, KeyType, TableDefinition};
 
 use super::Config;
 use super::address::{Address, WildcardFamilies};
+use super::http::HttpBind;
 use super::hub::{Hub, Mapping, PeerLevel, Source};
-use super::model::{DynamicTables, Level, PeersSection, StatsSocket};
+use super::model::{DynamicTables, PeersSection, StatsSocket, Verify};
 use super::template::{MemberNames, Membership};
 
 /// What has to be known of sums of `conn_cur`.
@@ -23,6 +24,9 @@ pub fn summary(config: &Config) -> String {
     }
     for socket in &config.global.stats_sockets {
         line(&mut text, 0, &runtime(socket));
+    }
+    for bind in &config.global.http.binds {
+        line(&mut text, 0, &http(bind));
     }
     if let Some(connections) = config.global.max_connections {
         line(&mut text, 0, &format!("{} connections of peers at most", connections.number));
@@ -71,13 +75,20 @@ fn line(text: &mut String, depth: usize, content: &str) {
 }
 
 fn runtime(socket: &StatsSocket) -> String {
-    let level = match socket.level {
-        Level::User => "user",
-        Level::Operator => "operator",
-        Level::Admin => "admin",
-    };
     let families = families(&socket.address, socket.families);
-    format!("runtime socket {}{families}, level {level}", socket.address)
+    format!("runtime socket {}{families}, level {}", socket.address, socket.level.word())
+}
+
+fn http(bind: &HttpBind) -> String {
+    let socket = &bind.socket;
+    let families = families(&socket.address, socket.families);
+    let tls = match &bind.tls {
+        Some(tls) if tls.verify == Verify::Required => " with TLS and certificates of clients",
+        Some(_) => " with TLS",
+        None => "",
+    };
+    let token = if bind.token_file.is_some() { ", a token is needed" } else { "" };
+    format!("HTTP on {}{families}{tls}, level {}{token}", socket.address, socket.level.word())
 }
 
 /// What an IPv6 wildcard serves, to stand behind it.
@@ -325,6 +336,7 @@ The configuration is good.
 
 this node is \"me\"
 runtime socket unix@stickd.sock, level admin
+HTTP on 127.0.0.1:8404, level operator
 
 peers stickd
   listens on 127.0.0.1:10000 as \"me\"

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use super::address::{Address, Family};
 use super::arguments::{Arguments, Report, Word, number, size, suggest};
 use super::diagnostic::Diagnostic;
+use super::http::HttpDraft;
 use super::model::{DynamicPeers, Global, MaxConnections, PeersSection};
 use super::shared::SharedDraft;
 use super::syntax::words::{self, Place};
 use super::variables::Variables;
-use super::{log, peers, socket, state};
+use super::{http, log, peers, socket, state};
 
 /// Smallest and largest `tune.bufsize`, in bytes: each session may take as much memory (peers-protocol §14.2).
 const BUFSIZE: std::ops::RangeInclusive<u32> = 1024..=16 << 20;
@@ -22,7 +23,7 @@ const SERVER_KEY: std::ops::RangeInclusive<u32> = 16..=16_384;
 const MAX_CONNECTIONS: u32 = 1 << 20;
 
 /// What a `global` section may say.
-pub(super) const KEYWORDS: [&str; 19] = [
+pub(super) const KEYWORDS: [&str; 20] = [
     "localpeer",
     "bind",
     "node",
@@ -42,6 +43,7 @@ pub(super) const KEYWORDS: [&str; 19] = [
     "unsetenv",
     "resetenv",
     "state",
+    "http",
 ];
 
 /// What `global` sections say, with what only the parser needs.
@@ -57,6 +59,8 @@ pub(super) struct GlobalDraft {
     source: Option<Word>,
     /// The `bind` lines.
     pub(super) shared: Vec<SharedDraft>,
+    /// The `http bind` lines.
+    pub(super) http: Vec<HttpDraft>,
     pub(super) variables: Variables,
 }
 
@@ -133,6 +137,7 @@ impl GlobalDraft {
                 self.dynamic_peers = Some((keyword.clone(), peers::dynamic_peers(arguments, report)));
             }
             "bind" => self.shared.extend(SharedDraft::parse(arguments, report)),
+            "http" => http::parse(arguments, &mut self.http, &mut self.global.http.hosts, report),
             "state" => state::parse(arguments, &mut self.global.state, report),
             "ca-base" => base(arguments, &mut self.bases.ca, report),
             "crt-base" => base(arguments, &mut self.bases.crt, report),

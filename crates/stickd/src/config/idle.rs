@@ -16,11 +16,16 @@ pub(crate) fn refuse_idle(mut config: Config) -> Result<Config, Diagnostics> {
     } else {
         "every section is disabled"
     };
-    if config.global.stats_sockets.is_empty() {
-        let fault = format!("{why}, and no stats socket: stickd would serve nothing");
-        return Err(config.warnings.with(vec![Diagnostic::without_place(fault).help(HELP)]));
-    }
-    let warning = format!("{why}: only the stats socket is served, and nothing is shared");
+    let what = match (config.global.stats_sockets.is_empty(), config.global.http.binds.is_empty()) {
+        (true, true) => {
+            let fault = format!("{why}, and no stats socket: stickd would serve nothing");
+            return Err(config.warnings.with(vec![Diagnostic::without_place(fault).help(HELP)]));
+        }
+        (false, true) => "the stats socket is",
+        (true, false) => "HTTP is",
+        (false, false) => "the stats socket and HTTP are",
+    };
+    let warning = format!("{why}: only {what} served, and nothing is shared");
     config.warnings = config.warnings.with(vec![Diagnostic::warning_without_place(warning).help(HELP)]);
     Ok(config)
 }
@@ -55,6 +60,7 @@ mod tests {
                 true,
                 "only the stats socket is served, and nothing is shared",
             ),
+            ("global\n  http bind 127.0.0.1:1\n", true, "only HTTP is served, and nothing is shared"),
             (section, true, ""),
         ] {
             let (is_good, rendered) = load(text);

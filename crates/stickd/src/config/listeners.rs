@@ -13,6 +13,7 @@ use super::source::Span;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum User<'c> {
     Runtime,
+    Http,
     /// Several sections.
     Global,
     Section(&'c str),
@@ -32,6 +33,9 @@ pub(super) fn check(global: &Global, sections: &[PeersSection], report: &mut Rep
     for socket in &global.stats_sockets {
         let StatsSocket { address, families, span, .. } = socket;
         known.push(Listening { user: User::Runtime, address, families: *families, span: *span });
+    }
+    for StatsSocket { address, families, span, .. } in global.http.binds.iter().map(|bind| &bind.socket) {
+        known.push(Listening { user: User::Http, address, families: *families, span: *span });
     }
     for Bind { address, families, span, .. } in global.shared.iter().map(|shared| &shared.bind) {
         known.push(Listening { user: User::Global, address, families: *families, span: *span });
@@ -60,6 +64,7 @@ fn fault(listener: &Listening<'_>, first: &Listening<'_>) -> Diagnostic {
         User::Section(name) => format!("the section \"{name}\""),
         User::Global => "the listener of global".to_owned(),
         User::Runtime => "the runtime socket".to_owned(),
+        User::Http => "the HTTP listener".to_owned(),
     };
     let title = format!("{} listens where {} listens as well", what(listener), what(first));
     let error = Diagnostic::error(listener.span, title)

@@ -9,6 +9,7 @@ use stick_table::TableDefinition;
 
 use super::address::{Address, WildcardFamilies};
 use super::cidr::Cidr;
+use super::http::Http;
 use super::hub::{Hub, PeerLevel};
 use super::source::Span;
 use super::template::{Membership, ServerTemplate};
@@ -44,6 +45,8 @@ pub struct Global {
     pub shared: Vec<SharedListener>,
     /// Where tables are kept on disk (`state`); nowhere when `None`.
     pub state: Option<StateLine>,
+    /// Listeners for metrics, the API and the page (`http`).
+    pub http: Http,
 }
 
 /// A `state` line: tables that survive a stop of all nodes.
@@ -114,6 +117,7 @@ impl Default for Global {
             source: None,
             shared: Vec::new(),
             state: None,
+            http: Http::default(),
         }
     }
 }
@@ -184,6 +188,22 @@ pub enum Level {
     Operator,
     /// Everything.
     Admin,
+}
+
+impl Level {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The level of a word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::User, Self::Operator, Self::Admin].into_iter().find(|level| level.word() == word)
+    }
 }
 
 /// A `log` line.

@@ -15,8 +15,8 @@ use super::proxy::ProxyDraft;
 use super::source::{Source, Sources, Span};
 use super::syntax::words::{self, Place};
 use super::{
-    Config, Environment, Options, aggregations, aggregator, directives, global, listeners, peers, references,
-    shared,
+    Config, Environment, Options, aggregations, aggregator, directives, global, http, listeners, peers,
+    references, shared,
 };
 use crate::tls::Loaded;
 
@@ -388,6 +388,7 @@ impl Parser<'_> {
         sections.sort_by_key(|section| section.span);
         let shared = shared::build(&self.global.shared, &mut sections, &context, report);
         self.global.global.shared = shared;
+        self.global.global.http.binds = http::build(&self.global.http, &self.global.bases, report);
         self.global.check_source(&sections, report);
         listeners::check(&self.global.global, &sections, report);
         check_max_connections(&self.global.global, &sections, report);

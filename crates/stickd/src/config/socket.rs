@@ -73,19 +73,24 @@ fn socket(what: &Word, mut arguments: Arguments<'_>, report: &mut Report) -> Opt
         span,
     };
     while let Some(word) = arguments.next() {
-        let owned = ["mode", "user", "group", "uid", "gid"].contains(&word.text.as_str());
-        if owned && !matches!(socket.address, Address::Unix(_)) {
-            let title = format!("\"{}\" has no effect on an IP address", word.text);
-            let warning = Diagnostic::warning(word.span, title).label("for Unix sockets only");
-            report.push(warning.related(span, "this is an IP address"));
-        }
+        warn_unix_word(word, &socket, report);
         parameter(word, &mut socket, &mut arguments, report)?;
     }
     (report.errors() == errors).then_some(socket)
 }
 
+/// Warns about a word for Unix sockets at an IP address.
+pub(super) fn warn_unix_word(word: &Word, socket: &StatsSocket, report: &mut Report) {
+    let owned = ["mode", "user", "group", "uid", "gid"].contains(&word.text.as_str());
+    if owned && !matches!(socket.address, Address::Unix(_)) {
+        let title = format!("\"{}\" has no effect on an IP address", word.text);
+        let warning = Diagnostic::warning(word.span, title).label("for Unix sockets only");
+        report.push(warning.related(socket.span, "this is an IP address"));
+    }
+}
+
 /// Reads one parameter. `None` when the rest of the line cannot be understood.
-fn parameter(
+pub(super) fn parameter(
     word: &Word,
     socket: &mut StatsSocket,
     arguments: &mut Arguments<'_>,

@@ -29,7 +29,7 @@ pub const PEER: &[Metric<PeerView>] = &[
         view.mismatches() as u64
     }),
     Metric::counter(
-        "peer_connections",
+        "peer_connections_made",
         "Connections made to the peer or accepted from it",
         |view: &PeerView| view.connections,
     ),

@@ -23,6 +23,11 @@ const KEYS_AT_ONCE: usize = 1_024;
 
 /// Takes the word from the end of the words behind a table's name; whether it was there. A key may be called so too.
 pub(crate) fn take_word(words: &[Vec<u8>]) -> (&[Vec<u8>], bool) {
+    take_last(words, WORD)
+}
+
+/// The same for any word that asks for something else.
+pub(crate) fn take_last<'w>(words: &'w [Vec<u8>], wanted: &[u8]) -> (&'w [Vec<u8>], bool) {
     let Some((last, before)) = words.split_last() else { return (words, false) };
     let completes = match before.first().map(Vec::as_slice) {
         None => true,
@@ -30,7 +35,7 @@ pub(crate) fn take_word(words: &[Vec<u8>]) -> (&[Vec<u8>], bool) {
         // Filters are three words each.
         Some(_) => before.len() % 3 == 0,
     };
-    if last == WORD && completes { (before, true) } else { (words, false) }
+    if last == wanted && completes { (before, true) } else { (words, false) }
 }
 
 /// The same for `set table`, where a name and a value follow the key, as often as is wanted.

@@ -14,7 +14,7 @@ use super::severity::Severity;
 use super::words::words;
 use super::{
     Context, clear_table, help, level, set_table, show_aggregations, show_contributions, show_info,
-    show_peers, show_table,
+    show_peers, show_table, show_top,
 };
 
 /// What a connection is allowed and set to.
@@ -51,6 +51,7 @@ impl Session {
             ["show", "table", _] => show_table::run(context, self.level, &words[2..]),
             ["set", "table", _] => set_table::run(context, self.level, &words[2..]),
             ["clear", "table", _] => clear_table::run(context, self.level, &words[2..]),
+            ["show", "top", _] => show_top::run(context, self.level, &words[2..]),
             ["show", "peers", _] => show_peers::run(context, &words[2..]),
             ["show", "aggregations", _] => show_aggregations::run(context, &words[2..]),
             ["show", "contributions", _] => show_contributions::run(context, self.level, &words[2..]),

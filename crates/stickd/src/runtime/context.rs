@@ -7,6 +7,7 @@ use haproxy_peers::{Order, OrderError, Orders, SharedTable};
 use stick_aggregate::Aggregate;
 use stick_table::{Millis, Table};
 
+use crate::config::Global;
 use crate::view::{HubView, ProcessView, SectionView, TableView, View};
 
 /// The daemon as seen from the runtime socket.
@@ -60,6 +61,16 @@ pub trait Context: Send + Sync + 'static {
     fn orders<'o>(&self, sum: &Arc<Aggregate>, order: Order<'o>) -> Result<Orders<'o>, OrderError> {
         let _ = (sum, order);
         Err(OrderError::Gone)
+    }
+
+    /// Longest `server_key` kept, in bytes.
+    fn max_server_key(&self) -> u64 {
+        Global::MAX_SERVER_KEY.into()
+    }
+
+    /// Whether the process stops: what is changed from now on may be lost.
+    fn is_stopping(&self) -> bool {
+        false
     }
 
     /// What `show info` prints. Also gives `show version` its version.

@@ -12,7 +12,7 @@ struct Entry {
 }
 
 /// Every command, sorted.
-const COMMANDS: [Entry; 15] = [
+const COMMANDS: [Entry; 16] = [
     Entry {
         usage: "clear table <t> [<filter>]* [cluster]",
         text: "remove entries from a table, here or on all nodes (filter: data/key/ptr)",
@@ -37,12 +37,16 @@ const COMMANDS: [Entry; 15] = [
     },
     Entry { usage: "show info [desc|json|typed|float]*", text: "show facts and counters of the process" },
     Entry {
-        usage: "show peers [dict|-] [section]",
+        usage: "show peers [dict|-] [section] [json]",
         text: "show the state of each peer, in all sections or one",
     },
     Entry {
-        usage: "show table [<table> [<filter>]*]",
+        usage: "show table [<table> [<filter>]*] [json]",
         text: "list the tables, or what one holds (filter: data/key/ptr)",
+    },
+    Entry {
+        usage: "show top <table> data.<type> [n] [json]",
+        text: "list the entries with the largest values of a data type",
     },
     Entry { usage: "show version", text: "show the version" },
     Entry { usage: "user", text: "go down to the level user on this connection" },
@@ -137,7 +141,7 @@ mod tests {
             (
                 "shwo table",
                 "Unknown command: 'shwo', but maybe one of the following ones is a better match:\n",
-                &["show table [<table> [<filter>]*]"][..],
+                &["show table [<table> [<filter>]*] [json]"][..],
             ),
             (
                 "set",
@@ -172,7 +176,7 @@ mod tests {
     #[test]
     fn help_narrows_down() {
         assert_eq!(listed(&help(&[])).len(), COMMANDS.len());
-        assert_eq!(listed(&help(&split("show table"))), ["show table [<table> [<filter>]*]"]);
+        assert_eq!(listed(&help(&split("show table"))), ["show table [<table> [<filter>]*] [json]"]);
         assert_eq!(listed(&help(&split("table"))).len(), 3);
         assert!(help(&[]).ends_with("  quit                                    : close the connection\n"));
     }

@@ -9,11 +9,7 @@ pub(crate) const DENIED: &str = "Permission denied";
 
 /// HAProxy's word for a level.
 pub(crate) fn word(level: Level) -> &'static str {
-    match level {
-        Level::User => "user",
-        Level::Operator => "operator",
-        Level::Admin => "admin",
-    }
+    level.word()
 }
 
 /// Runs `operator` and `user`: a connection can lower its level, never raise it.

@@ -13,6 +13,7 @@ use haproxy_peers::one_line;
 
 use super::Context;
 use super::reply::{CHUNK_BYTES, Chunks, Reply, put, quoted};
+use super::show_json;
 use super::show_table::word;
 use crate::date::Day;
 use crate::view::{
@@ -30,8 +31,12 @@ mod flag {
     pub(super) const DOWNGRADED: u32 = 0x80;
 }
 
-/// Runs `show peers [dict|-] [<section>]`.
+/// Runs `show peers [dict|-] [<section>] [json]`.
 pub(crate) fn run(context: &Arc<dyn Context>, arguments: &[Vec<u8>]) -> Reply {
+    let (arguments, is_json) = match arguments.split_last() {
+        Some((last, before)) if last == show_json::WORD => (before, true),
+        _ => (arguments, false),
+    };
     let (dictionaries, section) = match arguments.first().map(Vec::as_slice) {
         Some(b"dict") => (true, arguments.get(1)),
         Some(b"-") => (false, arguments.get(1)),
@@ -43,6 +48,9 @@ pub(crate) fn run(context: &Arc<dyn Context>, arguments: &[Vec<u8>]) -> Reply {
         if sections.is_empty() {
             return Reply::line("No such peers");
         }
+    }
+    if is_json {
+        return show_json::line(&sections);
     }
     let date = Date(context.wall_clock());
     Reply::Chunks(Box::new(Dump { date, dictionaries, sections: sections.into(), section: 0, peer: None }))

@@ -9,9 +9,11 @@ use crate::config::Level;
 use crate::view::TableView;
 
 use super::Context;
+use super::cluster_wide::take_last;
 use super::filter::{Filter, reading};
 use super::level::DENIED;
 use super::reply::{CHUNK_BYTES, Chunks, Reply, put};
+use super::show_json;
 use super::table_command::{Action, Target, TargetError};
 
 /// Most entries looked at for one chunk, so that filters that match little do not hold up other connections.
@@ -21,6 +23,12 @@ const ENTRIES_PER_HOLD: usize = 64;
 
 /// Runs `show table` with its arguments.
 pub(crate) fn run(context: &Arc<dyn Context>, level: Level, arguments: &[Vec<u8>]) -> Reply {
+    if let [word] = arguments
+        && word == show_json::WORD
+        && context.table("json").is_none()
+    {
+        return show_json::tables(&**context);
+    }
     if arguments.is_empty() {
         let mut out = String::new();
         for table in context.tables().iter().rev() {
@@ -33,12 +41,20 @@ pub(crate) fn run(context: &Arc<dyn Context>, level: Level, arguments: &[Vec<u8>
 
 fn show(context: &Arc<dyn Context>, level: Level, arguments: &[Vec<u8>]) -> Result<Reply, TargetError> {
     let table = Action::Show.table(&**context, arguments)?;
-    let filters = match Action::Show.target(&**context, &table, &arguments[1..])? {
+    let (words, is_json) = take_last(&arguments[1..], show_json::WORD);
+    if is_json && level < Level::Operator {
+        return Ok(Reply::line(DENIED));
+    }
+    let filters = match Action::Show.target(&**context, &table, words)? {
         Target::Key(_) if level < Level::Operator => return Ok(Reply::line(DENIED)),
+        Target::Key(key) if is_json => return Ok(show_json::entry(&**context, &table, &key)),
         Target::Key(key) => return Ok(show_one(&**context, &table, &key)),
         Target::Matching(filters) => filters,
         Target::All => Vec::new(),
     };
+    if is_json {
+        return Ok(show_json::entries(Arc::clone(context), table, filters));
+    }
     let mut header = String::new();
     put_header(&mut header, &table);
     if level < Level::Operator {
@@ -60,6 +76,18 @@ fn show_one(context: &dyn Context, table: &Table, key: &[u8]) -> Reply {
         Ok(None) => Reply::done(),
         Err(error) => Reply::line(error),
     }
+}
+
+/// The header and the entries of some canonical keys, in their order, as far as they are there.
+pub(crate) fn put_found(context: &dyn Context, table: &Table, keys: &[Vec<u8>]) -> String {
+    let mut out = String::new();
+    put_header(&mut out, table);
+    let (now, shared) = (context.now(), context.shared(table));
+    for key in keys {
+        // Keys of the table are canonical.
+        let _ = table.get(key, now, |entry| put_entry(&mut out, shared.as_deref(), table, &entry, now));
+    }
+    out
 }
 
 /// The entries of a table, rendered slice by slice. The table's locks are held only within a call.
