@@ -87,6 +87,11 @@ impl Cli {
             .unwrap_or_else(|| panic!("`show table {name}` on {self} was answered: {answer}"))
     }
 
+    /// As [`table`](Self::table), or `None` when there is no such table: a hub makes its tables when a node defines them.
+    pub fn find_table(&self, name: &str) -> Option<TableDump> {
+        dump::parse(&self.run(&format!("show table {name}"))).ok()?.pop()
+    }
+
     /// A field of `show info`, or `None` when nobody answers or the field is missing.
     pub fn info(&self, field: &str) -> Option<String> {
         let answer = self.try_run("show info").ok()?;

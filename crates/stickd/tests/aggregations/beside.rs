@@ -77,7 +77,7 @@ impl Beside {
     }
 
     fn sum_at(cli: &Cli, table: &str, key: &str) -> Option<u64> {
-        Some(cli.table(table).entries.get(key)?.number("http_req_cnt"))
+        Some(cli.find_table(table)?.entries.get(key)?.number("http_req_cnt"))
     }
 
     /// Waits until both hubs and both nodes read this sum.

@@ -87,7 +87,7 @@ impl Cluster {
                 CONNECTED,
                 &format!("the sum of {field} of {key} at {side}"),
                 || self.state(),
-                || wanted(side.table(table).entries.get(key)?.number(field)).then_some(()),
+                || wanted(side.find_table(table)?.entries.get(key)?.number(field)).then_some(()),
             );
         }
     }

@@ -30,7 +30,7 @@ fn counts_of_haproxy_1_6_are_summed_by_a_table_line() {
     let state = || hub.cli().run("show aggregations") + &hub.daemon().log();
     wait::until_or(CONNECTED, "the sum", state, || {
         let is_complete = hub.cli().run("show aggregations").contains(" complete:1,");
-        let sum = hub.cli().table("data/old.agg").entries.get("x")?.number("gpc0");
+        let sum = hub.cli().find_table("data/old.agg")?.entries.get("x")?.number("gpc0");
         (is_complete && sum == 12).then_some(())
     });
 }
