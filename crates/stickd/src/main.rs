@@ -1,92 +1,16 @@
 //! The `stickd` command.
 
+mod commands;
+
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use stickd::args::{Arguments, Check, Command, Run};
-use stickd::config::{Config, Options};
-use stickd::daemon::{Daemon, Start};
-use stickd::files;
-use stickd::handover::{Identity, Predecessors};
-use stickd::log::Log;
-use stickd::prepare;
-use stickd::reload::CommandLine;
-use stickd::supervise::Supervisor;
-use tracing::info;
-
-/// How long the end of the process waits for tasks and blocking work.
-const SHUTDOWN: Duration = Duration::from_secs(1);
+use stickd::args::{Arguments, Command};
 
 fn main() -> ExitCode {
     let colors = std::io::stderr().is_terminal();
     match Arguments::from_command_line().command {
-        Command::Check(arguments) => {
-            let Check { configuration, all } = arguments;
-            let options = Options { local_peer: configuration.local_peer, ..Options::default() };
-            let verdict = prepare::check(&configuration.files, &options, colors, all);
-            if verdict.is_good {
-                print!("{}", verdict.text);
-                ExitCode::SUCCESS
-            } else {
-                eprint!("{}", verdict.text);
-                ExitCode::FAILURE
-            }
-        }
-        Command::Run(arguments) => run(&arguments, colors),
+        Command::Check(arguments) => commands::check(arguments, colors),
+        Command::Run(arguments) => commands::run(&arguments, colors),
     }
-}
-
-fn run(arguments: &Run, colors: bool) -> ExitCode {
-    let options = Options { local_peer: arguments.configuration.local_peer.clone(), ..Options::default() };
-    let config = match prepare::load(&arguments.configuration.files, &options) {
-        Ok(config) => config,
-        Err(diagnostics) => {
-            eprint!("{}", diagnostics.render(colors));
-            return ExitCode::FAILURE;
-        }
-    };
-    let log = match Log::start(&config.global.logs) {
-        Ok(log) => log,
-        Err(error) => {
-            eprintln!("stickd: cannot start the log: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    log.print(&config.warnings.render(colors));
-    if arguments.configuration.files.is_empty() {
-        info!("no file is given (-f): the built-in configuration serves HAProxys of this machine");
-    }
-    let supervisor = Supervisor::new();
-    supervisor.watch_panics();
-    let result = serve(config, arguments, supervisor);
-    if let Err(error) = &result {
-        log.print(&format!("stickd: {error:#}\n"));
-    }
-    drop(log);
-    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// How this program is started again for a reload; `None` when the system does not know its file.
-fn command_line(arguments: &Run) -> Option<CommandLine> {
-    let program = std::env::current_exe().ok()?;
-    let (check, take_over) = (arguments.check_arguments(), arguments.take_over_arguments(std::process::id()));
-    Some(CommandLine { program, check, take_over })
-}
-
-fn serve(config: Config, arguments: &Run, supervisor: Supervisor) -> anyhow::Result<()> {
-    files::check_limit(&config)?;
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    // Sockets are looked at after so many turns of tasks: one that applies what was read takes up to a millisecond.
-    let runtime = runtime.enable_all().event_interval(8).build()?;
-    let result = runtime.block_on(async {
-        let identity = Identity::of(&config);
-        let predecessors = Predecessors::ask(&arguments.take_over_from, &identity).await?;
-        let daemon = Daemon::new(config, !predecessors.is_empty(), supervisor)?;
-        let (pid_file, reload) = (arguments.pid_file.as_deref(), command_line(arguments));
-        daemon.run(Start { predecessors, pid_file, reload }).await
-    });
-    // Work on blocking threads, such as `clear table` of a large table, is not waited for without end.
-    runtime.shutdown_timeout(SHUTDOWN);
-    result
 }
