@@ -1,9 +1,10 @@
 //! `cargo xtask demo`: two HAProxys and stickd share a stick table before your eyes.
 //!
 //! HTTP traffic fills the table; both HAProxys go, one of them by `kill -9`, and are given their entries back by stickd with
-//! the lifetimes they had left; stickd itself is replaced with `-sf`. Then two HAProxys that know only a hub of stickd hold a
-//! limit together, also over a `kill -9`, and each a limit of its own when the hub is gone. Everything runs on the loopback in temporary
-//! directories and is gone afterwards, also after Ctrl-C or an error.
+//! the lifetimes they had left; stickd itself is replaced with `-sf`; all three are killed, and everything comes back from
+//! stickd's files. Then two HAProxys that know only a hub of stickd hold a limit together, also over a `kill -9`, and each a
+//! limit of its own when the hub is gone. Everything runs on the loopback in temporary directories and is gone afterwards, also
+//! after Ctrl-C or an error.
 
 mod board;
 mod cluster;
@@ -11,6 +12,7 @@ mod comparison;
 mod hub;
 mod interrupt;
 mod paint;
+mod power;
 mod screen;
 mod session;
 mod snapshot;
@@ -38,6 +40,8 @@ pub(crate) fn run() -> Result<()> {
         let begun = Instant::now();
         let mut stage = Stage::new(Cluster::start(stickd), screen, interrupt.clone());
         story::tell(&mut stage)?;
+        power::cut(&mut stage)?;
+        stage.cluster.stop();
         let mut stage = stage.then(|| hub::Cluster::start(stickd));
         hub::tell(&mut stage)?;
         end(&mut stage, begun)

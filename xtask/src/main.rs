@@ -13,6 +13,7 @@ mod haproxies;
 mod instructions;
 mod micro;
 mod mutants;
+mod package;
 mod run;
 mod setup;
 mod sim;
@@ -60,6 +61,8 @@ enum Command {
     Instructions(instructions::Options),
     /// Change lines of the engine at random, one at a time, and see whether a test fails (30 s for each)
     Mutants(mutants::Options),
+    /// Make a Debian package, an RPM (with cargo-generate-rpm) and a tarball with its checksum, in target/package
+    Package(package::Options),
     /// Run HAProxys and stickds under traffic, restarts and cuts, and compare all tables again and again
     Soak(soak::Options),
     /// Run whole clusters in virtual time with faults, told by seeds; see `--profile list` and `--break list`
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Command::Micro { arguments } => micro::run(&arguments),
         Command::Instructions(options) => instructions::run(&options),
         Command::Mutants(options) => mutants::run(&options),
+        Command::Package(options) => package::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Sim(options) => sim::run(&options),
         Command::Test(options) => check::run(&options),

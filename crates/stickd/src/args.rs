@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::Options;
+use crate::tools::{Dump, Reload, Restore, State};
+
 mod haproxy;
 
 /// How the process ends after a faulty command line.
@@ -27,6 +30,14 @@ pub enum Command {
     Run(Run),
     /// Check configuration files and say what they mean, or what is wrong with them.
     Check(Check),
+    /// Reload a running stickd as SIGUSR2 does, and wait until the next process holds everything.
+    Reload(Reload),
+    /// Look at tables on disk (`state` in the configuration).
+    State(State),
+    /// Write the entries of tables as JSON lines or CSV, from a directory or a runtime socket.
+    Dump(Dump),
+    /// Put the entries of a dump into a running stickd, or into the directory of a stopped one.
+    Restore(Restore),
 }
 
 /// Arguments of `stickd check`.
@@ -46,6 +57,9 @@ pub struct Configuration {
     /// Configuration file, or directory of .cfg files; may be repeated.
     #[arg(short = 'f', value_name = "FILE|DIR")]
     pub files: Vec<PathBuf>,
+    /// HAProxy's configuration, as it is on all nodes: its peers sections that name this node and the tables shared there are taken.
+    #[arg(long = "haproxy-cfg", value_name = "FILE|DIR", num_args = 1..)]
+    pub haproxy_files: Vec<PathBuf>,
     /// Name of this node in peers sections; without it `localpeer`, else the host name.
     #[arg(short = 'L', value_name = "NAME")]
     pub local_peer: Option<String>,
@@ -66,11 +80,18 @@ pub struct Run {
 }
 
 impl Configuration {
+    /// What the configuration is read with.
+    pub fn options(&self) -> Options {
+        let (local_peer, haproxy_files) = (self.local_peer.clone(), self.haproxy_files.clone());
+        Options { local_peer, haproxy_files, ..Options::default() }
+    }
+
     /// The arguments that say the same.
     fn arguments(&self) -> Vec<OsString> {
         let files = self.files.iter().flat_map(|file| ["-f".into(), file.into()]);
+        let haproxys = self.haproxy_files.iter().flat_map(|file| ["--haproxy-cfg".into(), file.into()]);
         let name = self.local_peer.iter().flat_map(|name| ["-L".into(), name.into()]);
-        files.chain(name).collect()
+        files.chain(haproxys).chain(name).collect()
     }
 }
 
@@ -96,6 +117,12 @@ impl Arguments {
     /// Reads the command line of the process, or ends it with an explanation.
     pub fn from_command_line() -> Self {
         let arguments: Vec<_> = std::env::args_os().collect();
+        if let [_, only] = &arguments[..]
+            && (only == "-v" || only == "-vv")
+        {
+            println!("stickd {}", env!("CARGO_PKG_VERSION"));
+            std::process::exit(0);
+        }
         let parsed = Self::try_parse_from(arguments.iter().cloned().map(long_form));
         parsed.unwrap_or_else(|error| {
             let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
@@ -140,7 +167,12 @@ mod tests {
 
     #[test]
     fn the_next_process_is_started_as_this_one() {
-        for line in ["run", "run -f a.cfg -f conf.d -L hub -p /tmp/pid -sf 12 34", "run -sf 5 -L n -f x"] {
+        for line in [
+            "run",
+            "run -f a.cfg -f conf.d -L hub -p /tmp/pid -sf 12 34",
+            "run -sf 5 -L n -f x",
+            "run --haproxy-cfg h.cfg conf.d -L n -f x",
+        ] {
             let again = |arguments: Vec<OsString>| {
                 let program = std::iter::once("stickd".into());
                 Arguments::try_parse_from(program.chain(arguments.into_iter().map(long_form)))
@@ -156,6 +188,7 @@ mod tests {
             let Command::Check(check) = again(first.check_arguments()) else { panic!("another command") };
             for configuration in [next.configuration, check.configuration] {
                 assert_eq!(configuration.files, first.configuration.files);
+                assert_eq!(configuration.haproxy_files, first.configuration.haproxy_files);
                 assert_eq!(configuration.local_peer, first.configuration.local_peer);
             }
         }

@@ -39,8 +39,10 @@ mod table;
 mod template;
 mod transport;
 mod variables;
+mod whole;
 
 use syntax::arguments::{self, Report};
+use syntax::source::Origin;
 
 use crate::tls::Loaded;
 
@@ -60,6 +62,7 @@ pub use model::{
 pub use syntax::source::{Sources, Span};
 pub use syntax::{diagnostic, lexer, source};
 pub use template::{MemberNames, Membership, ServerTemplate};
+pub use whole::Taken;
 
 /// A complete and checked configuration.
 #[derive(Clone, Debug)]
@@ -76,6 +79,8 @@ pub struct Config {
     pub tls: Loaded,
     /// Files that the configuration names, such as certificates, with the places of their names.
     pub files: Vec<(PathBuf, Span)>,
+    /// What was taken of each of a HAProxy's files.
+    pub taken: Vec<Taken>,
     /// What loads, but may not mean what its author expects; holds no error.
     pub warnings: Diagnostics,
     /// The texts, to say where something was declared.
@@ -89,6 +94,8 @@ pub struct Options {
     pub local_peer: Option<String>,
     /// The host's name, this node's name of last resort; asked from the system when `None`.
     pub host_name: Option<String>,
+    /// A HAProxy's files, or directories of them, of which stickd takes its share.
+    pub haproxy_files: Vec<PathBuf>,
     /// Where `"$NAME"` takes its values from.
     pub environment: Environment,
 }
@@ -104,17 +111,19 @@ pub enum Environment {
 }
 
 impl Config {
-    /// Reads files, and the `.cfg` files of directories in name order; without any path, the built-in configuration.
+    /// Reads files, and the `.cfg` files of directories in name order; without any path, the built-in configuration. Of the
+    /// HAProxy's files among the options stickd takes its share.
     ///
     /// # Errors
     /// Everything that is wrong in all files, and the warnings too.
     pub fn load(paths: &[PathBuf], options: &Options) -> Result<Self, Diagnostics> {
-        if paths.is_empty() {
+        if paths.is_empty() && options.haproxy_files.is_empty() {
             return Self::builtin(options);
         }
         let (mut sources, mut report) = (Sources::default(), Report::default());
-        for path in paths {
-            if let Err(error) = sources.load(path) {
+        let own = paths.iter().map(|path| (path, Origin::Own));
+        for (path, origin) in own.chain(options.haproxy_files.iter().map(|path| (path, Origin::Haproxy))) {
+            if let Err(error) = sources.load(path, origin) {
                 report.push(Diagnostic::without_place(error.to_string()));
             }
         }

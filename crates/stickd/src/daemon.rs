@@ -30,7 +30,7 @@ use crate::signals::{Request, Signals};
 use crate::status::Status;
 use crate::supervise::{Failure, Supervisor};
 use crate::tls::Acceptor;
-use crate::{files, state, sweeper};
+use crate::{files, notify, state, sweeper};
 
 /// How often a stopping process says to the next one that it is there.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
@@ -164,6 +164,10 @@ impl Daemon {
         }
         let reload = Reload::new(start.reload, daemon.supervisor.clone());
         let mut successors = daemon.answer_door(door, &start.predecessors, reload.successor());
+        if !predecessors.is_empty() {
+            // Before the old process ends, which the service manager would take for the end of the service.
+            notify::manager().takes_over();
+        }
         start.predecessors.take_over(daemon.clusters.clone(), &daemon.supervisor).await;
         daemon.log_start();
         for (cluster, listeners) in daemon.clusters.iter().zip(own) {
@@ -199,21 +203,25 @@ impl Daemon {
             "sweep",
             sweeper::sweep(daemon.clock, move || {
                 swept.clusters.iter().for_each(|cluster| cluster.look_at_memory());
+                notify::manager().works(|| swept.in_words());
                 swept.swept_tables()
             }),
         );
         let woken = Arc::clone(&daemon);
         supervisor.service("watch for pauses", clock::watch_pauses(move |pause| woken.resumed(pause)));
+        notify::manager().ready();
         let failure = loop {
             tokio::select! {
                 request = signals.next() => match request {
                     Request::Stop(signal) => {
                         info!("stopping: {signal}");
+                        notify::manager().stopping();
                         reload.cancel();
                         break None;
                     }
                     Request::SoftStop => {
                         info!("soft stop: SIGUSR1");
+                        notify::manager().stopping();
                         break daemon.stop_softly(None, &stop, &mut signals).await;
                     }
                     Request::Reload => reload.begin(),
@@ -248,6 +256,14 @@ impl Daemon {
                 Ok(())
             }
         }
+    }
+
+    /// How it goes, for the service manager.
+    fn in_words(&self) -> String {
+        let tables = self.all_tables();
+        let entries: u64 = tables.iter().map(|table| u64::from(table.len())).sum();
+        let sessions: usize = self.clusters.iter().map(|cluster| cluster.connections().len()).sum();
+        format!("{entries} entries in {} tables, {sessions} connections of peers", tables.len())
     }
 
     /// The machine was suspended: what was to happen meanwhile is late.
@@ -308,15 +324,18 @@ impl Daemon {
         for cluster in &self.clusters {
             for bind in &cluster.config().local.listeners {
                 let (section, address, tls) = (cluster.name(), &bind.address, bind.tls.is_some());
-                info!(section, %address, tls, "listening for peers");
+                let from = self.config.sources.place(bind.span);
+                info!(section, %address, tls, %from, "listening for peers");
             }
         }
         for shared in &self.config.global.shared {
             let (sections, address) = (shared.sections.join(","), &shared.bind.address);
-            info!(sections, %address, tls = shared.bind.tls.is_some(), "listening for peers");
+            let from = self.config.sources.place(shared.bind.span);
+            info!(sections, %address, tls = shared.bind.tls.is_some(), %from, "listening for peers");
         }
         for socket in &self.config.global.stats_sockets {
-            info!(address = %socket.address, "listening for runtime commands");
+            let from = self.config.sources.place(socket.span);
+            info!(address = %socket.address, %from, "listening for runtime commands");
         }
     }
 

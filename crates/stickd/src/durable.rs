@@ -4,6 +4,7 @@
 //! minute, and goes on when the disk does.
 
 mod directory;
+mod report;
 mod tables;
 
 use std::collections::HashMap;
@@ -21,8 +22,8 @@ use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::config::StateLine;
-use crate::view::StateView;
-use directory::{Directory, Lock};
+use crate::view::{StateReport, StateView};
+pub(crate) use directory::{Directory, Lock};
 
 /// Lines about what could not be loaded.
 const MAX_LINES: usize = 10;
@@ -51,6 +52,8 @@ pub(crate) struct StateUsage {
     pub(crate) durable_at: AtomicU64,
     /// Writes that failed.
     pub(crate) failures: AtomicU64,
+    /// What was read, and why it fails now.
+    pub(crate) report: Mutex<StateReport>,
 }
 
 impl StateUsage {
@@ -201,6 +204,7 @@ impl Keeper {
         match loaded {
             Ok(loaded) => {
                 say(&self.line, &loaded, self.clock.now() - began);
+                self.usage.report.lock().read(&loaded);
                 self.seed = loaded.seed;
                 if let Some(lock) = lock {
                     self.take(directory, lock, &loaded);
@@ -227,6 +231,7 @@ impl Keeper {
             let find = |name: &str, definition: &TableDefinition| tables.find_or_make(name, definition);
             loaded = load_late(&directory, &self.clocks(), find)?;
             say(&self.line, &loaded, self.clock.now() - began);
+            self.usage.report.lock().read(&loaded);
         }
         self.take(directory, lock, &loaded);
         Ok(true)
@@ -284,18 +289,13 @@ impl Keeper {
     }
 
     fn clocks(&self) -> Clocks {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
-        Clocks {
-            now: self.clock.now(),
-            wall,
-            boot: Clock::since_boot().as_millis() as u64,
-            boot_id: self.boot_id,
-        }
+        clocks(self.clock, self.boot_id)
     }
 
     /// Says that it fails, once a minute.
     fn fail(&mut self, error: &anyhow::Error) {
         self.usage.failures.fetch_add(1, Ordering::Relaxed);
+        self.usage.report.lock().failure = Some(format!("{error:#}"));
         let now = self.clock.now();
         let (since, said) = self.failing.unwrap_or((now, 0));
         let again = said == 0 || now - said >= SAID_AGAIN.as_millis() as u64;
@@ -312,6 +312,7 @@ impl Keeper {
 
     /// Says that it does not fail any more.
     fn recover(&mut self) {
+        self.usage.report.lock().failure = None;
         if let Some((since, _)) = self.failing.take()
             && self.place.is_some()
         {
@@ -380,8 +381,14 @@ fn say(line: &StateLine, loaded: &Loaded, ms: Millis) {
     }
 }
 
+/// What the clocks show, for what is written and read now.
+pub(crate) fn clocks(clock: Clock, boot_id: [u8; 16]) -> Clocks {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+    Clocks { now: clock.now(), wall, boot: Clock::since_boot().as_millis() as u64, boot_id }
+}
+
 /// Which start of the machine this is.
-fn boot_id() -> [u8; 16] {
+pub(crate) fn boot_id() -> [u8; 16] {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
     match u128::from_str_radix(&digits, 16) {

@@ -39,7 +39,8 @@ pub fn check(paths: &[PathBuf], options: &Options, colors: bool, all: bool) -> V
     let render = |found: &Diagnostics| if all { found.render_all(colors) } else { found.render(colors) };
     match load(paths, options) {
         Ok(config) => {
-            let which = if paths.is_empty() { BUILT_IN } else { "" };
+            let is_builtin = paths.is_empty() && options.haproxy_files.is_empty();
+            let which = if is_builtin { BUILT_IN } else { "" };
             let text = format!("{}{which}{}", render(&config.warnings), summary(&config));
             Verdict { text, is_good: true }
         }

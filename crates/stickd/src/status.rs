@@ -14,7 +14,7 @@ use stick_table::{Millis, Table};
 use crate::daemon::Daemon;
 use crate::peers::Cluster;
 use crate::runtime::Context;
-use crate::view::{HubView, ProcessView, SectionView};
+use crate::view::{HubView, ProcessView, SectionView, StoreView};
 
 /// The runtime API's view of the daemon.
 pub struct Status {
@@ -64,6 +64,13 @@ impl Context for Status {
     fn hubs(&self) -> Vec<HubView> {
         let hubs = self.daemon.clusters.iter().filter(|cluster| cluster.tables().is_hub());
         hubs.map(|cluster| hubs::hub(cluster, self.now())).collect()
+    }
+
+    fn store(&self) -> Option<StoreView> {
+        let line = self.daemon.config.global.state.as_ref()?;
+        let usage = self.daemon.state.get()?;
+        let (directory, report) = (line.directory.display().to_string(), usage.report.lock().clone());
+        Some(StoreView { directory, numbers: usage.view(self.now()), report })
     }
 
     fn sum(&self, name: &str) -> Option<Arc<Aggregate>> {

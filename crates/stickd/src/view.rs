@@ -8,6 +8,7 @@ mod hubs;
 mod limits;
 mod peers;
 mod process;
+mod store;
 mod tables;
 mod timer;
 pub(crate) mod top;
@@ -21,6 +22,7 @@ pub use peers::{
     TableRef,
 };
 pub use process::{ProcessView, StateView};
+pub use store::{StateReport, StoreView};
 pub use tables::TableView;
 pub use timer::Timer;
 

@@ -52,6 +52,18 @@ impl Cluster {
         Ok(self.stickd.replace(Some(&self.stickd_config), &[])?)
     }
 
+    /// Ends every process as a power cut does.
+    pub(super) fn kill_all(&self) {
+        self.lb1.kill9();
+        self.lb2.kill9();
+        self.stickd.daemon().kill9();
+    }
+
+    /// Starts stickd where it was killed.
+    pub(super) fn start_stickd_again(&mut self) {
+        self.stickd.restart(Some(&self.stickd_config), &[]);
+    }
+
     /// Runtime sockets by member.
     pub(super) fn sockets(&self) -> [(&'static str, PathBuf); 3] {
         [
@@ -108,7 +120,7 @@ fn config(name: &str, addresses: &[(&str, SocketAddr)]) -> Config {
 
 fn stickd_config(addresses: &[(&str, SocketAddr)]) -> String {
     format!(
-        "global\n  localpeer stickd\n  log stderr format plain info\n  stats socket unix@{} level admin\n{}\n\
+        "global\n  localpeer stickd\n  state state every 100ms\n  log stderr format plain info\n  stats socket unix@{} level admin\n{}\n\
          backend {TABLE}\n  stick-table {ARGUMENTS} peers p\n",
         stickd::SOCKET,
         section(addresses)

@@ -24,9 +24,7 @@ pub(super) fn tell(stage: &mut Stage<Cluster>) -> Result<()> {
     let counted = traffic(stage)?;
     let before = crash(stage)?;
     come_back(stage, &before)?;
-    hand_over(stage, &counted)?;
-    stage.cluster.stop();
-    Ok(())
+    hand_over(stage, &counted)
 }
 
 fn start(stage: &mut Stage<Cluster>) -> Result<()> {

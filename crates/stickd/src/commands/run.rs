@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use stickd::args::Run;
-use stickd::config::{Config, Options};
+use stickd::config::Config;
 use stickd::daemon::{Daemon, Start};
 use stickd::files;
 use stickd::handover::{Identity, Predecessors};
@@ -18,8 +18,7 @@ use tracing::info;
 const SHUTDOWN: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(arguments: &Run, colors: bool) -> ExitCode {
-    let options = Options { local_peer: arguments.configuration.local_peer.clone(), ..Options::default() };
-    let config = match prepare::load(&arguments.configuration.files, &options) {
+    let config = match prepare::load(&arguments.configuration.files, &arguments.configuration.options()) {
         Ok(config) => config,
         Err(diagnostics) => {
             eprint!("{}", diagnostics.render(colors));
@@ -34,8 +33,15 @@ pub(crate) fn run(arguments: &Run, colors: bool) -> ExitCode {
         }
     };
     log.print(&config.warnings.render(colors));
-    if arguments.configuration.files.is_empty() {
+    for taken in &config.taken {
+        info!("{taken}");
+    }
+    if arguments.configuration.files.is_empty() && arguments.configuration.haproxy_files.is_empty() {
+        let name = &config.local_peer;
         info!("no file is given (-f): the built-in configuration serves HAProxys of this machine");
+        info!("a HAProxy that runs with `-L lb1` joins by a section `peers mycluster` with these two lines:");
+        info!("    peer lb1 127.0.0.1:10001");
+        info!("    peer {name} 127.0.0.1:10000");
     }
     let supervisor = Supervisor::new();
     supervisor.watch_panics();

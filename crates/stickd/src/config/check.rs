@@ -19,6 +19,9 @@ pub(crate) const CONN_CUR: &str = "the sum of conn_cur reads 0 in HAProxy 2.5 to
 pub fn summary(config: &Config) -> String {
     let mut text = String::from("The configuration is good.\n\n");
     line(&mut text, 0, &format!("this node is \"{}\"", config.local_peer));
+    for taken in &config.taken {
+        line(&mut text, 0, &taken.to_string());
+    }
     if config.global.stats_sockets.is_empty() {
         line(&mut text, 0, "no runtime socket");
     }

@@ -6,7 +6,7 @@ use std::env;
 use super::aggregations::AggregationsDraft;
 use super::arguments::{Arguments, Report, Word, check_name, suggest};
 use super::cluster::{self, Context};
-use super::diagnostic::{Diagnostic, Diagnostics, closest};
+use super::diagnostic::{Diagnostic, Diagnostics, Severity, closest};
 use super::global::GlobalDraft;
 use super::lexer::{self, LexErrorKind, Lookalike, Rules};
 use super::model::{Global, MaxConnections, PeersSection};
@@ -14,6 +14,7 @@ use super::peers::PeersDraft;
 use super::proxy::ProxyDraft;
 use super::source::{Source, Sources, Span};
 use super::syntax::words::{self, Place};
+use super::whole::{self, Taken, Whole};
 use super::{
     Config, Environment, Options, aggregations, aggregator, directives, global, http, listeners, peers,
     references, shared,
@@ -48,6 +49,8 @@ struct Parser<'o> {
     sections: Vec<PeersDraft>,
     hubs: Vec<AggregationsDraft>,
     proxies: Vec<ProxyDraft>,
+    /// A HAProxy's files.
+    whole: Whole,
     /// Whether the next line continues one that was refused.
     is_continued: bool,
     /// Words that no section knows, with the section that each was meant to begin.
@@ -64,18 +67,69 @@ pub(super) fn parse(sources: Sources, report: Report, options: &Options) -> Resu
         sections: Vec::new(),
         hubs: Vec::new(),
         proxies: Vec::new(),
+        whole: Whole::default(),
         is_continued: false,
         looked_at: HashMap::new(),
         report,
     };
-    for (number, source) in sources.iter().enumerate() {
+    // A HAProxy's files come first: what stickd's own say is stronger.
+    for (number, source) in sources.iter().enumerate().filter(|(_, source)| source.is_haproxys()) {
+        let mut whole = std::mem::take(&mut parser.whole);
+        whole.read(
+            number as u32,
+            source,
+            &mut HaproxysLines { parser: &mut parser, source, number: number as u32 },
+        );
+        parser.whole = whole;
+    }
+    for (number, source) in sources.iter().enumerate().filter(|(_, source)| !source.is_haproxys()) {
         parser.current = Current::None;
         parser.source(number as u32, source);
     }
-    parser.finish(sources)
+    let taken = parser.take_haproxys();
+    parser.finish(sources, taken)
+}
+
+/// A HAProxy's file in reading.
+struct HaproxysLines<'p, 'o, 's> {
+    parser: &'p mut Parser<'o>,
+    source: &'s Source,
+    number: u32,
+}
+
+impl whole::Reader for HaproxysLines<'_, '_, '_> {
+    fn split(&mut self, line: &str, start: usize) -> whole::Split {
+        // Most of what is said about words goes to the report: here it waits until the line is taken.
+        let report = std::mem::take(&mut self.parser.report);
+        // A line stands for itself.
+        (self.parser.current, self.parser.is_continued) = (Current::None, false);
+        let words = self.parser.words(line, self.number, start, self.source.is_lossy()).unwrap_or_default();
+        let found = std::mem::replace(&mut self.parser.report, report);
+        let is_error = |fault: &Diagnostic| fault.severity() == Severity::Error;
+        whole::Split { words, faults: found.items.into_iter().filter(is_error).collect() }
+    }
+
+    fn global(&mut self, words: &[Word]) {
+        let Some(arguments) = Arguments::new(words) else { return };
+        let report = std::mem::take(&mut self.parser.report);
+        self.parser.global_line(arguments);
+        let found = std::mem::replace(&mut self.parser.report, report);
+        let errors = found.items.into_iter().filter(|fault| fault.severity() == Severity::Error);
+        errors.for_each(|error| self.parser.report.push(error));
+    }
 }
 
 impl Parser<'_> {
+    /// Takes what is stickd's share of a HAProxy's files.
+    fn take_haproxys(&mut self) -> Vec<Taken> {
+        if self.whole.is_empty() {
+            return Vec::new();
+        }
+        let (local_peer, _) = self.local_peer();
+        let Self { whole, sections, proxies, report, .. } = self;
+        whole.take(&local_peer, whole::Take { sections, proxies, report })
+    }
+
     fn source(&mut self, number: u32, source: &Source) {
         let text = source.text();
         // A byte order mark is no word.
@@ -365,7 +419,7 @@ impl Parser<'_> {
     }
 
     /// Checks what lines mean together, and builds the configuration when there is no error.
-    fn finish(mut self, sources: Sources) -> Result<Config, Diagnostics> {
+    fn finish(mut self, sources: Sources, taken: Vec<Taken>) -> Result<Config, Diagnostics> {
         let (local_peer, local_peer_origin) = self.local_peer();
         self.check_local_peer(&local_peer, local_peer_origin);
         let report = &mut self.report;
@@ -405,6 +459,7 @@ impl Parser<'_> {
             local_tables,
             tls: Loaded::default(),
             files: self.report.files,
+            taken,
             warnings: found,
             sources,
         })

@@ -17,10 +17,10 @@ const REMOTE: [rustix::fs::FsWord; 6] = [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d4
 
 /// A directory with a log. Clones are of the same one.
 #[derive(Clone, Debug)]
-pub(super) struct Directory(PathBuf);
+pub(crate) struct Directory(PathBuf);
 
 /// The lock of a directory, until it is dropped.
-pub(super) struct Lock {
+pub(crate) struct Lock {
     file: File,
     path: PathBuf,
 }
@@ -34,6 +34,24 @@ impl Lock {
 }
 
 impl Directory {
+    /// One that should be there.
+    pub(crate) fn at(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// The process that has it, if one has. The lock is not touched, so that a start at this moment gets it.
+    pub(crate) fn owner(&self) -> Option<String> {
+        let path = self.0.join("lock");
+        let inode = format!(":{}", fs::metadata(&path).ok()?.ino());
+        let locks = fs::read_to_string("/proc/locks").ok()?;
+        let is_it = |line: &str| {
+            let mut words = line.split_whitespace();
+            words.any(|word| word == "FLOCK") && words.any(|word| word.ends_with(&inode))
+        };
+        let owner = locks.lines().any(is_it).then(|| fs::read_to_string(&path).ok())?;
+        owner.map(|owner| owner.trim().to_owned())
+    }
+
     /// Makes the directory if it is not there.
     pub(super) fn make(path: &Path) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)?;
@@ -46,7 +64,7 @@ impl Directory {
     }
 
     /// Locks the directory for this process; else the id of the process that has it, as far as that said it.
-    pub(super) fn lock(&self) -> io::Result<Result<Lock, String>> {
+    pub(crate) fn lock(&self) -> io::Result<Result<Lock, String>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
         let path = self.0.join("lock");
@@ -68,7 +86,7 @@ impl Directory {
     }
 
     /// The same files, to be read and left alone.
-    pub(super) fn untouched(&self) -> Untouched<'_> {
+    pub(crate) fn untouched(&self) -> Untouched<'_> {
         Untouched(self)
     }
 }
@@ -104,7 +122,7 @@ impl Disk for Directory {
 }
 
 /// A segment.
-pub(super) struct LogFile(File);
+pub(crate) struct LogFile(File);
 
 impl DiskFile for LogFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -121,7 +139,7 @@ impl DiskFile for LogFile {
 }
 
 /// The directory of another process that is still writing.
-pub(super) struct Untouched<'d>(&'d Directory);
+pub(crate) struct Untouched<'d>(&'d Directory);
 
 impl Disk for Untouched<'_> {
     type File = LogFile;
@@ -164,7 +182,9 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, DIRECTORY_MODE);
         let lock = directory.lock().unwrap().unwrap();
         assert_eq!(directory.lock().unwrap().err(), Some(std::process::id().to_string()));
+        assert_eq!(directory.owner(), Some(std::process::id().to_string()));
         drop(lock);
+        assert_eq!(directory.owner(), None);
         assert!(directory.lock().unwrap().is_ok());
         let mut file = directory.create("0000000001.log").unwrap();
         file.append(b"ab").unwrap();

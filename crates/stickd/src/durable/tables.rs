@@ -2,12 +2,17 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use stick_table::{Table, TableDefinition};
 
 use super::{Durable, KeptTables};
 use crate::daemon::Daemon;
+use crate::notify;
+
+/// How often the service manager hears that files are still read.
+const LOADING_SAID: Duration = Duration::from_secs(5);
 
 impl Daemon {
     /// Reads the tables that are kept on disk, and keeps them from then on.
@@ -15,7 +20,13 @@ impl Daemon {
         let Some(line) = self.config.global.state.clone() else { return Ok(None) };
         let daemon = Arc::clone(self);
         let start = move || Durable::start(&line, daemon.clock, takes_over, Arc::clone(&daemon) as _);
-        let durable = tokio::task::spawn_blocking(start).await.context("reading the tables failed")??;
+        let mut durable = tokio::task::spawn_blocking(start);
+        let durable = loop {
+            notify::manager().loading();
+            if let Ok(done) = tokio::time::timeout(LOADING_SAID, &mut durable).await {
+                break done.context("reading the tables failed")??;
+            }
+        };
         let _ = self.state.set(Arc::clone(durable.usage()));
         Ok(Some(durable))
     }

@@ -13,8 +13,8 @@ use super::reply::{Reply, put};
 use super::severity::Severity;
 use super::words::words;
 use super::{
-    Context, clear_table, help, level, set_table, show_aggregations, show_contributions, show_info,
-    show_peers, show_table, show_top,
+    Context, clear_table, help, level, restore_table, set_table, show_aggregations, show_contributions,
+    show_info, show_peers, show_state, show_table, show_top,
 };
 
 /// What a connection is allowed and set to.
@@ -50,11 +50,13 @@ impl Session {
             ["", ..] if words.len() < 2 => Reply::done(),
             ["show", "table", _] => show_table::run(context, self.level, &words[2..]),
             ["set", "table", _] => set_table::run(context, self.level, &words[2..]),
+            ["restore", "table", _] => restore_table::run(context, self.level, &words[2..]),
             ["clear", "table", _] => clear_table::run(context, self.level, &words[2..]),
             ["show", "top", _] => show_top::run(context, self.level, &words[2..]),
             ["show", "peers", _] => show_peers::run(context, &words[2..]),
             ["show", "aggregations", _] => show_aggregations::run(context, &words[2..]),
             ["show", "contributions", _] => show_contributions::run(context, self.level, &words[2..]),
+            ["show", "state", _] => show_state::run(context.store().as_ref()),
             ["show", "info", _] => show_info::run(&context.process(), &words[2..]),
             ["show", "version", _] => Reply::info(context.process().version),
             ["show", "cli", "level"] => Reply::info(level::word(self.level)),

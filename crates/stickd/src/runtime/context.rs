@@ -8,7 +8,7 @@ use stick_aggregate::Aggregate;
 use stick_table::{Millis, Table};
 
 use crate::config::Global;
-use crate::view::{HubView, ProcessView, SectionView, TableView, View};
+use crate::view::{HubView, ProcessView, SectionView, StoreView, TableView, View};
 
 /// The daemon as seen from the runtime socket.
 ///
@@ -46,6 +46,11 @@ pub trait Context: Send + Sync + 'static {
     /// The `aggregations` sections in declaration order.
     fn hubs(&self) -> Vec<HubView> {
         Vec::new()
+    }
+
+    /// Tables on disk; `None` when none are kept.
+    fn store(&self) -> Option<StoreView> {
+        None
     }
 
     /// The sums that a table of a hub is about, by its full local name or that of its source.

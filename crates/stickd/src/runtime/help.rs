@@ -12,13 +12,17 @@ struct Entry {
 }
 
 /// Every command, sorted.
-const COMMANDS: [Entry; 16] = [
+const COMMANDS: [Entry; 18] = [
     Entry {
         usage: "clear table <t> [<filter>]* [cluster]",
         text: "remove entries from a table, here or on all nodes (filter: data/key/ptr)",
     },
     Entry { usage: "echo <text>", text: "answer with the text" },
     Entry { usage: "operator", text: "go down to the level operator on this connection" },
+    Entry {
+        usage: "restore table <table> key <k> [exp <ms>]",
+        text: "put an entry of a dump back, with its life: [age <ms>] [data.* <v>]* follow",
+    },
     Entry {
         usage: "set severity-output [none|number|string]",
         text: "begin the messages of this connection with their severity, or not",
@@ -40,6 +44,7 @@ const COMMANDS: [Entry; 16] = [
         usage: "show peers [dict|-] [section] [json]",
         text: "show the state of each peer, in all sections or one",
     },
+    Entry { usage: "show state", text: "tell about tables on disk, and what could not be read" },
     Entry {
         usage: "show table [<table> [<filter>]*] [json]",
         text: "list the tables, or what one holds (filter: data/key/ptr)",
@@ -177,7 +182,7 @@ mod tests {
     fn help_narrows_down() {
         assert_eq!(listed(&help(&[])).len(), COMMANDS.len());
         assert_eq!(listed(&help(&split("show table"))), ["show table [<table> [<filter>]*] [json]"]);
-        assert_eq!(listed(&help(&split("table"))).len(), 3);
+        assert_eq!(listed(&help(&split("table"))).len(), 4);
         assert!(help(&[]).ends_with("  quit                                    : close the connection\n"));
     }
 

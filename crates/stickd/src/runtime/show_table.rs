@@ -1,9 +1,12 @@
 //! `show table`: what tables there are, and what they hold.
 
+use std::fmt;
 use std::sync::Arc;
 
 use haproxy_peers::SharedTable;
-use stick_table::{DataType, EntryRef, KeyText, KeyType, Millis, Table, TableDefinition, Value, Walk};
+use stick_table::{
+    Column, DataType, EntryRef, KeyText, KeyType, Millis, Table, TableDefinition, Value, Walk,
+};
 
 use crate::config::Level;
 use crate::view::TableView;
@@ -174,17 +177,9 @@ pub(crate) fn put_values(
     value_of: impl Fn(DataType, u32) -> Option<Value>,
 ) {
     for column in definition.columns() {
-        let name = column.data_type().name();
         for element in 0..column.count() {
             let Some(value) = value_of(column.data_type(), element) else { continue };
-            match name.split_once('_') {
-                _ if !column.data_type().is_array() => put(out, format_args!(" {name}")),
-                Some((prefix, suffix)) => put(out, format_args!(" {prefix}{element}_{suffix}")),
-                None => put(out, format_args!(" {name}{element}")),
-            }
-            if column.data_type().has_period() {
-                put(out, format_args!("({})", column.period()));
-            }
+            put(out, format_args!(" {}", PrintedName { column, element }));
             match &value {
                 Value::Dictionary(text) => {
                     put(out, format_args!("={}", word(text.as_deref().unwrap_or("-"))));
@@ -192,6 +187,30 @@ pub(crate) fn put_values(
                 _ => put(out, format_args!("={}", reading(&value, column, definition, now))),
             }
         }
+    }
+}
+
+/// The name of an element as it is printed: `gpc0`, `gpt1` for the second of an array, `http_req_rate(10000)` with the period.
+struct PrintedName<'c> {
+    column: &'c Column,
+    element: u32,
+}
+
+/// The name of an element as it is printed.
+pub(crate) fn printed_name(column: &Column, element: u32) -> String {
+    PrintedName { column, element }.to_string()
+}
+
+impl fmt::Display for PrintedName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { column, element } = self;
+        let name = column.data_type().name();
+        match name.split_once('_') {
+            _ if !column.data_type().is_array() => f.write_str(name)?,
+            Some((prefix, suffix)) => write!(f, "{prefix}{element}_{suffix}")?,
+            None => write!(f, "{name}{element}")?,
+        }
+        if column.data_type().has_period() { write!(f, "({})", column.period()) } else { Ok(()) }
     }
 }
 

@@ -67,12 +67,23 @@ pub struct Sources {
     texts: Vec<Source>,
 }
 
+/// Whose configuration a text is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// stickd's: every line must mean something.
+    #[default]
+    Own,
+    /// A HAProxy's: stickd takes its share.
+    Haproxy,
+}
+
 /// One configuration text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     name: String,
     text: String,
     lossy: bool,
+    origin: Origin,
     /// Where lines begin, so that a message about the last one need not count all others.
     lines: Vec<u32>,
 }
@@ -111,17 +122,17 @@ impl Sources {
         let after_ends =
             text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n').map(|(end, _)| end as u32 + 1);
         let lines = std::iter::once(0).chain(after_ends).collect();
-        self.texts.push(Source { name: name.into(), text, lossy, lines });
+        self.texts.push(Source { name: name.into(), text, lossy, origin: Origin::Own, lines });
         (self.texts.len() - 1) as u32
     }
 
     /// Reads a file, or the `.cfg` files of a directory in the order of their names, hidden ones left out.
     ///
     /// Bytes that are no UTF-8 become U+FFFD: harmless in comments, refused in words by the parser.
-    pub(crate) fn load(&mut self, path: &Path) -> Result<(), SourceError> {
+    pub(crate) fn load(&mut self, path: &Path, origin: Origin) -> Result<(), SourceError> {
         let read_error = |error| SourceError::Read { path: path.to_owned(), error };
         if !fs::metadata(path).map_err(read_error)?.is_dir() {
-            return self.load_file(path);
+            return self.load_file(path, origin);
         }
         let mut files = Vec::new();
         for entry in fs::read_dir(path).map_err(read_error)? {
@@ -135,10 +146,10 @@ impl Sources {
             return Err(SourceError::EmptyDirectory { path: path.to_owned() });
         }
         files.sort();
-        files.iter().try_for_each(|file| self.load_file(file))
+        files.iter().try_for_each(|file| self.load_file(file, origin))
     }
 
-    fn load_file(&mut self, path: &Path) -> Result<(), SourceError> {
+    fn load_file(&mut self, path: &Path, origin: Origin) -> Result<(), SourceError> {
         let read_error = |error| SourceError::Read { path: path.to_owned(), error };
         let bytes = fs::metadata(path).map_err(read_error)?.len();
         if bytes > MAX_FILE_BYTES {
@@ -150,6 +161,7 @@ impl Sources {
             Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), true),
         };
         self.add(path.display().to_string(), text, lossy);
+        self.texts.last_mut().into_iter().for_each(|source| source.origin = origin);
         Ok(())
     }
 
@@ -183,6 +195,11 @@ impl Source {
     /// The whole text.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Whether it is a HAProxy's, of which stickd takes its share.
+    pub(crate) fn is_haproxys(&self) -> bool {
+        self.origin == Origin::Haproxy
     }
 
     /// Whether bytes that are no UTF-8 were replaced by U+FFFD.
@@ -225,7 +242,7 @@ mod tests {
         }
         fs::create_dir(directory.path().join("40.cfg")).unwrap();
         let mut sources = Sources::default();
-        sources.load(directory.path()).unwrap();
+        sources.load(directory.path(), Origin::Own).unwrap();
         let texts: Vec<_> = sources.iter().map(Source::text).collect();
         assert_eq!(texts, ["10.cfg", "20.cfg"]);
     }
@@ -234,9 +251,9 @@ mod tests {
     fn what_cannot_be_read_is_named() {
         let directory = tempfile::tempdir().unwrap();
         let mut sources = Sources::default();
-        let missing = sources.load(&directory.path().join("none.cfg")).unwrap_err();
+        let missing = sources.load(&directory.path().join("none.cfg"), Origin::Own).unwrap_err();
         assert!(missing.to_string().contains("none.cfg"), "{missing}");
-        let empty = sources.load(directory.path()).unwrap_err();
+        let empty = sources.load(directory.path(), Origin::Own).unwrap_err();
         assert!(matches!(empty, SourceError::EmptyDirectory { .. }), "{empty}");
     }
 
@@ -246,7 +263,7 @@ mod tests {
         let path = directory.path().join("latin1.cfg");
         fs::write(&path, b"# d\xe9j\xe0 vu\n").unwrap();
         let mut sources = Sources::default();
-        sources.load(&path).unwrap();
+        sources.load(&path, Origin::Own).unwrap();
         let source = sources.iter().next().unwrap();
         assert!(source.is_lossy());
         assert_eq!(source.text(), "# d\u{fffd}j\u{fffd} vu\n");
