@@ -28,6 +28,7 @@ fn read(text: &str, look: bool) -> Result<String, Vec<String>> {
         local_peer: None,
         host_name: Some("node".to_owned()),
         environment: Environment::Fixed(BTreeMap::from(variables)),
+        ..Options::default()
     };
     match Config::parse_text("fuzz.cfg", text, &options) {
         Ok(config) => {

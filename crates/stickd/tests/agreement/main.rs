@@ -31,6 +31,7 @@ impl Answer {
             local_peer: Some("me".to_owned()),
             host_name: None,
             environment: Environment::Fixed(BTreeMap::new()),
+            ..Options::default()
         };
         let titles = |found: &Diagnostics| {
             found.iter().map(|item| (item.severity(), item.title().to_owned())).collect()

@@ -21,6 +21,7 @@ fn options() -> Options {
         local_peer: None,
         host_name: Some("node1".to_owned()),
         environment: Environment::Fixed(BTreeMap::from(variables)),
+        ..Options::default()
     }
 }
 

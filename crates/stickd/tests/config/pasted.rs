@@ -16,6 +16,7 @@ fn options(local_peer: &str) -> Options {
         local_peer: Some(local_peer.to_owned()),
         host_name: None,
         environment: Environment::Fixed(BTreeMap::from([("SECRET".to_owned(), "x".to_owned())])),
+        ..Options::default()
     }
 }
 
