@@ -1,6 +1,6 @@
 //! A small HTTP client: one connection, any request, whole answers.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
