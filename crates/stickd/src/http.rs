@@ -1,8 +1,8 @@
 //! HTTP: metrics, an API with JSON, and a page, as `http bind` lines ask for them.
 //!
-//! A [`Server`] listens as the runtime API does, and hands each connection to hyper within bounds (`server.rs`,
+//! A `Server` listens as the runtime API does, and hands each connection to hyper within bounds (`server.rs`,
 //! `connection.rs`). Every request passes `gate.rs`, which says what its client may do, and is then routed by axum
-//! (`routes.rs`). What is shown and changed comes from the same [`Context`](crate::runtime::Context) as on the runtime socket.
+//! (`routes.rs`). What is shown and changed comes from the same [`Context`](crate::runtime) as on the runtime socket.
 //!
 //! Nothing is held while an answer waits for its reader: long answers are made piece by piece, each within a bounded time.
 
