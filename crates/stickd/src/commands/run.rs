@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &Run, colors: bool) -> ExitCode {
     if arguments.configuration.files.is_empty() && arguments.configuration.haproxy_files.is_empty() {
         let name = &config.local_peer;
         info!("no file is given (-f): the built-in configuration serves HAProxys of this machine");
-        info!("a HAProxy that runs with `-L lb1` joins by a section `peers mycluster` with these two lines:");
+        info!("a HAProxy that runs with -L lb1 joins by a section peers mycluster with these two lines:");
         info!("    peer lb1 127.0.0.1:10001");
         info!("    peer {name} 127.0.0.1:10000");
     }
