@@ -8,6 +8,7 @@
 
 #![expect(unused_qualifications, reason = "macros of utoipa qualify the types of parameters")]
 
+mod absent;
 mod connection;
 mod dataplane;
 mod entries;
@@ -46,12 +47,15 @@ pub(crate) struct App {
     bulks: Semaphore,
     /// Clients that may follow events.
     streams: Arc<Semaphore>,
+    /// Those that left a moment ago.
+    absent: Arc<absent::Absent>,
 }
 
 impl App {
     pub(crate) fn new(context: Arc<dyn Context>, hosts: Vec<String>) -> Self {
         let requests = Arc::new(Semaphore::new(limits::REQUESTS));
         let streams = Arc::new(Semaphore::new(limits::STREAMS));
-        Self { context, hosts, requests, bulks: Semaphore::new(limits::BULKS), streams }
+        let (bulks, absent) = (Semaphore::new(limits::BULKS), Arc::default());
+        Self { context, hosts, requests, bulks, streams, absent }
     }
 }

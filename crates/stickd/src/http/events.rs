@@ -223,6 +223,14 @@ impl Watcher {
     }
 }
 
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        if let Some(Followed { table, feed, .. }) = self.followed.take() {
+            self.app.absent.keep(&table.definition().name, feed);
+        }
+    }
+}
+
 /// Each peer with the state of its session.
 fn peers(app: &App) -> BTreeMap<(String, String), String> {
     let sections = app.context.sections();

@@ -32,3 +32,5 @@ pub(super) const BULK_LINES: usize = 200_000;
 pub(super) const BULKS: usize = 2;
 /// Clients that follow events at a time.
 pub(super) const STREAMS: usize = 32;
+/// How long a table keeps removed keys for a client that followed it and left.
+pub(super) const ABSENCE: Duration = Duration::from_secs(60);
