@@ -44,6 +44,8 @@ pub struct Faults {
     pub copies: u32,
     /// `per_mille` of worlds in which the first node has all keys.
     pub one_writer: u32,
+    /// Whether hellos name no process id: where no process ends, none has to be told from the one before.
+    pub anonymous: bool,
     /// `per_mille` of worlds whose clocks and update ids are a little before 2^32 or 2^31.
     pub wrap: u32,
     /// From one update id of a node to the next: with more than 1 ids go round in a run.
@@ -124,6 +126,7 @@ impl Faults {
         unconfirmed: 0,
         copies: 0,
         one_writer: 0,
+        anonymous: false,
         wrap: 0,
         id_stride: (1, 1),
         drift_ppm: 0,

@@ -253,6 +253,8 @@ pub struct Plan {
     pub hubs: Option<HubsPlan>,
     /// Whether the first node has all keys.
     pub one_writer: bool,
+    /// Whether hellos name no process id.
+    pub anonymous: bool,
     /// Whether the first node copies its first table to another one.
     pub copies: bool,
     /// How connections treat bytes.
@@ -329,6 +331,7 @@ impl Plan {
             shards,
             hubs,
             one_writer,
+            anonymous: faults.anonymous,
             copies: Random::part(seed, 41).chance(faults.copies),
             line,
             steps: Vec::new(),

@@ -216,6 +216,7 @@ impl Profile {
                 tables: (1, 1),
                 keys: (60, 64),
                 one_writer: 1_000,
+                anonymous: true,
                 tight_logs: 1_000,
                 max_updates: (1, 8),
                 chunk: (200, 600),
@@ -233,7 +234,15 @@ impl Profile {
         Self {
             name: "floods",
             about: "many requests while acknowledgements do not come",
-            faults: Faults { flood: 50, stall: 30, cut: 2, half_close: 0, partition: 1, ..ROUGH },
+            faults: Faults {
+                flood: 50,
+                stall: 30,
+                cut: 2,
+                half_close: 0,
+                partition: 1,
+                anonymous: true,
+                ..ROUGH
+            },
         },
         Self {
             name: "hub",

@@ -40,7 +40,7 @@ impl World {
                 chunk: it.chunk,
                 old: self.old[node],
                 expects_predecessor,
-                pid: process_id(slot),
+                pid: process_id(plan, slot),
                 seed,
             };
             return Box::new(Node::new(setup, now));
@@ -71,7 +71,7 @@ impl World {
             quirks,
             confirms: true,
             has_predecessor: expects_predecessor,
-            pid: process_id(slot),
+            pid: process_id(plan, slot),
             seed,
         };
         Box::new(Haproxy::new(config, now))

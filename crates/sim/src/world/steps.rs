@@ -341,7 +341,7 @@ impl World {
             quirks: release.quirks(),
             has_predecessor,
             confirms: plan.nodes[node].confirms,
-            pid: process_id(slot),
+            pid: process_id(plan, slot),
             seed: self.random(1_000_000 + slot as u64).next(),
         };
         Haproxy::new(config, now)
@@ -378,7 +378,7 @@ impl World {
             chunk: it.chunk,
             old: self.old[node],
             expects_predecessor,
-            pid: process_id(slot),
+            pid: process_id(plan, slot),
             seed: self.random(1_000_000 + slot as u64).next(),
         };
         Node::new(setup, now)
