@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use stickd_testkit::wait::{self, SOON};
 
 use crate::client::read_answer;
@@ -138,6 +139,8 @@ fn answers_that_are_not_taken() {
     let deaf: Vec<_> = (0..40)
         .map(|_| {
             let mut stream = connect(&node);
+            // Else the kernel takes a whole answer for the client.
+            SockRef::from(&stream).set_recv_buffer_size(64 << 10).unwrap();
             let request = b"GET /v1/tables/t/entries?format=ndjson HTTP/1.1\r\nHost: localhost\r\n\r\n";
             stream.write_all(request).unwrap();
             stream
