@@ -28,6 +28,7 @@ fn plan(steps: &[(u64, What)]) -> Plan {
         shards: None,
         hubs: None,
         one_writer: false,
+        anonymous: false,
         copies: false,
         line: Line { delay_ms: (5, 5), room: 65_536, split: 0, read: (16_384, 16_384) },
         steps: steps.iter().map(|&(at, what)| Step { at, what }).collect(),
