@@ -16,7 +16,7 @@ pub enum Lifetime {
     /// until their sessions are polled; [`Table::expire`](crate::Table::expire) ends an entry everywhere. Without effect in a
     /// table without `expire`.
     Exactly(u32),
-    /// The entry was touched so many ms ago and lives on from then, as one that was kept on disk. In a table without `expire` it says
+    /// The entry was touched this long ago, in ms, and lives on from then, as one that was kept on disk. In a table without `expire` it says
     /// when the entry is purged.
     Touched(u32),
     /// Leaves the lifetime of an entry as it is and creates none: an update that repeats what is known.

@@ -63,7 +63,7 @@ fn command_line(arguments: &Run) -> Option<CommandLine> {
 fn serve(config: Config, arguments: &Run, supervisor: Supervisor) -> anyhow::Result<()> {
     files::check_limit(&config)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    // Sockets are looked at after so many turns of tasks: one that applies what was read takes up to a millisecond.
+    // The runtime polls sockets after this many turns of tasks: one that applies what was read takes up to a millisecond.
     let runtime = runtime.enable_all().event_interval(8).build()?;
     let result = runtime.block_on(async {
         let identity = Identity::of(&config);

@@ -84,7 +84,7 @@ pub(super) struct Split {
 
 /// What reading a file needs of the parser.
 pub(super) trait Reader {
-    /// Splits a line that begins at so many bytes of the text.
+    /// Splits a line that begins at this byte offset of the text.
     fn split(&mut self, line: &str, start: usize) -> Split;
 
     /// Takes a line of `global`.

@@ -173,7 +173,7 @@ impl Watcher {
             if self.looks == 1 && self.format == Format::Sse {
                 frame.text.insert_str(0, "retry: 1000\n\n");
             } else if self.looks > 1 && !frame.text.is_empty() {
-                // At most so many frames a second.
+                // A reader gets at most four frames a second.
                 sleep(LOOK).await;
             }
             self.sent = Instant::now();

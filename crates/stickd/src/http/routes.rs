@@ -1,4 +1,4 @@
-//! Which path is answered by whom, and the document of it.
+//! The handler of each path, and the OpenAPI document.
 
 use std::sync::Arc;
 

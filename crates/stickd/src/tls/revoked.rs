@@ -13,7 +13,7 @@ use super::words;
 /// The lists in a `crl-file`, at least one; none without a file.
 ///
 /// As with HAProxy, every certificate of a chain must be on the list of its issuer or known by that not to be: an authority without a
-/// list, and a list whose time is over, refuse it. A certificate that is itself in `ca-file` is trusted by that file alone.
+/// list, and an expired list, refuse it. A certificate that is itself in `ca-file` is trusted by that file alone.
 pub(super) fn load(path: Option<&Path>) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
     let Some(path) = path else { return Ok(Vec::new()) };
     let text = fs::read(path).map_err(|fault| TlsError::Read { path: path.to_owned(), fault })?;

@@ -129,7 +129,7 @@ fn store_all(app: &App, table: &Table, body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Sessions begin to push after so many lines.
+/// Lines after which sessions begin to push.
 const WAKE: usize = 1024;
 
 fn store_line(app: &App, table: &Table, line: &[u8], max_server_key: u64) -> Result<(), Problem> {
