@@ -12,6 +12,8 @@ pub use teacher::Sent;
 mod view;
 pub use view::{SessionView, SharedTableView};
 
+mod bound;
+
 mod beside;
 pub use beside::OwnValuesTaught;
 pub(crate) use beside::{LessonsTaught, TOLD_FOR_MS};

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::bind_hint::bind_hint;
+use crate::budget::Budget;
 use crate::clock::{self, Clock};
 use crate::config::{Address, Bind, Config, PeersSection, TableEntry};
 use crate::durable::StateUsage;
@@ -66,6 +67,8 @@ pub struct Daemon {
     pub(crate) started: std::time::SystemTime,
     /// What there is to show of tables on disk.
     pub(crate) state: OnceLock<Arc<StateUsage>>,
+    /// The memory that all limits allow.
+    pub(crate) budget: Budget,
 }
 
 impl Daemon {
@@ -109,7 +112,20 @@ impl Daemon {
         let started = std::time::SystemTime::now();
         let (stopping, runtime) = (AtomicBool::new(false), Arc::default());
         let state = OnceLock::new();
-        Ok(Self { config, clock, tables, clusters, places, runtime, stopping, supervisor, started, state })
+        let budget = Budget::new(&config, &clusters);
+        Ok(Self {
+            config,
+            clock,
+            tables,
+            clusters,
+            places,
+            runtime,
+            stopping,
+            supervisor,
+            started,
+            state,
+            budget,
+        })
     }
 
     /// Runs until SIGTERM or SIGINT (at once) or SIGUSR1 (a soft stop, which teaches the next process first). SIGUSR2 starts the
@@ -336,6 +352,12 @@ impl Daemon {
         for socket in &self.config.global.stats_sockets {
             let from = self.config.sources.place(socket.span);
             info!(address = %socket.address, %from, "listening for runtime commands");
+        }
+        let budget = &self.budget;
+        if budget.is_open {
+            info!("the limits allow {budget}, and more: a section has no limit (memory 0)");
+        } else {
+            info!("the limits allow {budget}");
         }
     }
 

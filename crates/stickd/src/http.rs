@@ -33,6 +33,7 @@ use tokio::sync::Semaphore;
 
 use crate::runtime::Context;
 
+pub(crate) use limits::MOST_BYTES;
 pub(crate) use server::{Server, ServerError};
 pub use tokens::{TokenError, Tokens};
 

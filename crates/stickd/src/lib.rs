@@ -9,6 +9,7 @@
 
 pub mod args;
 mod bind_hint;
+pub mod budget;
 pub mod clock;
 pub mod config;
 pub mod daemon;

@@ -13,11 +13,13 @@ pub use connection::{Connection, Direction};
 
 mod discovery;
 mod exchange;
+pub(crate) use exchange::CONNECTION_BYTES;
 
 mod hub;
 pub use hub::{HubReport, status_table};
 
 mod inbound;
+pub(crate) use inbound::MAX_HELLO as HELLO_BYTES;
 mod journal;
 mod members;
 mod memory;

@@ -26,7 +26,7 @@ const MAX_REPORTS: usize = 256;
 
 /// Bytes held for changes of tables other than the current one; beyond that they are given back after each input. A peer
 /// that goes from table to table must not leave a full batch behind in each.
-const MAX_IDLE_BATCHES: usize = 1 << 20;
+pub(super) const MAX_IDLE_BATCHES: usize = 1 << 20;
 
 /// Longest definition that is kept to be compared with the next one, in bytes; those of HAProxy have up to 400.
 pub(super) const MAX_KEPT_DEFINITION: usize = 1_024;

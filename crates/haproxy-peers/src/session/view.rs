@@ -56,7 +56,7 @@ pub struct SharedTableView {
 }
 
 /// Class, type and length of a message.
-const MAX_HEADER: usize = 2 + crate::MAX_LENGTH_VARINT;
+pub(super) const MAX_HEADER: usize = 2 + crate::MAX_LENGTH_VARINT;
 
 impl Session {
     /// Tables that the peer defines otherwise than this side, and those of which nothing is taken.

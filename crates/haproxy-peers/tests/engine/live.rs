@@ -312,6 +312,8 @@ fn memory_for_changes_of_other_tables_is_given_back() {
         }
         session.handle_input(0, &bytes).unwrap();
         assert_eq!(session.memory(), session.memory_within_bounds(), "after {id} tables");
+        let most = Session::most_memory(&set, &Limits::default());
+        assert!(session.memory() as u64 <= most, "{} of {most}", session.memory());
     }
     assert!(session.memory() > 400_000, "{}: that of the last table stays", session.memory());
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 pub(super) use crate::files::MAX_HTTP_CONNECTIONS as CONNECTIONS;
+use crate::runtime::CHUNK_BYTES;
 
 /// Most bytes of the head of a request: the least that hyper reads into.
 pub(super) const HEAD_BYTES: usize = 8 << 10;
@@ -34,3 +35,8 @@ pub(super) const BULKS: usize = 2;
 pub(super) const STREAMS: usize = 32;
 /// How long a table keeps removed keys for a client that followed it and left.
 pub(super) const ABSENCE: Duration = Duration::from_secs(60);
+
+/// Most bytes that clients take together: a head and a piece of the answer for each connection, bodies of the requests under
+/// way, of which few may be large, and changes that wait for who follows events.
+pub(crate) const MOST_BYTES: usize =
+    CONNECTIONS * (2 * HEAD_BYTES + 3 * CHUNK_BYTES) + REQUESTS * BODY_BYTES + BULKS * BULK_BYTES;

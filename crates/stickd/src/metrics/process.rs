@@ -12,7 +12,7 @@ type Row = Metric<ProcessView>;
 pub fn process() -> &'static [Metric<ProcessView>] {
     static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
         let mut rows: Vec<_> =
-            haproxys().into_iter().chain(counters()).chain(own()).chain(limits()).collect();
+            haproxys().into_iter().chain(counters()).chain(own()).chain(limits()).chain(budget()).collect();
         rows.sort_by_key(|row| row.place);
         rows
     });
@@ -246,5 +246,29 @@ fn limits() -> [Row; 20] {
         Row::limit("Stickd_log_bytes_limit", "Limit of those", |view| view.limits.log_bytes.limit)
             .at(1041)
             .unit(Unit::Bytes),
+    ]
+}
+
+/// Memory that the limits allow.
+fn budget() -> [Row; 7] {
+    const fn row(place: u16, name: &'static str, help: &'static str, read: fn(&ProcessView) -> u64) -> Row {
+        Row::limit(name, help, read).at(place).unit(Unit::Bytes)
+    }
+    [
+        row(1060, "Stickd_budget_bytes", "Bytes that all limits allow", |view| view.limits.budget.total()),
+        row(1061, "Stickd_budget_table_bytes", "Of those, configured tables", |view| {
+            view.limits.budget.tables
+        }),
+        row(1062, "Stickd_budget_dynamic_table_bytes", "Of those, dynamic tables", |view| {
+            view.limits.budget.dynamic_tables
+        }),
+        row(1063, "Stickd_budget_hub_bytes", "Of those, hubs", |view| view.limits.budget.hubs),
+        row(1064, "Stickd_budget_peer_bytes", "Of those, connections of peers", |view| {
+            view.limits.budget.peers
+        }),
+        row(1065, "Stickd_budget_client_bytes", "Of those, clients of the runtime API and of HTTP", |view| {
+            view.limits.budget.clients
+        }),
+        row(1066, "Stickd_budget_log_bytes", "Of those, the log", |view| view.limits.budget.log),
     ]
 }

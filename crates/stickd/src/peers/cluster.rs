@@ -344,6 +344,10 @@ impl Cluster {
         self.clock
     }
 
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     pub(super) fn buffer_size(&self) -> usize {
         self.limits.buffer_size
     }

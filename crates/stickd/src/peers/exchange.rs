@@ -33,6 +33,8 @@ const MANY_READS: u32 = 1_000;
 const TABLES_AT_ONCE: usize = 16;
 /// Bytes made to be written at once.
 const CHUNK: usize = 64 * 1024;
+/// Most bytes that [`exchange`] holds: what was read, and what was made to be written, whose list grows by doubling.
+pub(crate) const CONNECTION_BYTES: usize = MAX_READ + 2 * CHUNK;
 /// Longest wait for the peer to take an error message before the connection is closed.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// After so many bytes, and after any that come so soon after the last ones, nothing is made to be sent for so long, in ms: with many

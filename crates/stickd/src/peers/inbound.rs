@@ -17,7 +17,7 @@ use crate::net::{Connected, Listener};
 use crate::tls::{Acceptor, NameProof};
 
 /// Longest hello, in bytes, however large messages may be: three names, and many connections may be in the middle of one.
-const MAX_HELLO: usize = 16 * 1024;
+pub(crate) const MAX_HELLO: usize = 16 * 1024;
 /// Connections without a hello that are closed when there are no file descriptors left.
 const ROOM_MADE: usize = 64;
 /// Pause after the system could not accept, for example without file descriptors left.

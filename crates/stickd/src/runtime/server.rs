@@ -16,6 +16,7 @@ use super::connection::Connection;
 use super::listener::{BindError, Listener};
 use super::mode::Mode;
 use super::places::{Places, RuntimeUsage};
+use super::reply::CHUNK_BYTES;
 
 /// How long connections may go on with their answers after the stop.
 const STOP_GRACE: Duration = Duration::from_secs(2);
@@ -54,6 +55,14 @@ impl From<&Global> for ServerOptions {
             predecessors: Vec::new(),
         }
     }
+}
+
+/// Most bytes that clients of the runtime API take together: for each connection a line that comes, with what came after it,
+/// and a piece of the answer.
+pub(crate) const fn most_bytes(global: &Global) -> u64 {
+    let line = 2 * (global.bufsize as u64 + 4096);
+    let answer = 3 * CHUNK_BYTES as u64;
+    global.stats_max_connections as u64 * (line + answer)
 }
 
 /// The sockets of the runtime API, bound.

@@ -114,6 +114,7 @@ fn limits(daemon: &Daemon, counts: &Counts) -> LimitsView {
             hits: daemon.runtime.dropped(),
         },
         log_bytes: Usage { used: log.waiting, limit: log.limit, hits: log.lost },
+        budget: daemon.budget,
         message_bytes: global.bufsize.into(),
         server_key_bytes: global.max_server_key.into(),
         updates_at_once: global.max_updates_at_once.into(),

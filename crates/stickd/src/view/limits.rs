@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::budget::Budget;
+
 /// The limits, and what is taken of them.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct LimitsView {
@@ -21,6 +23,8 @@ pub struct LimitsView {
     pub runtime_connections: Usage,
     /// Bytes of the log that wait to be written.
     pub log_bytes: Usage,
+    /// Memory that all limits allow, by kind.
+    pub budget: Budget,
     /// Largest message on the wire, in bytes.
     pub message_bytes: u64,
     /// Longest `server_key` kept, in bytes.
