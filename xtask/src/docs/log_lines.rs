@@ -16,6 +16,9 @@ const WORDS: [&str; 2] = [WRITERS, "crates/haproxy-peers/src"];
 /// Parts of a line that are shorter are not looked for.
 const SHORTEST: usize = 8;
 
+/// Most bytes of a macro's arguments.
+const MOST_ARGUMENTS: usize = 4_000;
+
 /// Lines that the page lacks, and lines of the page that nothing writes.
 pub(super) fn faults(root: &Path) -> Result<Vec<String>> {
     let text = fs::read_to_string(root.join(PAGE)).with_context(|| format!("cannot read {PAGE}"))?;
@@ -93,6 +96,8 @@ fn messages(source: &str) -> Vec<String> {
 
 /// The text up to the parenthesis that closes what is open at its begin.
 fn arguments(text: &str) -> &str {
+    // They are short: the rest of a long source is not looked at.
+    let text = &text[..text.floor_char_boundary(MOST_ARGUMENTS)];
     let mut open = 1;
     let skipped = literal_ranges(text);
     for (at, letter) in text.char_indices() {
@@ -118,10 +123,9 @@ fn depth(text: &str) -> i32 {
     outside.map(|(_, letter)| i32::from(letter == '(') - i32::from(letter == ')')).sum()
 }
 
-/// Where the literals of a source are, with their quotes; comments are passed over. A macro's arguments are short, so that the
-/// rest of a long source is not looked at.
+/// Where the literals of a source are, with their quotes; comments are passed over.
 fn literal_ranges(source: &str) -> Vec<std::ops::Range<usize>> {
-    let bytes = &source.as_bytes()[..source.len().min(20_000)];
+    let bytes = source.as_bytes();
     let mut ranges = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
