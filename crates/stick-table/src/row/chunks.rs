@@ -43,7 +43,8 @@ impl Chunks {
         let mut grown = block;
         if self.capacity < block {
             let first = 1 << (FIRST_WORDS / self.stride).max(1).ilog2();
-            let rows = self.capacity.saturating_mul(4).clamp(first, block.max(first)).min(block);
+            // In few steps, as what was copied is of no use until another stripe or table grows to the same size.
+            let rows = self.capacity.saturating_mul(8).clamp(first, block.max(first)).min(block);
             let mut page = Page::new(self.stride * rows as usize);
             if let Some(old) = self.pages.pop() {
                 page[..old.len()].copy_from_slice(&old);

@@ -3,7 +3,8 @@
 //! A table of millions of entries is read at random places. With pages of 4 KiB most of such reads miss the processor's
 //! address cache as well, and filling the table takes one page fault for every hundred entries. So blocks are cut from
 //! large mappings, shared by all tables, that the kernel is asked to back with pages of 2 MiB. Only the first mapping is
-//! left as it is: a process with small tables is not to take megabytes for them.
+//! left as it is: blocks are written from their begin, and with small pages the rest of them takes no memory yet. A process
+//! with small tables is not to take megabytes for them, and at 100,000 entries this is a third of all memory.
 //!
 //! A block that is given up is kept for the next of its size; memory does not return to the system.
 
@@ -15,8 +16,8 @@ use parking_lot::Mutex;
 
 /// Bytes mapped at once. Only what is used takes memory, in steps of a page.
 const SLAB_BYTES: usize = 16 << 20;
-/// Bytes of the first mapping: where small pages would take more than one huge one, huge ones are no loss.
-const FIRST_BYTES: usize = 2 << 20;
+/// Bytes of the first mapping: about what 200,000 entries take. Beyond, what huge pages waste is small beside the rest.
+const FIRST_BYTES: usize = 16 << 20;
 /// Words of a processor's cache line: blocks begin on one.
 const LINE: usize = 16;
 
