@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Options;
-use crate::tools::{Dump, Reload, Restore, State};
+use crate::tools::{Dump, Help, Reload, Restore, State};
 
 mod haproxy;
 
@@ -16,7 +16,7 @@ const USAGE_ERROR: i32 = 2;
 
 /// stickd: an open-source stick-table server, a peer that every HAProxy can talk to.
 #[derive(Debug, Parser)]
-#[command(name = "stickd", version)]
+#[command(name = "stickd", version, disable_help_subcommand = true)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -38,6 +38,8 @@ pub enum Command {
     Dump(Dump),
     /// Put the entries of a dump into a running stickd, or into the directory of a stopped one.
     Restore(Restore),
+    /// Show the page of a keyword of the configuration, or of a subcommand.
+    Help(Help),
 }
 
 /// Arguments of `stickd check`.

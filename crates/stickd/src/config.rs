@@ -22,6 +22,7 @@ mod global;
 mod http;
 pub mod hub;
 mod idle;
+pub mod keywords;
 mod listeners;
 mod log;
 mod mappings;
@@ -60,6 +61,7 @@ pub use model::{
     SeverityOutput, SharedListener, StateLine, StatsSocket, TableEntry, TlsVersion, TlsVersions, Verify,
 };
 pub use syntax::source::{Sources, Span};
+pub use syntax::words::Place;
 pub use syntax::{diagnostic, lexer, source};
 pub use template::{MemberNames, Membership, ServerTemplate};
 pub use whole::Taken;

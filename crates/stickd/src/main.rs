@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     match Arguments::from_command_line().command {
         Command::Check(arguments) => commands::check(arguments, colors),
         Command::Run(arguments) => commands::run(&arguments, colors),
+        Command::Help(arguments) => tools::help(&arguments),
         Command::Reload(arguments) => tools::reload(&arguments),
         Command::State(arguments) => tools::state(&arguments),
         Command::Dump(arguments) => tools::dump(&arguments),

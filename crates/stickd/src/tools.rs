@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod dump;
+mod help;
 mod output;
 mod progress;
 mod reload;
@@ -13,6 +14,7 @@ mod state;
 mod stored;
 
 pub use dump::{Dump, Format};
+pub use help::Help;
 pub use reload::Reload;
 pub use restore::Restore;
 pub use state::State;
@@ -30,6 +32,11 @@ pub fn state(arguments: &State) -> ExitCode {
 /// Runs `stickd dump`.
 pub fn dump(arguments: &Dump) -> ExitCode {
     end(dump::run(arguments))
+}
+
+/// Runs `stickd help`.
+pub fn help(arguments: &Help) -> ExitCode {
+    help::run(arguments)
 }
 
 /// Runs `stickd reload`.

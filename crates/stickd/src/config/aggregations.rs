@@ -7,31 +7,11 @@ use stick_table::DataType;
 use super::arguments::{Arguments, Report, Word, check_name, listed, number, suggest, time};
 use super::diagnostic::{Diagnostic, closest};
 use super::hub::{Hub, PeerLevel};
+use super::keywords;
 use super::mappings::MappingDraft;
 use super::peers::{self, Member, PeersDraft};
 use super::syntax::words::{self, Place};
 use super::transport::{Parameters, Role, is_parameter};
-
-/// What an `aggregations` section may say.
-pub(super) const KEYWORDS: [&str; 17] = [
-    "peer",
-    "server-template",
-    "from",
-    "disabled",
-    "enabled",
-    "default-bind",
-    "default-server",
-    "dynamic-peers",
-    "resolve-every",
-    "nameserver",
-    "forget",
-    "handshakes",
-    "table",
-    "tables",
-    "rule",
-    "node-timeout",
-    "status-table",
-];
 
 /// What may stand behind a peer's address.
 const LEVELS: [&str; 4] = ["local", "up", "down", "beside"];
@@ -99,6 +79,11 @@ impl AggregationsDraft {
     pub(super) fn line(&mut self, arguments: Arguments<'_>, report: &mut Report) {
         let keyword = arguments.keyword();
         match keyword.text.as_str() {
+            text if !keywords::is_known(Place::Aggregations, text) => {
+                if !words::report_line(Place::Aggregations, &arguments, false, report) {
+                    unknown(keyword, report);
+                }
+            }
             "peer" => self.peer(arguments, report),
             "from" => {
                 self.has_mappings = true;
@@ -141,7 +126,6 @@ impl AggregationsDraft {
                     self.status_table = Some(word.clone());
                 }
             }
-            _ if words::report_line(Place::Aggregations, &arguments, false, report) => {}
             _ => unknown(keyword, report),
         }
     }
@@ -339,7 +323,14 @@ fn unknown(keyword: &Word, report: &mut Report) {
             error("stands in global").label("not in an aggregations section"),
             "move the line to the `global` section",
         ),
-        _ => return peers::unknown(keyword, "an aggregations section", &KEYWORDS, report),
+        _ => {
+            return peers::unknown(
+                keyword,
+                "an aggregations section",
+                keywords::names(Place::Aggregations),
+                report,
+            );
+        }
     };
     report.push(error.help(help));
 }

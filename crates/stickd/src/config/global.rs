@@ -11,7 +11,7 @@ use super::model::{DynamicPeers, Global, MaxConnections, PeersSection};
 use super::shared::SharedDraft;
 use super::syntax::words::{self, Place};
 use super::variables::Variables;
-use super::{http, log, peers, socket, state};
+use super::{http, keywords, log, peers, socket, state};
 
 /// Smallest and largest `tune.bufsize`, in bytes: each session may take as much memory (peers-protocol §14.2).
 const BUFSIZE: std::ops::RangeInclusive<u32> = 1024..=16 << 20;
@@ -21,30 +21,6 @@ const SERVER_KEY: std::ops::RangeInclusive<u32> = 16..=16_384;
 
 /// Most connections that can be asked for: each takes an open file.
 const MAX_CONNECTIONS: u32 = 1 << 20;
-
-/// What a `global` section may say.
-pub(super) const KEYWORDS: [&str; 20] = [
-    "localpeer",
-    "bind",
-    "node",
-    "description",
-    "stats",
-    "log",
-    "maxconn",
-    "source",
-    "dynamic-peers",
-    "tune.peers.max-server-key",
-    "tune.peers.max-updates-at-once",
-    "tune.bufsize",
-    "ca-base",
-    "crt-base",
-    "setenv",
-    "presetenv",
-    "unsetenv",
-    "resetenv",
-    "state",
-    "http",
-];
 
 /// What `global` sections say, with what only the parser needs.
 #[derive(Debug, Default)]
@@ -76,6 +52,11 @@ impl GlobalDraft {
     pub(super) fn line(&mut self, arguments: Arguments<'_>, is_set: bool, report: &mut Report) {
         let keyword = arguments.keyword();
         match keyword.text.as_str() {
+            text if !keywords::is_known(Place::Global, text) => {
+                if !words::report_line(Place::Global, &arguments, false, report) {
+                    unknown(keyword, report);
+                }
+            }
             "localpeer" => self.local_peer(arguments, report),
             "node" => {
                 if let Some(name) = arguments.only_value("a name", "node stickd-1", report) {
@@ -143,7 +124,6 @@ impl GlobalDraft {
             "crt-base" => base(arguments, &mut self.bases.crt, report),
             "setenv" | "presetenv" => self.set_variable(arguments, is_set, report),
             "unsetenv" | "resetenv" => self.variables.line(arguments, report),
-            _ if words::report_line(Place::Global, &arguments, false, report) => {}
             _ => unknown(keyword, report),
         }
     }
@@ -267,7 +247,9 @@ fn unknown(keyword: &Word, report: &mut Report) {
     let error = Diagnostic::error(keyword.span, format!("unknown keyword \"{}\" in global", keyword.text));
     report.push(match words::elsewhere(&keyword.text) {
         Some(known) => error.label("HAProxy's, in other sections").help(known.reason),
-        None if report.suggests() => suggest(error.label("not known in global"), &keyword.text, &KEYWORDS),
+        None if report.suggests() => {
+            suggest(error.label("not known in global"), &keyword.text, keywords::names(Place::Global))
+        }
         None => error.label("not known in global"),
     });
 }

@@ -6,16 +6,16 @@ use super::address::{Address, WildcardFamilies};
 use super::arguments::{Arguments, Report, Word};
 use super::diagnostic::Diagnostic;
 use super::global::Bases;
+use super::keywords;
 use super::model::{BindTls, Level, SeverityOutput, StatsSocket, Verify};
 use super::socket;
 use super::source::Span;
+use super::syntax::words::Place;
 use super::transport::{self, Parameters, Role};
 
 const BIND: &str = "http bind 127.0.0.1:8404 level operator";
 const HOSTS: &str = "http hosts stickd1.example.org";
 
-/// Words of a `bind` that runtime sockets have too.
-const OF_SOCKETS: [&str; 8] = ["mode", "user", "group", "uid", "gid", "level", "v4v6", "v6only"];
 /// TLS words with a value behind them.
 const WITH_VALUE: [&str; 7] = ["crt", "ca-file", "crl-file", "verify", "alpn", "ssl-min-ver", "ssl-max-ver"];
 
@@ -112,7 +112,7 @@ fn bind(what: &Word, mut arguments: Arguments<'_>, report: &mut Report) -> Optio
             let file = arguments.value(word, "a file", "token-file /etc/stickd/http.tokens", report)?;
             report.names_file(Path::new(&file.text), file.span);
             token_file = Some((PathBuf::from(&file.text), file.span));
-        } else if OF_SOCKETS.contains(&text) {
+        } else if keywords::is_known(Place::Http, text) && keywords::is_known(Place::Socket, text) {
             socket::warn_unix_word(word, &socket, report);
             socket::parameter(word, &mut socket, &mut arguments, report)?;
         } else if transport::is_tls(text) && text != "verify-peer-name" {
@@ -121,7 +121,7 @@ fn bind(what: &Word, mut arguments: Arguments<'_>, report: &mut Report) -> Optio
                 tls.extend(arguments.next().cloned());
             }
         } else {
-            let known = [&OF_SOCKETS[..], &["token-file", "ssl", "crt", "ca-file", "verify"]].concat();
+            let known = [keywords::names(Place::Http), &["crt", "ca-file", "verify"]].concat();
             report.unknown(word, "parameter", "on an HTTP listener", &known);
             return None;
         }

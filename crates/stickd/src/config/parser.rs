@@ -16,12 +16,9 @@ use super::source::{Source, Sources, Span};
 use super::syntax::words::{self, Place};
 use super::whole::{self, Taken, Whole};
 use super::{
-    Config, Environment, Options, aggregations, aggregator, directives, global, http, listeners, peers,
-    references, shared,
+    Config, Environment, Options, aggregator, directives, http, keywords, listeners, references, shared,
 };
 use crate::tls::Loaded;
-
-const SECTIONS: [&str; 6] = ["global", "peers", "aggregations", "backend", "frontend", "listen"];
 
 /// Most words that are remembered.
 const MOST_LOOKED_AT: usize = 4096;
@@ -148,7 +145,7 @@ impl Parser<'_> {
     /// The words of a line; `None` after a fault, which is reported.
     fn words(&mut self, line: &str, number: u32, start: usize, lossy: bool) -> Option<Vec<Word>> {
         let first = line.split_whitespace().next().unwrap_or_default();
-        let begins_section = SECTIONS.contains(&first);
+        let begins_section = sections().contains(&first);
         let is_continued = std::mem::take(&mut self.is_continued);
         // What follows may begin with `peers` as well, but a section's name is rarely indented.
         if is_continued && !(begins_section && line.starts_with(first)) {
@@ -248,7 +245,7 @@ impl Parser<'_> {
         let Some(arguments) = Arguments::new(words) else { return };
         let keyword = arguments.keyword();
         let text = keyword.text.as_str();
-        if SECTIONS.contains(&text) {
+        if sections().contains(&text) {
             return self.section(arguments);
         }
         if let Some(known) = words::known(Place::Sections, text) {
@@ -278,7 +275,7 @@ impl Parser<'_> {
             Current::None => {
                 let error =
                     Diagnostic::error(keyword.span, format!("\"{text}\" stands outside of any section"));
-                self.report.push(suggest(error.label("no section has begun"), text, &SECTIONS));
+                self.report.push(suggest(error.label("no section has begun"), text, sections()));
                 // One message is enough for the lines that follow.
                 self.current = Current::Refused;
             }
@@ -352,9 +349,9 @@ impl Parser<'_> {
         if words::known(place, word).is_some() || words::elsewhere(word).is_some() {
             return None;
         }
-        let keywords = global::KEYWORDS.into_iter().chain(peers::KEYWORDS).chain(["stick-table", "stick"]);
-        let keywords = keywords.chain(aggregations::KEYWORDS);
-        let meant = closest(word, keywords.chain(SECTIONS)).filter(|meant| SECTIONS.contains(meant));
+        let lines = [Place::Global, Place::Peers, Place::Proxy, Place::Aggregations, Place::Sections];
+        let known = lines.into_iter().flat_map(keywords::names).copied();
+        let meant = closest(word, known).filter(|meant| sections().contains(meant));
         if self.looked_at.len() < MOST_LOOKED_AT {
             self.looked_at.insert(word.to_owned(), meant);
         }
@@ -477,9 +474,14 @@ impl Parser<'_> {
     }
 }
 
+/// The words that begin sections of stickd's.
+fn sections() -> &'static [&'static str] {
+    keywords::names(Place::Sections)
+}
+
 /// Whether a word begins a section, of stickd's or of HAProxy's.
 fn is_section(word: &str) -> bool {
-    SECTIONS.contains(&word) || words::known(Place::Sections, word).is_some()
+    sections().contains(&word) || words::known(Place::Sections, word).is_some()
 }
 
 /// Every configured peer must have a place, and one that says its hello.

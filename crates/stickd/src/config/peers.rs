@@ -3,6 +3,7 @@
 use super::arguments::{Arguments, Report, Word, check_name, listed, memory, number, positive_time, size};
 use super::cidr::Cidr;
 use super::diagnostic::Diagnostic;
+use super::keywords;
 use super::model::{DynamicPeers, DynamicTables, Handshakes};
 use super::syntax::words::{self, Place};
 use super::table::{self, Form, TableDraft};
@@ -11,27 +12,6 @@ use super::transport::{Parameters, Role, is_parameter};
 
 /// Most connections without a hello that can be asked for: each takes an open file.
 const MAX_HANDSHAKES: u32 = 1 << 20;
-
-/// What a `peers` section may say.
-pub(super) const KEYWORDS: [&str; 17] = [
-    "peer",
-    "bind",
-    "server",
-    "server-template",
-    "default-bind",
-    "default-server",
-    "table",
-    "shards",
-    "disabled",
-    "enabled",
-    "dynamic-peers",
-    "dynamic-tables",
-    "handshakes",
-    "relay",
-    "resolve-every",
-    "nameserver",
-    "forget",
-];
 
 /// A section as it is written.
 #[derive(Debug)]
@@ -117,6 +97,11 @@ impl PeersDraft {
     pub(super) fn line(&mut self, arguments: Arguments<'_>, report: &mut Report) {
         let keyword = arguments.keyword();
         match keyword.text.as_str() {
+            text if !keywords::is_known(Place::Peers, text) => {
+                if !words::report_line(Place::Peers, &arguments, false, report) {
+                    unknown(keyword, "a peers section", keywords::names(Place::Peers), report);
+                }
+            }
             "peer" | "server" => self.member(arguments, report),
             "bind" => self.bind(arguments, report),
             "default-bind" => {
@@ -147,8 +132,7 @@ impl PeersDraft {
                     self.relay = Some(keyword.clone());
                 }
             }
-            _ if words::report_line(Place::Peers, &arguments, false, report) => {}
-            _ => unknown(keyword, "a peers section", &KEYWORDS, report),
+            _ => unknown(keyword, "a peers section", keywords::names(Place::Peers), report),
         }
     }
 

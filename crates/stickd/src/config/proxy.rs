@@ -2,6 +2,7 @@
 
 use super::arguments::{Arguments, Report, Word};
 use super::diagnostic::{Diagnostic, closest};
+use super::keywords;
 use super::source::Span;
 use super::stick_rule::StickRule;
 use super::syntax::words::{self, Place};
@@ -32,16 +33,16 @@ impl ProxyDraft {
     /// Reads one line.
     pub(super) fn line(&mut self, arguments: Arguments<'_>, report: &mut Report) {
         let keyword = arguments.keyword();
+        if !keywords::is_known(Place::Proxy, &keyword.text) {
+            self.faulty = true;
+            return other(&self.keyword.text, &arguments, report);
+        }
         if keyword.text == "stick" {
             match StickRule::parse(arguments, report) {
                 Some(rule) => self.rules.push(rule),
                 None => self.faulty = true,
             }
             return;
-        }
-        if keyword.text != "stick-table" {
-            self.faulty = true;
-            return other(&self.keyword.text, &arguments, report);
         }
         if let Some(first) = self.line {
             report.push(
@@ -93,7 +94,10 @@ fn other(proxy: &str, arguments: &Arguments<'_>, report: &mut Report) {
     let keyword = arguments.keyword();
     let title = format!("unknown keyword \"{}\" in a {proxy}", keyword.text);
     let error = Diagnostic::error(keyword.span, title).label("not known in stickd");
-    let close = report.suggests().then(|| closest(&keyword.text, ["stick-table", "stick"])).flatten();
+    let close = report
+        .suggests()
+        .then(|| closest(&keyword.text, keywords::names(Place::Proxy).iter().copied()))
+        .flatten();
     report.push(match close {
         Some(meant) => error.help(format!("did you mean \"{meant}\"?")),
         None => error.help(

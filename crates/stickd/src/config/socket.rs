@@ -3,14 +3,12 @@
 use super::address::{Address, AddressError, WildcardFamilies};
 use super::arguments::{Arguments, Report, Word, number, time};
 use super::diagnostic::{Diagnostic, Severity};
+use super::keywords;
 use super::model::{Global, Level, Owner, SeverityOutput, StatsSocket};
 use super::syntax::words::{self, Known, Place};
 use super::transport;
 
 const EXAMPLE: &str = "stats socket /run/stickd.sock mode 660 level admin";
-
-const WORDS: [&str; 10] =
-    ["mode", "user", "group", "uid", "gid", "level", "severity-output", "expose-fd", "v4v6", "v6only"];
 
 /// Reads a `stats` line.
 pub(super) fn parse(mut arguments: Arguments<'_>, global: &mut Global, report: &mut Report) {
@@ -98,6 +96,7 @@ pub(super) fn parameter(
 ) -> Option<()> {
     let name = |word: &Word| Owner::Name(word.text.clone());
     match word.text.as_str() {
+        text if !keywords::is_known(Place::Socket, text) => return foreign(word, arguments, report),
         "mode" => {
             let value = arguments.value(word, "permissions in octal", "mode 660", report)?;
             socket.mode = mode(value, report);
@@ -135,36 +134,39 @@ pub(super) fn parameter(
         "v4v6" => socket.families = socket.families.max(WildcardFamilies::Both),
         "v6only" => socket.families = WildcardFamilies::V6Only,
         "expose-fd" => expose(word, arguments, report)?,
-        other => match words::known(Place::Bind, other) {
-            Some(known @ Known { severity: Severity::Warning, reason, .. }) => {
-                let value = if known.has_value() {
-                    Some(arguments.value(word, "a value", &format!("{other} VALUE"), report)?)
-                } else {
-                    None
-                };
-                let span = value.map_or(word.span, |value| word.span.to(value.span));
-                let warning = Diagnostic::warning(span, format!("\"{other}\" has no effect in stickd"));
-                report.push(warning.label("can be removed").help(reason));
-            }
-            Some(Known { .. }) => {
-                let error = Diagnostic::error(word.span, format!("stickd cannot honour \"{other}\""));
-                report.push(error.label("HAProxy's, but not supported on a runtime socket"));
-                return None;
-            }
-            None if transport::is_tls(other) => {
-                let error = Diagnostic::error(word.span, "a runtime socket speaks no TLS");
-                report.push(error.label("remove the TLS words").help(
-                    "use a Unix socket, whose permissions say who may connect, and ssh from other machines",
-                ));
-                return None;
-            }
-            None => {
-                report.unknown(word, "socket parameter", "on a stats socket", &WORDS);
-                return None;
-            }
-        },
+        _ => return foreign(word, arguments, report),
     }
     Some(())
+}
+
+/// Reports a word that is not stickd's at this place. `None` when the rest of the line cannot be understood.
+fn foreign(word: &Word, arguments: &mut Arguments<'_>, report: &mut Report) -> Option<()> {
+    let text = word.text.as_str();
+    match words::known(Place::Bind, text) {
+        Some(known @ Known { severity: Severity::Warning, reason, .. }) => {
+            let value = if known.has_value() {
+                Some(arguments.value(word, "a value", &format!("{text} VALUE"), report)?)
+            } else {
+                None
+            };
+            let span = value.map_or(word.span, |value| word.span.to(value.span));
+            let warning = Diagnostic::warning(span, format!("\"{text}\" has no effect in stickd"));
+            report.push(warning.label("can be removed").help(reason));
+            return Some(());
+        }
+        Some(Known { .. }) => {
+            let error = Diagnostic::error(word.span, format!("stickd cannot honour \"{text}\""));
+            report.push(error.label("HAProxy's, but not supported on a runtime socket"));
+        }
+        None if transport::is_tls(text) => {
+            let error = Diagnostic::error(word.span, "a runtime socket speaks no TLS");
+            report.push(error.label("remove the TLS words").help(
+                "use a Unix socket, whose permissions say who may connect, and ssh from other machines",
+            ));
+        }
+        None => report.unknown(word, "socket parameter", "on a stats socket", keywords::names(Place::Socket)),
+    }
+    None
 }
 
 fn expose(word: &Word, arguments: &mut Arguments<'_>, report: &mut Report) -> Option<()> {

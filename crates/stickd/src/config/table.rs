@@ -6,26 +6,19 @@ use stick_table::{
 
 use super::arguments::{Arguments, Report, Word, number, size, suggest, time, unit_help};
 use super::diagnostic::Diagnostic;
+use super::keywords;
 use super::source::Span;
+use super::syntax::words::Place;
 
 /// Most bytes a byte rate's unit can stand for (stick-tables §1).
 const MAX_BRATES_FACTOR: u32 = 1024;
 
 const KEY_TYPES: [&str; 6] = ["integer", "ip", "ipv4", "ipv6", "string", "binary"];
 
-const WORDS: [&str; 11] = [
-    "type",
-    "size",
-    "expire",
-    "nopurge",
-    "store",
-    "peers",
-    "srvkey",
-    "write-to",
-    "recv-only",
-    "brates-factor",
-    "no-state",
-];
+/// The arguments of tables.
+fn words() -> &'static [&'static str] {
+    keywords::names(Place::Table)
+}
 
 /// Where a table is declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,11 +136,11 @@ impl Table {
 
     fn read(&mut self, mut arguments: Arguments<'_>, report: &mut Report) {
         while let Some(word) = arguments.next() {
-            let known = WORDS.into_iter().find(|&known| known == word.text);
+            let known = words().iter().copied().find(|&known| known == word.text);
             let Some(known) = known.filter(|&known| known != "peers" || self.form == Form::Proxy) else {
                 self.unknown(word, report);
                 // How many words belong to it is not known: go on at the next argument.
-                while arguments.peek().is_some_and(|word| !WORDS.contains(&word.text.as_str())) {
+                while arguments.peek().is_some_and(|word| !words().contains(&word.text.as_str())) {
                     arguments.next();
                 }
                 continue;
@@ -226,7 +219,7 @@ impl Table {
             report.push(error);
             return;
         }
-        let mut known = WORDS.to_vec();
+        let mut known = words().to_vec();
         known.retain(|&word| word != "peers" || self.form == Form::Proxy);
         if is_data_type(word) {
             let error = Diagnostic::error(word.span, format!("\"{}\" does not follow \"store\"", word.text))

@@ -6,6 +6,7 @@ use super::address::{Address, WildcardFamilies};
 use super::arguments::{Arguments, Report, Word, listed, number};
 use super::diagnostic::{Diagnostic, Severity, closest};
 use super::global::Bases;
+use super::keywords;
 use super::model::{BindTls, CaFile, ServerTls, TlsVersion, TlsVersions, Verify};
 use super::source::Span;
 use super::syntax::words::{self, Known, Place};
@@ -19,40 +20,14 @@ pub(super) enum Role {
     Server,
 }
 
-/// Parameters that are understood, and the roles they go with.
-const WORDS: [(&str, &[Role]); 27] = {
-    const ANY: &[Role] = &[Role::Bind, Role::Server];
-    const SERVER: &[Role] = &[Role::Server];
-    [
-        ("ssl", ANY),
-        ("crt", ANY),
-        ("ca-file", ANY),
-        ("crl-file", ANY),
-        ("verify", ANY),
-        ("alpn", ANY),
-        ("ssl-min-ver", ANY),
-        ("ssl-max-ver", ANY),
-        ("force-tlsv12", ANY),
-        ("force-tlsv13", ANY),
-        ("no-tlsv12", ANY),
-        ("no-tlsv13", ANY),
-        ("no-sslv3", ANY),
-        ("no-tlsv10", ANY),
-        ("no-tlsv11", ANY),
-        ("no-ssl", SERVER),
-        ("no-verify", SERVER),
-        ("sni", SERVER),
-        ("no-sni", SERVER),
-        ("verifyhost", SERVER),
-        ("no-verifyhost", SERVER),
-        ("verify-peer-name", ANY),
-        ("no-verify-peer-name", ANY),
-        ("no-alpn", ANY),
-        ("shard", SERVER),
-        ("v4v6", ANY),
-        ("v6only", ANY),
-    ]
-};
+impl Role {
+    fn place(self) -> Place {
+        match self {
+            Self::Bind => Place::Bind,
+            Self::Server => Place::Server,
+        }
+    }
+}
 
 /// What the parameters of a line say; those absent are `None`.
 #[derive(Clone, Debug, Default)]
@@ -120,8 +95,7 @@ impl Parameters {
         arguments: &mut Arguments<'_>,
         report: &mut Report,
     ) -> Option<()> {
-        let known = WORDS.into_iter().find(|(known, roles)| *known == word.text && roles.contains(&role));
-        if known.is_none() {
+        if !keywords::is_known(role.place(), &word.text) {
             return unknown(word, role, arguments, report);
         }
         match word.text.as_str() {
@@ -397,30 +371,24 @@ fn unknown(word: &Word, role: Role, arguments: &mut Arguments<'_>, report: &mut 
         }
         None => {}
     }
-    let known: Vec<_> =
-        WORDS.into_iter().filter(|(_, roles)| roles.contains(&role)).map(|(word, _)| word).collect();
     let (here, other, there) = match role {
         Role::Bind => ("on a listener", Role::Server, "on the lines of servers"),
         Role::Server => ("on a peer", Role::Bind, "on `bind` and `default-bind`"),
     };
-    let is_others = WORDS.into_iter().any(|(known, roles)| known == text && roles.contains(&other));
+    let is_others = keywords::is_known(other.place(), text);
     if is_others || foreign(text, other).is_some() {
         let error = Diagnostic::error(word.span, format!("unknown parameter \"{text}\""));
         report.push(error.label(format!("not known {here}")).help(format!("it stands {there}")));
     } else {
-        report.unknown(word, "parameter", here, &known);
+        report.unknown(word, "parameter", here, keywords::names(role.place()));
     }
     None
 }
 
 /// What is known of a parameter of HAProxy's; one may have its argument in parentheses.
 fn foreign(text: &str, role: Role) -> Option<Known> {
-    let place = match role {
-        Role::Bind => Place::Bind,
-        Role::Server => Place::Server,
-    };
     let name = text.split_once('(').map_or(text, |(name, _)| name);
-    words::known(place, name)
+    words::known(role.place(), name)
 }
 
 /// `v6only` is stronger than `v4v6`, whatever their order.
@@ -437,7 +405,7 @@ fn word_of(families: WildcardFamilies) -> &'static str {
 
 /// Whether the word after a peer's name is a parameter, or meant as one, rather than an address.
 pub(super) fn is_parameter(text: &str) -> bool {
-    let known = || WORDS.into_iter().map(|(word, _)| word);
+    let known = || [Place::Bind, Place::Server].into_iter().flat_map(keywords::names).copied();
     known().any(|word| word == text)
         || foreign(text, Role::Server).is_some()
         || (!text.contains([':', '/', '@', '.']) && closest(text, known()).is_some())
@@ -446,7 +414,8 @@ pub(super) fn is_parameter(text: &str) -> bool {
 /// Whether a word is about TLS.
 pub(super) fn is_tls(text: &str) -> bool {
     let others = ["shard", "v4v6", "v6only"];
-    WORDS.into_iter().any(|(known, _)| known == text && !others.contains(&known))
+    let is_known = |place| keywords::is_known(place, text);
+    (is_known(Place::Bind) || is_known(Place::Server)) && !others.contains(&text)
 }
 
 fn verify(value: &Word, role: Role, report: &mut Report) -> Option<Verify> {

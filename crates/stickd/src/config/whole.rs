@@ -144,7 +144,7 @@ impl Whole {
                 at == At::Peers
                     && !line.starts_with([' ', '\t'])
                     && self.sections.last().is_some_and(|section| section.is_indented(text))
-                    && !super::peers::KEYWORDS.contains(&first)
+                    && !super::keywords::is_known(Place::Peers, first)
                     && words::known(Place::Peers, first).is_none()
             };
             if is_section(first) || is_unknown_section(first) {

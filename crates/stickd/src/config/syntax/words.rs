@@ -15,7 +15,7 @@ static WORDS: LazyLock<HashMap<(Place, &'static str), Known>> = LazyLock::new(||
 
 /// Where a word stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::config) enum Place {
+pub enum Place {
     /// At the beginning of a line of `global`.
     Global,
     /// At the beginning of a line of a `peers` section.
@@ -32,6 +32,12 @@ pub(in crate::config) enum Place {
     Bind,
     /// A parameter of a server.
     Server,
+    /// An argument of a table.
+    Table,
+    /// A parameter of a runtime socket.
+    Socket,
+    /// A parameter of an HTTP listener.
+    Http,
 }
 
 /// What is known of a word.
@@ -124,7 +130,39 @@ impl Known {
 }
 
 impl Place {
-    fn from_name(name: &str) -> Option<Self> {
+    /// Every place, in the order in which a manual shows them.
+    pub const ALL: [Self; 11] = [
+        Self::Sections,
+        Self::Global,
+        Self::Peers,
+        Self::Aggregations,
+        Self::Proxy,
+        Self::Table,
+        Self::Bind,
+        Self::Server,
+        Self::Socket,
+        Self::Http,
+        Self::Elsewhere,
+    ];
+
+    /// What the place is called.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Sections => "Sections",
+            Self::Global => "Lines of global",
+            Self::Peers => "Lines of peers sections",
+            Self::Aggregations => "Lines of aggregations sections",
+            Self::Proxy => "Lines of backend, frontend and listen",
+            Self::Table => "Arguments of table and stick-table",
+            Self::Bind => "Parameters of bind and default-bind",
+            Self::Server => "Parameters of peer, server, server-template and default-server",
+            Self::Socket => "Parameters of stats socket",
+            Self::Http => "Parameters of http bind",
+            Self::Elsewhere => "Lines of other sections",
+        }
+    }
+
+    pub(in crate::config) fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "global" => Self::Global,
             "peers" => Self::Peers,
@@ -134,6 +172,9 @@ impl Place {
             "sections" => Self::Sections,
             "bind" => Self::Bind,
             "server" => Self::Server,
+            "table" => Self::Table,
+            "socket" => Self::Socket,
+            "http" => Self::Http,
             _ => return None,
         })
     }
