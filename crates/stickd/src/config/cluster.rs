@@ -6,6 +6,8 @@
 //! - Another node whose line has no address is waited for.
 //! - A disabled section needs nothing of that.
 
+use std::collections::BTreeSet;
+
 use super::address::{Address, WildcardFamilies};
 use super::arguments::{Report, Word};
 use super::diagnostic::Diagnostic;
@@ -45,6 +47,7 @@ pub(super) fn build(draft: &PeersDraft, context: &Context<'_>, report: &mut Repo
     );
     (report.errors() == errors).then_some(())?;
     relaying(draft, remotes.len(), report);
+    uncovered(draft, report);
     Some(PeersSection {
         name: draft.name.text.clone(),
         disabled: draft.disabled,
@@ -103,6 +106,27 @@ fn relaying(draft: &PeersDraft, remotes: usize, report: &mut Report) {
             Diagnostic::warning(keyword.span, format!("\"relay\" has no effect: the section has {peers}"))
                 .label("what a peer tells goes to all others but that peer")
                 .help("list the peers, or let them join with `dynamic-peers`"),
+        );
+    }
+}
+
+/// Reports the first shard that no peer has although others have one: nobody holds its keys for the section. Peers without a
+/// shard do not count: load balancers list each other so, and get every key.
+fn uncovered(draft: &PeersDraft, report: &mut Report) {
+    let Some(shards) = draft.shards else { return };
+    let members = draft.members.iter().map(|member| member.server.shard);
+    let templates = draft.templates.templates.iter().map(|template| template.server.shard);
+    let used: BTreeSet<u32> = members.chain(templates).flatten().map(|(shard, _)| shard).collect();
+    if used.iter().all(|&shard| shard == 0) {
+        return;
+    }
+    let missing = (1..=shards).find(|shard| !used.contains(shard));
+    if let (Some(missing), Some(keyword)) = (missing, draft.shards_keyword()) {
+        let warning = Diagnostic::warning(keyword.span, format!("no peer has shard {missing} of {shards}"));
+        report.push(
+            warning
+                .label("its keys reach only peers without a shard")
+                .help(format!("add a line with \"shard {missing}\", or lower \"shards\"")),
         );
     }
 }

@@ -285,6 +285,11 @@ impl PeersDraft {
         true
     }
 
+    /// The word of the `shards` line that counts.
+    pub(super) fn shards_keyword(&self) -> Option<&Word> {
+        self.once.iter().find(|keyword| keyword.text == "shards")
+    }
+
     /// Whether there is a `shards` line that was refused.
     pub(super) fn has_faulty_shards(&self) -> bool {
         self.shards.is_none() && self.once.iter().any(|keyword| keyword.text == "shards")

@@ -14,6 +14,7 @@ mod orders;
 mod restarts;
 mod room;
 mod scripted;
+mod shards;
 mod status;
 mod trials;
 
@@ -25,6 +26,7 @@ fn main() {
         restarts::tests(),
         limits::tests(),
         levels::tests(),
+        shards::tests(),
         orders::tests(),
         room::tests(),
         status::tests(),
