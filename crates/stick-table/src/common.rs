@@ -1,7 +1,7 @@
 //! What the parts of a table share.
 
 use std::hash::Hasher;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
@@ -29,6 +29,8 @@ pub(crate) struct Common {
     used: AtomicU32,
     /// Rows that the stripes have room for without growing.
     rows: AtomicU32,
+    /// Changes told to peers live.
+    pub(crate) pushed: AtomicU64,
     /// Of memory that it shares with other tables.
     pub(crate) memory: Option<Share>,
 }
@@ -49,6 +51,7 @@ impl Common {
             constants: SharedSeed::from_u64(seed),
             used: AtomicU32::new(0),
             rows: AtomicU32::new(0),
+            pushed: AtomicU64::new(0),
             memory: None,
         }
     }

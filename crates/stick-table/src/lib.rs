@@ -56,6 +56,9 @@ pub use lifetime::Lifetime;
 mod origin;
 pub use origin::{Origin, OriginLease, Origins};
 
+mod tally;
+pub use tally::Tally;
+
 mod memory;
 pub use memory::MemoryLimit;
 

@@ -16,6 +16,7 @@ use crate::row::long_keys::LongKeys;
 use crate::row::sought_key::{SoughtKey, copy, same};
 use crate::row::stamp::Stamp;
 use crate::stripe::index::{Index, MAX_ROWS};
+use crate::tally::Tally;
 
 /// End of the list of free rows, which is threaded through the first word of their keys.
 const NO_ROW: u32 = u32::MAX;
@@ -58,6 +59,7 @@ pub(crate) struct Stripe {
     hand: u32,
     /// Where the look for idle counters goes on.
     idle_hand: u32,
+    pub(crate) tally: Tally,
 }
 
 impl Stripe {
@@ -74,6 +76,7 @@ impl Stripe {
             first_free: NO_ROW,
             hand: 0,
             idle_hand: 0,
+            tally: Tally::default(),
         }
     }
 
@@ -215,6 +218,7 @@ impl Stripe {
 
     /// Makes the row of an entry that is over that of a new one with the same key, all data zero.
     pub(crate) fn renew(&mut self, layout: &Layout, row: u32) {
+        self.tally.expired += 1;
         self.release_dictionary(layout, row);
         let words = self.rows.row_mut(row);
         Stamp::of_row(words).of_the_dead().write(words);
@@ -307,8 +311,14 @@ impl Stripe {
         self.free(common, row);
     }
 
+    /// Removes an entry that is over.
+    pub(crate) fn free_expired(&mut self, common: &Common, row: u32) {
+        self.tally.expired += 1;
+        self.free(common, row);
+    }
+
     /// Removes the entry of a used row and gives its place back.
-    pub(crate) fn free(&mut self, common: &Common, row: u32) {
+    fn free(&mut self, common: &Common, row: u32) {
         self.vacate(common, row);
         common.give_places_back(1);
     }

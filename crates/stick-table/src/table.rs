@@ -1,6 +1,7 @@
 //! A stick table: stripes behind locks.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -15,6 +16,7 @@ use crate::origin::Origin;
 use crate::row::layout::Layout;
 use crate::row::sought_key::SoughtKey;
 use crate::stripe::{Stripe, Touch};
+use crate::tally::Tally;
 use crate::{DefinitionError, KeyError, Millis, TableDefinition};
 
 /// Stripes of a large table. A power of two.
@@ -124,6 +126,18 @@ impl Table {
         self.common.rows()
     }
 
+    /// What happened to its entries so far. Takes the lock of each stripe for a moment.
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally { pushed: self.common.pushed.load(Ordering::Relaxed), ..Tally::default() };
+        self.stripes.iter().for_each(|stripe| tally += stripe.lock().tally);
+        tally
+    }
+
+    /// Counts changes that a peer was told live.
+    pub fn count_pushed(&self, count: u64) {
+        self.common.pushed.fetch_add(count, Ordering::Relaxed);
+    }
+
     pub(crate) fn common(&self) -> &Arc<Common> {
         &self.common
     }
@@ -203,9 +217,10 @@ impl Table {
                             over
                         }
                         None => {
-                            let row = stripe
-                                .insert(common, hash, key, (&mut 0, 1), now)
-                                .ok_or(UpdateError::Full)?;
+                            let Some(row) = stripe.insert(common, hash, key, (&mut 0, 1), now) else {
+                                stripe.tally.refused += 1;
+                                return Err(UpdateError::Full);
+                            };
                             stripe.data_mut(&common.layout, row).fill(0);
                             row
                         }
@@ -215,6 +230,7 @@ impl Table {
             };
             // Touched first: a row is used only from then on, whatever `change` does.
             stripe.touch(common, row, &Touch { origin, of_lesson: false, lifetime, now });
+            stripe.tally.add_changes(origin, 1);
             Ok(change(&mut EntryMut::new(common, &mut stripe, row, now)))
         })?
     }
@@ -254,6 +270,7 @@ impl Table {
             };
             let lifetime = Lifetime::Exactly(Self::EXPIRE_MS);
             stripe.touch(common, row, &Touch { origin: Origin::LOCAL, of_lesson: false, lifetime, now });
+            stripe.tally.add_changes(Origin::LOCAL, 1);
             EntryMut::new(common, &mut stripe, row, now).reset();
             true
         })
@@ -282,7 +299,7 @@ impl Table {
             let mut stripe = self.stripes[number].lock();
             let Some(row) = stripe.find(&self.common, hash, key) else { return false };
             if !stripe.is_live(&self.common, row, now) {
-                stripe.free(&self.common, row);
+                stripe.free_expired(&self.common, row);
                 return false;
             }
             let matches = matches(EntryRef::new(&self.common, &stripe, number, row, now));

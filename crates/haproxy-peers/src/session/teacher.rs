@@ -436,6 +436,9 @@ impl Teacher {
         }
         self.sent.live_updates += pushed as u64;
         let table = &mut self.tables[place];
+        if pushed > 0 {
+            table.shared.table().count_pushed(pushed as u64);
+        }
         table.end_pass(pushed);
         table.behind() > 0
     }

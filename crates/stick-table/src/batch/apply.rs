@@ -120,6 +120,7 @@ impl Batch {
         if run.places > 0 {
             self.common.give_places_back(run.places);
         }
+        stripe.tally.add_applied(origin, run.applied);
         run.applied
     }
 

@@ -46,7 +46,7 @@ impl Stripe {
             }
             if common.definition.expire.is_some() && Millis::from(lifetime::remaining(deadline, before)) <= ms
             {
-                self.free(common, row);
+                self.free_expired(common, row);
                 freed += 1;
                 continue;
             }

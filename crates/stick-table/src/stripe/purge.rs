@@ -49,6 +49,11 @@ impl Stripe {
             let hashes = victims.clone().map(|row| self.hash_of(common, row));
             black_box(hashes.fold(0, |sum, hash| sum ^ self.touch_index(hash)));
             for row in victims {
+                if common.is_over(self.deadlines.get(row), now) {
+                    self.tally.expired += 1;
+                } else {
+                    self.tally.evicted += 1;
+                }
                 self.vacate(common, row);
                 purged += 1;
             }
@@ -77,7 +82,7 @@ impl Stripe {
             if block.iter().fold(false, |any, &deadline| any | is_due(deadline)) {
                 for row in first..first + count {
                     if is_due(self.deadlines.get(row)) {
-                        self.free(common, row);
+                        self.free_expired(common, row);
                         freed += 1;
                     }
                 }

@@ -46,6 +46,7 @@ impl Table {
         let touch = Touch { origin, of_lesson: false, lifetime, now };
         self.for_each_match(now, matches, |stripe, row| {
             stripe.touch(&self.common, row, &touch);
+            stripe.tally.add_changes(origin, 1);
             change(&mut EntryMut::new(&self.common, stripe, row, now));
         })
     }

@@ -135,8 +135,9 @@ fn descriptor<'e, V>(
     encoder: &'e mut DescriptorEncoder<'_>,
     name: &'e str,
     metric: &'e Metric<V>,
+    kind: Kind,
 ) -> Result<MetricEncoder<'e>, fmt::Error> {
-    let kind = if metric.kind == Kind::Counter { MetricType::Counter } else { MetricType::Gauge };
+    let kind = if kind == Kind::Counter { MetricType::Counter } else { MetricType::Gauge };
     encoder.encode_descriptor(name, metric.help, None, kind)
 }
 
@@ -154,7 +155,7 @@ fn put(mut encoder: MetricEncoder<'_>, kind: Kind, value: u64, divisor: f64) -> 
 fn one<V>(encoder: &mut DescriptorEncoder<'_>, name: &str, metric: &Metric<V>, view: &V) -> fmt::Result {
     let Some(value) = metric.read(view) else { return Ok(()) };
     let (name, divisor) = base_unit(name, metric);
-    put(descriptor(encoder, &name, metric)?, metric.kind, value, divisor)
+    put(descriptor(encoder, &name, metric, metric.kind)?, metric.kind, value, divisor)
 }
 
 /// Numbers of each of several objects.
@@ -162,10 +163,13 @@ fn each<V>(encoder: &mut DescriptorEncoder<'_>, all: &[Metric<V>], objects: &[(&
     for metric in all {
         let (name, divisor) = base_unit(&format!("stickd_{}", metric.name), metric);
         for name in [Some(name.as_str()), metric.haproxy_exporter].into_iter().flatten() {
-            let mut family = descriptor(encoder, name, metric)?;
+            // HAProxy has counters of tables as gauges; the encoder would rename them.
+            let is_ours = name.starts_with("stickd_");
+            let kind = if is_ours { metric.kind } else { Kind::Gauge };
+            let mut family = descriptor(encoder, name, metric, kind)?;
             for (view, labels) in objects {
                 if let Some(value) = metric.read(view) {
-                    put(family.encode_family(labels)?, metric.kind, value, divisor)?;
+                    put(family.encode_family(labels)?, kind, value, divisor)?;
                 }
             }
         }

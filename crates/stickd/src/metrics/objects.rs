@@ -9,6 +9,24 @@ pub const TABLE: &[Metric<TableView>] = &[
         .exported_as("haproxy_sticktable_size"),
     Metric::gauge("table_entries", "Entries of the table", |view: &TableView| view.entries.into())
         .exported_as("haproxy_sticktable_used"),
+    Metric::counter("table_local_updates", "Changes that this process made", |view: &TableView| {
+        view.local_updates
+    })
+    .exported_as("haproxy_sticktable_local_updates"),
+    Metric::counter("table_learned", "Changes that peers told", |view: &TableView| view.learned),
+    Metric::counter("table_pushed", "Changes that peers were told live", |view: &TableView| view.pushed),
+    Metric::counter("table_expired", "Entries freed after their end", |view: &TableView| view.expired),
+    Metric::counter(
+        "table_evicted",
+        "Entries that made room for others before their end",
+        |view: &TableView| view.evicted,
+    ),
+    Metric::counter("table_refused", "Changes that found the table full", |view: &TableView| view.refused),
+    Metric::gauge(
+        "table_mismatched_peers",
+        "Peers in session that define the table otherwise",
+        |view: &TableView| view.mismatched_peers.into(),
+    ),
 ];
 
 /// Of each peer, labelled by its section and name.

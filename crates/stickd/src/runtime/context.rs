@@ -83,11 +83,11 @@ pub trait Context: Send + Sync + 'static {
 
     /// Everything at this moment.
     fn view(&self) -> View {
-        let tables = self.tables();
+        let sections = self.sections();
         View {
             process: self.process(),
-            tables: tables.iter().map(|table| TableView::of(table)).collect(),
-            sections: self.sections(),
+            tables: TableView::all(&self.tables(), &sections),
+            sections,
             hubs: self.hubs(),
         }
     }

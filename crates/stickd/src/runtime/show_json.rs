@@ -25,8 +25,7 @@ pub(crate) fn line(value: &impl Serialize) -> Reply {
 
 /// All tables.
 pub(crate) fn tables(context: &dyn Context) -> Reply {
-    let tables: Vec<_> = context.tables().iter().map(|table| TableView::of(table)).collect();
-    line(&tables)
+    line(&TableView::all(&context.tables(), &context.sections()))
 }
 
 /// The entry of a canonical key, in an array of one or none.
