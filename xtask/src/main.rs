@@ -61,7 +61,7 @@ enum Command {
     Instructions(instructions::Options),
     /// Change lines of the engine at random, one at a time, and see whether a test fails (30 s for each)
     Mutants(mutants::Options),
-    /// Make a Debian package, an RPM (with cargo-generate-rpm) and a tarball with its checksum, in target/package
+    /// Make a Debian package, an RPM, an image and a tarball with its checksum, in target/package; `--test` installs the package
     Package(package::Options),
     /// Run HAProxys and stickds under traffic, restarts and cuts, and compare all tables again and again
     Soak(soak::Options),

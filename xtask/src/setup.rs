@@ -5,7 +5,7 @@
 //! no time. A lock makes concurrent runs wait for each other, and a directory counts only once it is marked complete.
 
 pub(crate) mod cargo_tool;
-mod debian;
+pub(crate) mod debian;
 mod prometheus;
 mod python;
 mod tools;

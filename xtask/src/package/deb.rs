@@ -11,20 +11,29 @@ use std::process::Command;
 /// Scripts that dpkg runs.
 const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
 
+/// Which package of one version it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Revision(pub(super) u32);
+
 /// Builds the package; returns its file.
-pub(super) fn build(metadata: &Metadata, program: &Path, output: &Path) -> Result<PathBuf> {
+pub(super) fn build(
+    metadata: &Metadata,
+    revision: Revision,
+    program: &Path,
+    output: &Path,
+) -> Result<PathBuf> {
     let architecture = run::output(Command::new("dpkg").arg("--print-architecture"))?.trim().to_owned();
-    let file = output.join(format!("stickd_{}-1_{architecture}.deb", metadata.version));
+    let file = output.join(format!("stickd_{}-{}_{architecture}.deb", metadata.version, revision.0));
     let root = output.join("deb");
     let _ = fs::remove_dir_all(&root);
     for asset in &metadata.assets {
         asset.install(program, &root)?;
     }
-    compress_changes(&root)?;
+    compress(&root)?;
     let control = root.join("DEBIAN");
     fs::create_dir_all(&control)?;
     let size = kilobytes(&root)?;
-    fs::write(control.join("control"), control_file(metadata, &architecture, size))?;
+    fs::write(control.join("control"), control_file(metadata, revision, &architecture, size))?;
     let conf_files: String = metadata.conf_files.iter().map(|name| format!("{name}\n")).collect();
     fs::write(control.join("conffiles"), conf_files)?;
     for script in SCRIPTS {
@@ -40,7 +49,7 @@ pub(super) fn build(metadata: &Metadata, program: &Path, output: &Path) -> Resul
     Ok(file)
 }
 
-fn control_file(metadata: &Metadata, architecture: &str, kilobytes: u64) -> String {
+fn control_file(metadata: &Metadata, revision: Revision, architecture: &str, kilobytes: u64) -> String {
     let Metadata { version, description, extended, maintainer, section, depends, .. } = metadata;
     // The first line has no capital and no article, as the synopsis of a package.
     let synopsis = description.trim_start_matches("An ").trim_start_matches("A ");
@@ -49,16 +58,18 @@ fn control_file(metadata: &Metadata, architecture: &str, kilobytes: u64) -> Stri
         .map(|line| if line.trim().is_empty() { " .\n".to_owned() } else { format!(" {}\n", line.trim()) })
         .collect();
     format!(
-        "Package: stickd\nVersion: {version}-1\nArchitecture: {architecture}\nMaintainer: {maintainer}\nInstalled-Size: {kilobytes}\n\
-         Depends: {depends}\nSection: {section}\nPriority: optional\nDescription: {synopsis}\n{extended}"
+        "Package: stickd\nVersion: {version}-{}\nArchitecture: {architecture}\nMaintainer: {maintainer}\nInstalled-Size: {kilobytes}\n\
+         Depends: {depends}\nSection: {section}\nPriority: optional\nDescription: {synopsis}\n{extended}",
+        revision.0
     )
 }
 
-/// Debian wants the changes compressed, and without the time of day.
-fn compress_changes(root: &Path) -> Result<()> {
-    let changes = root.join("usr/share/doc/stickd/changelog");
-    if changes.exists() {
-        run::output(Command::new("gzip").args(["-9n"]).arg(&changes))?;
+/// Debian wants changes and manual pages compressed, and without the time of day.
+fn compress(root: &Path) -> Result<()> {
+    let pages = ["man1/stickd.1", "man5/stickd.cfg.5"].map(|page| format!("usr/share/man/{page}"));
+    let changes = ["changelog", "changelog.Debian"].map(|file| format!("usr/share/doc/stickd/{file}"));
+    for file in pages.iter().chain(&changes) {
+        run::output(Command::new("gzip").args(["-9n"]).arg(root.join(file)))?;
     }
     Ok(())
 }
@@ -88,7 +99,7 @@ mod tests {
         let program = directory.path().join("program");
         fs::write(&program, "#!/bin/sh\n").unwrap();
         let metadata = Metadata::read(&run::root().join("crates/stickd/Cargo.toml")).unwrap();
-        let file = build(&metadata, &program, directory.path()).unwrap();
+        let file = build(&metadata, Revision(1), &program, directory.path()).unwrap();
         let contents = run::output(Command::new("dpkg-deb").arg("--contents").arg(&file)).unwrap();
         for (mode, name) in [
             ("-rwxr-xr-x", "./usr/bin/stickd"),
@@ -97,6 +108,9 @@ mod tests {
             ("-rw-r--r--", "./etc/default/stickd"),
             ("-rw-r--r--", "./usr/share/doc/stickd/copyright"),
             ("-rw-r--r--", "./usr/share/doc/stickd/changelog.gz"),
+            ("-rw-r--r--", "./usr/share/doc/stickd/changelog.Debian.gz"),
+            ("-rw-r--r--", "./usr/share/man/man5/stickd.cfg.5.gz"),
+            ("-rw-r--r--", "./usr/share/bash-completion/completions/stickd"),
         ] {
             let line = contents.lines().find(|line| line.ends_with(&format!(" {name}")));
             assert!(
@@ -108,6 +122,8 @@ mod tests {
         assert!(fields.contains("Package: stickd\n") && fields.contains("Depends: libc6"), "{fields}");
         let conf = run::output(Command::new("dpkg-deb").arg("-I").arg(&file).arg("conffiles")).unwrap();
         assert_eq!(conf, "/etc/stickd/stickd.cfg\n/etc/default/stickd\n");
+        let changes = fs::read_to_string(run::root().join("packaging/debian/changelog")).unwrap();
+        assert!(changes.starts_with(&format!("stickd ({}-1) ", metadata.version)), "{changes}");
         for script in SCRIPTS {
             let path = run::root().join("packaging/debian").join(script);
             run::output(Command::new("sh").arg("-n").arg(path)).unwrap();

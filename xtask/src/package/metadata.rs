@@ -17,6 +17,19 @@ pub(super) struct Metadata {
     pub(super) depends: String,
     pub(super) assets: Vec<Asset>,
     pub(super) conf_files: Vec<String>,
+    /// What the RPM has beside its files.
+    pub(super) rpm: Rpm,
+}
+
+/// `[package.metadata.generate-rpm]`.
+#[derive(Debug)]
+pub(super) struct Rpm {
+    pub(super) summary: String,
+    pub(super) license: String,
+    /// Names of sections of a spec, and their scripts.
+    pub(super) scripts: Vec<(&'static str, String)>,
+    /// The files, with the words that stand before each in a list of files.
+    pub(super) assets: Vec<(Asset, &'static str)>,
 }
 
 /// A file of the package.
@@ -43,6 +56,10 @@ impl Metadata {
             .get("metadata")
             .and_then(|metadata| metadata.get("deb"))
             .context("no [package.metadata.deb]")?;
+        let rpm = package
+            .get("metadata")
+            .and_then(|metadata| metadata.get("generate-rpm"))
+            .context("no [package.metadata.generate-rpm]")?;
         let version = workspace.get("workspace").and_then(|table| table.get("package")?.get("version"));
         let text = |table: &toml::Value, name: &str| {
             let value = table.get(name).and_then(toml::Value::as_str).map(|text| text.trim().to_owned());
@@ -63,6 +80,22 @@ impl Metadata {
                 .iter()
                 .filter_map(|name| name.as_str().map(str::to_owned))
                 .collect(),
+            rpm: Rpm {
+                summary: text(rpm, "summary")?,
+                license: text(rpm, "license")?,
+                scripts: vec![
+                    ("post", text(rpm, "post_install_script")?),
+                    ("preun", text(rpm, "pre_uninstall_script")?),
+                    ("postun", text(rpm, "post_uninstall_script")?),
+                ],
+                assets: rpm
+                    .get("assets")
+                    .and_then(toml::Value::as_array)
+                    .into_iter()
+                    .flatten()
+                    .map(Asset::read_of_rpm)
+                    .collect::<Result<_>>()?,
+            },
         })
     }
 }
@@ -79,6 +112,25 @@ impl Asset {
             to: to.strip_prefix("/").map(Path::to_owned).unwrap_or(to),
             mode: u32::from_str_radix(mode, 8).with_context(|| format!("not a mode: {mode}"))?,
         })
+    }
+
+    fn read_of_rpm(value: &toml::Value) -> Result<(Self, &'static str)> {
+        let text = |name: &str| value.get(name).and_then(toml::Value::as_str);
+        let (Some(from), Some(to), Some(mode)) = (text("source"), text("dest"), text("mode")) else {
+            return Err(anyhow!("not an asset: {value:?}"));
+        };
+        let is_doc = value.get("doc").and_then(toml::Value::as_bool) == Some(true);
+        let words = match text("config") {
+            Some(_) => "%config(noreplace) ",
+            None if is_doc => "%doc ",
+            None => "",
+        };
+        let asset = Self {
+            from: (!from.starts_with("target/release/")).then(|| run::root().join(from)),
+            to: to.trim_start_matches('/').into(),
+            mode: u32::from_str_radix(mode, 8).with_context(|| format!("not a mode: {mode}"))?,
+        };
+        Ok((asset, words))
     }
 
     /// Puts the file below a directory.

@@ -8,13 +8,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What it holds beside the program.
-const FILES: [&str; 7] = [
+const FILES: [&str; 12] = [
     "README.md",
     "CHANGELOG.md",
     "LICENSE-MIT",
     "LICENSE-APACHE",
     "packaging/stickd.service",
     "packaging/stickd.cfg",
+    "packaging/man/stickd.1",
+    "packaging/man/stickd.cfg.5",
+    "packaging/completions/stickd.bash",
+    "packaging/completions/_stickd",
+    "packaging/completions/stickd.fish",
     "docs/configuration.md",
 ];
 
@@ -54,7 +59,7 @@ mod tests {
         run::output(Command::new("sha256sum").current_dir(directory.path()).arg("-c").arg(checksum)).unwrap();
         let listed = run::output(Command::new("tar").arg("-tzf").arg(tarball)).unwrap();
         assert!(
-            listed.lines().any(|line| line.ends_with("/stickd")) && listed.lines().count() == 9,
+            listed.lines().any(|line| line.ends_with("/stickd")) && listed.lines().count() == FILES.len() + 2,
             "{listed}"
         );
     }

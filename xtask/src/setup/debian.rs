@@ -99,7 +99,7 @@ impl Apt {
 }
 
 /// The Debian archive that the system's apt uses, or the public one.
-fn archive() -> Result<String> {
+pub(crate) fn archive() -> Result<String> {
     // Without release information: a fresh machine has not fetched any yet.
     let options = ["indextargets", "--no-release-info", "--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)"];
     let listed = run::output(Command::new("apt-get").args(options).arg("Created-By: Packages"))?;
