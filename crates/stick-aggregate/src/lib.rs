@@ -99,6 +99,9 @@ pub use columns::AggregateError;
 mod contribution;
 pub use contribution::{Absorbed, Contribution, Refreshed, Told, Usage};
 
+mod kept;
+pub use kept::{Kept, PutBack};
+
 mod left_out;
 pub use left_out::{LeftOut, LeftOutReason};
 

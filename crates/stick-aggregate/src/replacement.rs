@@ -227,7 +227,7 @@ impl Aggregate {
     fn take_over(&self, key: &[u8], parts: &[Carried<'_>], now: Millis) {
         let Ok(hash) = self.shared.schema.hash(key) else { return };
         let mut stripe = self.stripes[self.stripe_of(hash)].lock();
-        stripe.take_over(&self.shared, (key, hash), parts, now);
+        let _ = stripe.take_over(&self.shared, (key, hash), parts, now);
     }
 
     /// Does something for a node here and in the aggregate that takes this one's place.

@@ -23,14 +23,14 @@ pub(crate) struct Carried<'a> {
 
 impl Stripe {
     /// Adds the parts of a key that its nodes have not told here yet, before those that they have: they are older. There is
-    /// always room, as their nodes told them when there was.
+    /// always room, as their nodes told them when there was. Returns how many were added.
     pub(crate) fn take_over(
         &mut self,
         shared: &Shared,
         (key, hash): (&[u8], u64),
         parts: &[Carried<'_>],
         now: Millis,
-    ) {
+    ) -> usize {
         let form = self.store.form();
         let width = PART_HEAD + shared.columns.data_words;
         let mut slot = form.with_key(key, |key| self.store.find(hash, key));
@@ -50,7 +50,7 @@ impl Stripe {
                     self.store.add_part(slot, number);
                     slot
                 }
-                None if !shared.take_place() => return,
+                None if !shared.take_place() => return number,
                 None => form.with_key(key, |key| self.store.insert(&shared.schema, hash, key)),
             };
             slot = Some(place);
@@ -64,7 +64,7 @@ impl Stripe {
             }
             number += 1;
         }
-        let Some(slot) = slot.filter(|_| number > 0) else { return };
+        let Some(slot) = slot.filter(|_| number > 0) else { return number };
         if shared.left_out.any() {
             self.set_partial(shared, slot, true);
         }
@@ -72,6 +72,7 @@ impl Stripe {
             self.count(shared, slot, now);
         }
         self.publish(shared, now);
+        number
     }
 
     /// Settles a key of which any part may be over; whether nothing of it is left.
