@@ -106,7 +106,8 @@ impl Aggregate {
                 tellings.entry(kept.node).or_insert(telling);
             }
         }
-        let carried: Vec<_> = live().filter_map(|kept| self.put(kept, tellings.get(&kept.node)?, now)).collect();
+        let carried: Vec<_> =
+            live().filter_map(|kept| self.put(kept, tellings.get(&kept.node)?, now)).collect();
         done.refused = (live().count() - carried.len()) as u64;
         let mut stripe = self.stripes[self.stripe_of(hash)].lock();
         if !adds {
@@ -115,11 +116,8 @@ impl Aggregate {
                 stripe.remove_parts(shared, slot, |_| true);
             }
         }
-        let taken = if shared.room.has_for_key() {
-            stripe.take_over(shared, (key, hash), &carried, now)
-        } else {
-            0
-        };
+        let taken =
+            if shared.room.has_for_key() { stripe.take_over(shared, (key, hash), &carried, now) } else { 0 };
         (done.taken, done.refused) = (taken as u64, done.refused + (carried.len() - taken) as u64);
         Ok(done)
     }

@@ -5,6 +5,7 @@ use stick_table::EntryRef;
 use crate::Clocks;
 use crate::format::{Kind, NewBlock};
 use crate::rows::{Body, Shape};
+use crate::sums::Part;
 
 /// A body of so many bytes is a block.
 const FULL_BODY: usize = 64 << 10;
@@ -53,6 +54,26 @@ impl Blocks {
         self.make_room(Kind::Rows, table);
         self.body.push_entry(shape, entry, self.now);
         self.rows += 1;
+    }
+
+    /// Appends the contributions to a key, each with the name of its node. Many go on in the next block.
+    pub(crate) fn contributions<'p>(
+        &mut self,
+        table: u32,
+        shape: &Shape,
+        key: &[u8],
+        parts: impl Iterator<Item = (&'p str, &'p Part)>,
+    ) {
+        self.make_room(Kind::Contributions, table);
+        self.body.begin_key(shape, key, false);
+        for (name, part) in parts {
+            if self.body.len() >= FULL_BODY {
+                self.make_room(Kind::Contributions, table);
+                self.body.begin_key(shape, key, true);
+            }
+            self.body.push_part(shape, name, part, self.now);
+            self.rows += 1;
+        }
     }
 
     /// Appends the removal of a key.

@@ -140,6 +140,10 @@ pub(crate) enum Kind {
     LapEnd,
     /// Nothing, to keep others apart.
     Gap,
+    /// A source of a hub: its name, a line break, its definition. Its number is one of those of tables.
+    Source,
+    /// What the nodes told of keys of a source.
+    Contributions,
     /// Of a later format: passed over.
     Unknown(u16),
 }
@@ -155,6 +159,8 @@ impl Kind {
             Self::LapBegin => 6,
             Self::LapEnd => 7,
             Self::Gap => 8,
+            Self::Source => 9,
+            Self::Contributions => 10,
             Self::Unknown(number) => number,
         }
     }
@@ -169,6 +175,8 @@ impl Kind {
             6 => Self::LapBegin,
             7 => Self::LapEnd,
             8 => Self::Gap,
+            9 => Self::Source,
+            10 => Self::Contributions,
             number => Self::Unknown(number),
         }
     }

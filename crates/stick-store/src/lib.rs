@@ -28,8 +28,11 @@ mod rows;
 
 mod scan;
 
+mod sums;
+pub use sums::{NodeNames, Sums};
+
 mod load;
-pub use load::{Damage, LeftOut, LoadError, Loaded, SetAside, load, load_late};
+pub use load::{Damage, LeftOut, LoadError, Loaded, SetAside, load, load_late, load_with_sums};
 
 mod writer;
 pub use writer::{Options, Tick, TickError, Writer};

@@ -11,7 +11,8 @@ use crate::format::{BootId, HEADERS, Head, Header, HeaderFault, Kind, segment_na
 use crate::mapping::{Mapping, Mismatch, Taken};
 use crate::rows::BodyReader;
 use crate::scan::{Found, Scan};
-use crate::{Clocks, Disk, FORMAT};
+use crate::sums::StoredSums;
+use crate::{Clocks, Disk, FORMAT, Sums};
 
 /// Why nothing could be read. Damage is no reason.
 #[derive(Debug, Error)]
@@ -97,10 +98,28 @@ pub fn load<D: Disk>(
     clocks: &Clocks,
     find: impl FnMut(&str, &TableDefinition) -> Option<Arc<Table>>,
 ) -> Result<Loaded, LoadError> {
-    load_by(disk, clocks, Precedence::FillGaps, find)
+    load_by(disk, clocks, Precedence::FillGaps, find, None)
 }
 
-/// As [`load`], into tables that others fill already: what they wrote stays, and nothing of it is evicted.
+/// As [`load`], with the contributions to sums. `find_sums` gives those of a source that was stored under a name with a definition.
+/// Call it before nodes tell anything.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with_sums<D: Disk>(
+    disk: &D,
+    clocks: &Clocks,
+    find: impl FnMut(&str, &TableDefinition) -> Option<Arc<Table>>,
+    mut find_sums: impl FnMut(&str, &TableDefinition) -> Option<Sums>,
+) -> Result<Loaded, LoadError> {
+    load_by(disk, clocks, Precedence::FillGaps, find, Some(&mut find_sums))
+}
+
+/// Finds the sums of a source.
+type FindSums<'f> = &'f mut dyn FnMut(&str, &TableDefinition) -> Option<Sums>;
+
+/// As [`load`], into tables that others fill already: what they wrote stays, and nothing of it is evicted. Contributions to sums
+/// are not loaded: the nodes tell them.
 ///
 /// # Errors
 /// As [`load`].
@@ -109,7 +128,7 @@ pub fn load_late<D: Disk>(
     clocks: &Clocks,
     find: impl FnMut(&str, &TableDefinition) -> Option<Arc<Table>>,
 ) -> Result<Loaded, LoadError> {
-    load_by(disk, clocks, Precedence::Vacant, find)
+    load_by(disk, clocks, Precedence::Vacant, find, None)
 }
 
 fn load_by<D: Disk>(
@@ -117,11 +136,14 @@ fn load_by<D: Disk>(
     clocks: &Clocks,
     precedence: Precedence,
     find: impl FnMut(&str, &TableDefinition) -> Option<Arc<Table>>,
+    find_sums: Option<FindSums<'_>>,
 ) -> Result<Loaded, LoadError> {
     let mut log = Log::scan(disk)?;
     let start = log.start();
     let (tables, left_out) = (HashMap::new(), BTreeSet::new());
-    let mut loading = Loading { find, clocks, precedence, tables, left_out, loaded: &mut log.loaded };
+    let sums = HashMap::new();
+    let mut loading =
+        Loading { find, find_sums, clocks, precedence, tables, sums, left_out, loaded: &mut log.loaded };
     for segment in &log.segments {
         loading.read(disk, segment, start, &log.cleared);
     }
@@ -268,26 +290,31 @@ struct Source {
     mapping: Mapping,
 }
 
-struct Loading<'l, F> {
+struct Loading<'l, 's, F> {
     find: F,
+    /// `None` where contributions are not asked for.
+    find_sums: Option<FindSums<'s>>,
     clocks: &'l Clocks,
     precedence: Precedence,
     /// The tables of the present segment, by their numbers there; `None` for those that are not loaded.
     tables: HashMap<u32, (String, Option<Source>)>,
+    /// The sources of the present segment, by their numbers there.
+    sums: HashMap<u32, (String, Option<StoredSums>)>,
     left_out: BTreeSet<(String, String)>,
     loaded: &'l mut Loaded,
 }
 
-impl<F: FnMut(&str, &TableDefinition) -> Option<Arc<Table>>> Loading<'_, F> {
+impl<F: FnMut(&str, &TableDefinition) -> Option<Arc<Table>>> Loading<'_, '_, F> {
     fn read<D: Disk>(&mut self, disk: &D, segment: &Segment, start: Place, cleared: &[Place]) {
         self.tables.clear();
+        self.sums.clear();
         let after = segment.first + segment.scan.blocks.len();
         let bytes = if after > start { disk.read(&segment_name(segment.number)) } else { Ok(Vec::new()) };
         let bytes = bytes.unwrap_or_default();
         let Header { seed, boot_id, .. } = segment.header;
         for (place, Found { offset, head, .. }) in (segment.first..).zip(&segment.scan.blocks) {
             // Tables are announced where the segment begins, which may be before the lap.
-            if place < start && head.kind != Kind::Table {
+            if place < start && !matches!(head.kind, Kind::Table | Kind::Source) {
                 continue;
             }
             let Some(body) = bytes.get(*offset..).and_then(|rest| head.body(rest, seed)) else { continue };
@@ -296,6 +323,11 @@ impl<F: FnMut(&str, &TableDefinition) -> Option<Arc<Table>>> Loading<'_, F> {
             if self.block(head, body, boot_id, is_cleared).is_none() {
                 self.damaged(segment.number, *offset..*offset + head.size(), *head, false);
             }
+        }
+        for (name, stored) in self.sums.values() {
+            let gone = stored.iter().flat_map(StoredSums::gone);
+            let gone = gone.map(|node| (name.clone(), format!("{node} is no node of the hub any more")));
+            self.left_out.extend(gone);
         }
         let length = self.loaded.segments.get(&segment.number).copied().unwrap_or(0);
         for (range, head) in &segment.scan.damage {
@@ -306,7 +338,8 @@ impl<F: FnMut(&str, &TableDefinition) -> Option<Arc<Table>>> Loading<'_, F> {
     }
 
     fn damaged(&mut self, segment: u64, range: std::ops::Range<usize>, head: Head, is_tail: bool) {
-        let name = self.tables.get(&head.table).map(|(name, _)| name.clone());
+        let of_sums = || self.sums.get(&head.table).map(|(name, _)| name.clone());
+        let name = self.tables.get(&head.table).map(|(name, _)| name.clone()).or_else(of_sums);
         self.loaded.damage.push(Damage {
             file: segment_name(segment),
             offset: range.start as u64,
@@ -320,6 +353,17 @@ impl<F: FnMut(&str, &TableDefinition) -> Option<Arc<Table>>> Loading<'_, F> {
     fn block(&mut self, head: &Head, body: &[u8], boot_id: BootId, is_cleared: bool) -> Option<()> {
         match head.kind {
             Kind::Table => return self.announce(head.table, body),
+            Kind::Source => return self.announce_sums(head.table, body),
+            Kind::Contributions => {
+                let (_, stored) = self.sums.get_mut(&head.table)?;
+                let Some(stored) = stored else { return Some(()) };
+                let passed = self.clocks.since(head.written(boot_id));
+                let Taken { entries, expired, refused } =
+                    stored.take(body, head.rows, passed, self.clocks)?;
+                self.loaded.entries += entries;
+                self.loaded.expired += expired;
+                self.loaded.refused += refused;
+            }
             Kind::Rows => {
                 let (_, source) = self.tables.get_mut(&head.table)?;
                 let Some(source) = source else { return Some(()) };
@@ -344,6 +388,35 @@ impl<F: FnMut(&str, &TableDefinition) -> Option<Arc<Table>>> Loading<'_, F> {
             }
             _ => {}
         }
+        Some(())
+    }
+
+    /// A source of the present segment.
+    fn announce_sums(&mut self, number: u32, body: &[u8]) -> Option<()> {
+        let (name, line) = std::str::from_utf8(body).ok()?.split_once('\n')?;
+        if self.sums.contains_key(&number) {
+            return Some(());
+        }
+        let stored = match (&mut self.find_sums, line.parse::<TableDefinition>()) {
+            (None, _) => Ok(None),
+            (_, Err(error)) => Err(format!("its definition cannot be read: {error}")),
+            (Some(find), Ok(definition)) => match find(name, &definition) {
+                None => Err("no hub sums it any more".to_owned()),
+                Some(sums) => match StoredSums::new(&definition, sums) {
+                    Err(Mismatch::Keys(reason)) => Err(reason),
+                    Err(Mismatch::Definition(error)) => {
+                        Err(format!("its definition is not possible: {error}"))
+                    }
+                    Ok(stored) => Ok(Some(stored)),
+                },
+            },
+        };
+        let reasons = match &stored {
+            Ok(stored) => stored.iter().flat_map(|stored| stored.mapping.left_out.clone()).collect(),
+            Err(reason) => vec![reason.clone()],
+        };
+        self.left_out.extend(reasons.into_iter().map(|reason| (name.to_owned(), reason)));
+        self.sums.insert(number, (name.to_owned(), stored.ok().flatten()));
         Some(())
     }
 

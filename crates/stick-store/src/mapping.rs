@@ -131,6 +131,33 @@ impl Mapping {
         copies.chain(self.text.map(|[_, to]| to..to + 1))
     }
 
+    /// How entries were stored.
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The lifetime of what was stored with a life `passed` ms ago.
+    pub(crate) fn lifetime(&self, life: u32, passed: u64) -> Lifetime {
+        self.lives.lifetime(life, passed)
+    }
+
+    /// The place of the `server_key` among the strings of a block.
+    pub(crate) fn string_of(&self, entry: &StoredEntry<'_>) -> Option<usize> {
+        let [from, _] = self.text?;
+        (entry.word(from) as usize).checked_sub(1)
+    }
+
+    /// Where runs of stored words are in the table.
+    pub(crate) fn runs(&self, stored: &[Range<usize>]) -> Vec<Range<usize>> {
+        let text = self.text.map(|[from, to]| (from, to, 1));
+        let copies = self.copies.iter().map(|copied| (copied.from, copied.to, copied.words)).chain(text);
+        let is_in = |from: usize| stored.iter().any(|run| run.contains(&from));
+        let mut runs: Vec<_> =
+            copies.filter(|&(from, ..)| is_in(from)).map(|(_, to, words)| to..to + words).collect();
+        runs.sort_unstable_by_key(|run| run.start);
+        runs
+    }
+
     /// Adds the entries of a block to a batch, which calls `apply` when it is full. `passed` ms passed since they were stored; `now` is
     /// the table's clock. `None` when the body is not what its head says.
     pub(crate) fn take(
@@ -171,8 +198,8 @@ impl Mapping {
         Some(taken)
     }
 
-    /// Writes the data words of an entry.
-    fn write(&self, entry: &StoredEntry<'_>, passed: u64, now: u32, words: &mut [u32]) {
+    /// Writes the data words of an entry, without the `server_key`.
+    pub(crate) fn write(&self, entry: &StoredEntry<'_>, passed: u64, now: u32, words: &mut [u32]) {
         for &Copied { from, to, words: count, is_rate } in &self.copies {
             for place in 0..count {
                 words[to + place] = entry.word(from + place);

@@ -8,9 +8,12 @@
 //! The life is what remains of it in ms, or, in a table without `expire`, the time since the entry was touched in ms. Data words are those of the table, but for two: the tick of a frequency counter is its age in ms, and a `server_key` is the
 //! number of a string behind the entries, from 1 on, or 0.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use stick_table::{DataType, EntryRef, Layout, Storage, TableDefinition};
+
+use crate::sums::{FLAG, Part};
 
 /// What is particular about the entries of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +52,11 @@ pub(crate) struct Body {
     bytes: Vec<u8>,
     rows: u32,
     strings: Vec<Arc<str>>,
+    /// Nodes with the data words that they told, of contributions.
+    tellers: Vec<(String, Vec<Range<usize>>)>,
+    has_tellers: bool,
+    /// Where the number of the key's contributions is.
+    count_at: usize,
 }
 
 impl Body {
@@ -74,17 +82,50 @@ impl Body {
             self.bytes.extend_from_slice(&word.to_le_bytes());
         }
         let words = &mut self.bytes[start..];
-        for &offset in &shape.rates {
-            let [tick, current, previous] = [0, 1, 2].map(|place| word_at(words, offset + place));
-            if (tick, current, previous) != (0, 0, 0) {
-                set_word(words, offset, now.wrapping_sub(tick));
-            }
-        }
+        store_ages(shape, words, now);
         if let Some(offset) = shape.text {
             let string = entry.string(word_at(words, offset));
             set_word(words, offset, string.map_or(0, |string| number_of(&mut self.strings, string)));
         }
         self.rows += 1;
+    }
+
+    /// Begins with the contributions to a key; `is_more` says that others stand in the block before.
+    pub(crate) fn begin_key(&mut self, shape: &Shape, key: &[u8], is_more: bool) {
+        if shape.key_bytes.is_none() {
+            self.bytes.extend_from_slice(&(key.len() as u16).to_le_bytes());
+        }
+        self.bytes.extend_from_slice(key);
+        self.count_at = self.bytes.len();
+        self.bytes.extend_from_slice(&(if is_more { FLAG } else { 0 }).to_le_bytes());
+        self.rows += 1;
+        self.has_tellers = true;
+    }
+
+    /// Appends a contribution to the key that was begun last.
+    pub(crate) fn push_part(&mut self, shape: &Shape, name: &str, part: &Part, now: u32) {
+        if let Some(count) = self.bytes[self.count_at..].first_chunk_mut() {
+            *count = (u16::from_le_bytes(*count) + 1).to_le_bytes();
+        }
+        let known =
+            self.tellers.iter().position(|(known, columns)| known == name && *columns == part.columns);
+        let teller = known.unwrap_or_else(|| {
+            self.tellers.push((name.to_owned(), part.columns.clone()));
+            self.tellers.len() - 1
+        });
+        let flag = if part.is_former { FLAG } else { 0 };
+        self.bytes.extend_from_slice(&(teller as u16 | flag).to_le_bytes());
+        self.bytes.extend_from_slice(&part.life.to_le_bytes());
+        let start = self.bytes.len();
+        for word in &part.words {
+            self.bytes.extend_from_slice(&word.to_le_bytes());
+        }
+        let words = &mut self.bytes[start..];
+        store_ages(shape, words, now);
+        if let Some(offset) = shape.text {
+            let string = part.string.as_ref();
+            set_word(words, offset, string.map_or(0, |string| number_of(&mut self.strings, string)));
+        }
     }
 
     /// Appends a key alone.
@@ -96,6 +137,17 @@ impl Body {
 
     /// Ends the body: the strings come last.
     pub(crate) fn finish(&mut self) -> &[u8] {
+        if self.has_tellers {
+            self.bytes.extend_from_slice(&(self.tellers.len() as u16).to_le_bytes());
+        }
+        for (name, columns) in self.tellers.drain(..) {
+            self.bytes.extend_from_slice(&(name.len() as u16).to_le_bytes());
+            self.bytes.extend_from_slice(name.as_bytes());
+            self.bytes.extend_from_slice(&(columns.len() as u16).to_le_bytes());
+            for bound in columns.iter().flat_map(|run| [run.start, run.end]) {
+                self.bytes.extend_from_slice(&(bound as u16).to_le_bytes());
+            }
+        }
         for string in self.strings.drain(..) {
             self.bytes.extend_from_slice(&(string.len() as u16).to_le_bytes());
             self.bytes.extend_from_slice(string.as_bytes());
@@ -107,7 +159,19 @@ impl Body {
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.strings.clear();
+        self.tellers.clear();
+        self.has_tellers = false;
         self.rows = 0;
+    }
+}
+
+/// Makes the ticks of frequency counters their ages.
+fn store_ages(shape: &Shape, words: &mut [u8], now: u32) {
+    for &offset in &shape.rates {
+        let [tick, current, previous] = [0, 1, 2].map(|place| word_at(words, offset + place));
+        if (tick, current, previous) != (0, 0, 0) {
+            set_word(words, offset, now.wrapping_sub(tick));
+        }
     }
 }
 
@@ -165,13 +229,29 @@ impl<'b> BodyReader<'b> {
         self.counted()
     }
 
+    /// The next key as an entry of this shape has it.
+    pub(crate) fn key_of(&mut self, shape: &Shape) -> Option<&'b [u8]> {
+        match shape.key_bytes {
+            Some(bytes) => self.take(bytes),
+            None => self.counted(),
+        }
+    }
+
+    /// The next number of two bytes.
+    pub(crate) fn number(&mut self) -> Option<u16> {
+        Some(u16::from_le_bytes(*self.take(2)?.first_chunk()?))
+    }
+
+    /// The life and the words of a contribution to a key.
+    pub(crate) fn words(&mut self, shape: &Shape, key: &'b [u8]) -> Option<StoredEntry<'b>> {
+        let life = u32::from_le_bytes(*self.take(4)?.first_chunk()?);
+        Some(StoredEntry { life, key, words: self.take(4 * shape.words)? })
+    }
+
     /// The next entry.
     pub(crate) fn entry(&mut self, shape: &Shape) -> Option<StoredEntry<'b>> {
         let life = u32::from_le_bytes(*self.take(4)?.first_chunk()?);
-        let key = match shape.key_bytes {
-            Some(bytes) => self.take(bytes)?,
-            None => self.counted()?,
-        };
+        let key = self.key_of(shape)?;
         Some(StoredEntry { life, key, words: self.take(4 * shape.words)? })
     }
 
@@ -183,6 +263,11 @@ impl<'b> BodyReader<'b> {
         for _ in 0..entries {
             self.entry(shape)?;
         }
+        self.rest_of_strings()
+    }
+
+    /// The strings to the end.
+    pub(crate) fn rest_of_strings(mut self) -> Option<Vec<Arc<str>>> {
         let mut strings = Vec::new();
         while !self.0.is_empty() {
             strings.push(std::str::from_utf8(self.counted()?).ok()?.into());

@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::block::Blocks;
 use crate::format::{Header, Kind, segment_name};
 use crate::rows::Shape;
-use crate::{Clocks, Disk, DiskFile, Loaded};
+use crate::{Clocks, Disk, DiskFile, Loaded, Sums};
 
 /// Changes read from a table in one call.
 const AT_ONCE: usize = 1_024;
@@ -94,6 +94,8 @@ struct Stored {
     table: Arc<Table>,
     shape: Shape,
     feed: Feed<u64>,
+    /// Where the table is the output of these sums: the contributions are written, and not the entries.
+    sums: Option<Sums>,
     /// The block from which on all entries follow, while they do.
     started_over: Option<u64>,
 }
@@ -147,9 +149,21 @@ impl<D: Disk> Writer<D> {
     pub fn add(&mut self, name: &str, table: &Arc<Table>) {
         let feed = Feed::new(Arc::clone(table), Follow::AllAndRemovals, table.position());
         let shape = Shape::of(table.definition(), table.layout());
+        let (name, table) = (name.to_owned(), Arc::clone(table));
+        self.push(Stored { name, table, shape, feed, sums: None, started_over: None });
+    }
+
+    /// Follows the contributions to sums, under the name of their source. Each key whose sum is published again is written with all of
+    /// its contributions.
+    pub fn add_sums(&mut self, name: &str, sums: Sums) {
+        let table = Arc::clone(sums.aggregate.output());
+        let feed = Feed::new(Arc::clone(&table), Follow::All, table.position());
+        let (name, shape) = (name.to_owned(), sums.shape());
+        self.push(Stored { name, table, shape, feed, sums: Some(sums), started_over: None });
+    }
+
+    fn push(&mut self, stored: Stored) {
         let number = self.tables.len() as u32;
-        let stored =
-            Stored { name: name.to_owned(), table: Arc::clone(table), shape, feed, started_over: None };
         if self.segment.is_some() {
             stored.announce(number, &mut self.blocks);
             self.blocks.mark(Kind::Gap, 0, &GAP);
@@ -268,11 +282,18 @@ impl<D: Disk> Writer<D> {
             && let Some(stored) = self.tables.get(lap.table)
         {
             let before = left;
+            let number = lap.table as u32;
             let more = stored.as_ref().is_some_and(|stored| {
-                stored.table.walk(&mut lap.walk, left.min(AT_ONCE), clocks.now, |entry| {
-                    self.blocks.entry(lap.table as u32, &stored.shape, entry);
+                let mut keys = Vec::new();
+                let more = stored.table.walk(&mut lap.walk, left.min(AT_ONCE), clocks.now, |entry| {
+                    match &stored.sums {
+                        Some(_) => keys.push(entry.key().to_vec()),
+                        None => self.blocks.entry(number, &stored.shape, entry),
+                    }
                     left -= 1;
-                })
+                });
+                stored.write_sums(number, &keys, &mut self.blocks, clocks);
+                more
             });
             if !more {
                 (lap.table, lap.walk) = (lap.table + 1, Walk::default());
@@ -290,14 +311,21 @@ impl<D: Disk> Writer<D> {
         loop {
             let Self { tables, blocks, .. } = self;
             let Some(Some(stored)) = tables.get_mut(place) else { return Ok(()) };
-            let Stored { feed, shape, started_over, .. } = stored;
+            let Stored { feed, shape, started_over, sums, .. } = stored;
             let number = place as u32;
+            // An aggregate locks before its output does: its contributions are read when the output is free.
+            let mut keys = Vec::new();
             feed.read(AT_ONCE, clocks.now, |change| match change {
+                Change::Entry(entry) if sums.is_some() => keys.push(entry.key().to_vec()),
+                _ if sums.is_some() => {}
                 Change::StartOver => *started_over = Some(blocks.mark(Kind::StartOver, number, &[])),
                 Change::Removed(key) => blocks.removed(number, key),
                 Change::Entry(entry) => blocks.entry(number, shape, entry),
             });
-            if feed.backlog() == 0 {
+            let is_done = feed.backlog() == 0;
+            stored.write_sums(number, &keys, blocks, clocks);
+            let started_over = &mut stored.started_over;
+            if is_done {
                 if let Some(first) = started_over.take() {
                     blocks.mark(Kind::CaughtUp, number, &first.to_le_bytes());
                 }
@@ -416,8 +444,23 @@ impl Stored {
     fn announce(&self, number: u32, blocks: &mut Blocks) {
         let mut definition = self.table.definition().clone();
         definition.name.clear();
+        let kind = match &self.sums {
+            None => Kind::Table,
+            Some(sums) => {
+                definition = sums.aggregate.source().clone();
+                definition.name.clear();
+                Kind::Source
+            }
+        };
         let text = format!("{}\n{definition}", self.name);
-        blocks.mark(Kind::Table, number, text.as_bytes());
+        blocks.mark(kind, number, text.as_bytes());
+    }
+
+    /// Writes the contributions to these keys.
+    fn write_sums(&self, number: u32, keys: &[Vec<u8>], blocks: &mut Blocks, clocks: &Clocks) {
+        if let Some(sums) = &self.sums {
+            sums.write(number, &self.shape, keys, blocks, clocks);
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod directory;
 mod report;
+mod sums;
 mod tables;
 
 use std::collections::HashMap;
@@ -16,7 +17,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow, bail};
 use parking_lot::{Condvar, Mutex};
-use stick_store::{Clocks, Damage, LeftOut, Loaded, Options, SetAside, Writer, load, load_late};
+use stick_aggregate::Aggregate;
+use stick_store::{
+    Clocks, Damage, LeftOut, Loaded, Options, SetAside, Sums, Writer, load, load_late, load_with_sums,
+};
 use stick_table::{Millis, Table, TableDefinition};
 use tracing::{info, warn};
 
@@ -39,6 +43,12 @@ pub(crate) trait KeptTables: Send + Sync {
 
     /// The table for what was kept under a name; one that was made from a peer's definition is made again.
     fn find_or_make(&self, name: &str, definition: &TableDefinition) -> Option<Arc<Table>>;
+
+    /// The sources of hubs at this moment, by the names under which they are kept.
+    fn all_sums(&self) -> Vec<(String, Sums)>;
+
+    /// The sums of a source that was kept under a name, made again.
+    fn find_sums(&self, name: &str, definition: &TableDefinition) -> Option<Sums>;
 }
 
 /// What there is to show of it.
@@ -177,6 +187,8 @@ struct Place {
     writer: Writer<Directory>,
     /// The tables that are followed.
     followed: HashMap<String, Arc<Table>>,
+    /// The contributions that are followed.
+    followed_sums: HashMap<String, Arc<Aggregate>>,
     lock: Lock,
 }
 
@@ -198,7 +210,11 @@ impl Keeper {
         let tables = Arc::clone(&self.tables);
         let find = |name: &str, definition: &TableDefinition| tables.find_or_make(name, definition);
         let loaded = match lock {
-            Some(_) => load(&directory, &clocks, find),
+            Some(_) => {
+                let find_sums = |name: &str, definition: &TableDefinition| tables.find_sums(name, definition);
+                load_with_sums(&directory, &clocks, find, find_sums)
+            }
+            // The process before tells its results, which are newer, and the nodes come back with what they know.
             None => load(&directory.untouched(), &clocks, find),
         };
         match loaded {
@@ -253,7 +269,8 @@ impl Keeper {
         let seed = loaded.seed.or(self.seed).unwrap_or_else(crate::daemon::random);
         self.seed = Some(seed);
         let writer = Writer::new(directory, options, loaded, seed, &self.clocks());
-        self.place = Some(Place { writer, followed: HashMap::new(), lock });
+        let (followed, followed_sums) = (HashMap::new(), HashMap::new());
+        self.place = Some(Place { writer, followed, followed_sums, lock });
     }
 
     fn run(mut self, stop: &Stop) {
@@ -277,9 +294,10 @@ impl Keeper {
         if self.place.is_none() && !self.open_late()? {
             return Ok(());
         }
-        let (clocks, tables) = (self.clocks(), self.tables.all());
+        let (clocks, tables, sums) = (self.clocks(), self.tables.all(), self.tables.all_sums());
         let Some(place) = &mut self.place else { return Ok(()) };
         place.follow(tables);
+        place.follow_sums(sums);
         let result = place.writer.tick(&clocks);
         self.usage.bytes.store(place.writer.bytes(), Ordering::Relaxed);
         self.usage.segments.store(place.writer.segments() as u64, Ordering::Relaxed);
@@ -342,6 +360,27 @@ impl Place {
             if !followed.contains_key(name) {
                 writer.add(name, &table);
                 followed.insert(name.clone(), table);
+            }
+        }
+    }
+}
+
+impl Place {
+    /// Follows the contributions to these sums, and to no others.
+    fn follow_sums(&mut self, sums: Vec<(String, Sums)>) {
+        let Self { writer, followed_sums, .. } = self;
+        followed_sums.retain(|name, aggregate| {
+            let stays =
+                sums.iter().any(|(other, sums)| other == name && Arc::ptr_eq(&sums.aggregate, aggregate));
+            if !stays {
+                writer.remove(name);
+            }
+            stays
+        });
+        for (name, sums) in sums {
+            if !followed_sums.contains_key(&name) {
+                followed_sums.insert(name.clone(), Arc::clone(&sums.aggregate));
+                writer.add_sums(&name, sums);
             }
         }
     }

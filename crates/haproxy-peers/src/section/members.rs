@@ -118,6 +118,22 @@ impl Section {
         self.join(name, PeerKind::Dynamic, now)
     }
 
+    /// Adds a member that was one of a process before, if members may come and there is a place: nobody makes room for it. It is
+    /// forgotten unless it comes back.
+    pub(super) fn join_without_session(&mut self, name: &str, now: Millis) -> Option<usize> {
+        let kind = if self.dynamic_peers() < self.config.max_dynamic_peers {
+            PeerKind::Dynamic
+        } else if self.config.discovers {
+            PeerKind::Discovered
+        } else {
+            return None;
+        };
+        let place =
+            Some(name).filter(|name| is_good_name(name)).and_then(|name| self.join(name, kind, now))?;
+        self.peers[place].forget_at = Some(now + self.config.forget_ms);
+        Some(place)
+    }
+
     /// Adds a member at the end, and returns its place; `None` when no number is left.
     fn join(&mut self, name: &str, kind: PeerKind, now: Millis) -> Option<usize> {
         let lease = self.config.tables.origins().take()?;
@@ -137,7 +153,7 @@ pub(super) fn is_good_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{EndReason, Greeting, Hello, Limits, ProtocolVersion, SectionConfig, TableSet};
+    use crate::{EndReason, Greeting, Hello, Hub, Limits, ProtocolVersion, SectionConfig, TableSet};
 
     /// Numbers tell whose changes are whose: after some 65,000 members they are given again, but none that somebody has.
     #[test]
@@ -181,5 +197,37 @@ mod tests {
             );
         }
         assert!(section.peers.iter().any(|peer| peer.name == "stays"));
+    }
+
+    #[test]
+    fn a_node_that_is_expected_counts_until_it_is_missed_for_too_long() {
+        let hub = Hub { node_timeout: 500, ..Hub::default() };
+        let tables = TableSet::new("p", [], None, None, 0).unwrap().with_hub(hub).unwrap();
+        let config = SectionConfig {
+            name: "p".into(),
+            local_name: "me".into(),
+            peers: vec![("A".to_owned(), 0).into()],
+            max_dynamic_peers: 2,
+            discovers: false,
+            forget_ms: 1_000,
+            relay: false,
+            tables: tables.into(),
+            limits: Limits::default(),
+            expects_predecessor: false,
+            pid: 1,
+            seed: 1,
+        };
+        let mut section = Section::new(config, 0).unwrap();
+        let origins = ["A", "x", "y"].map(|name| section.expect_node(0, name));
+        assert!(origins.iter().all(Option::is_some), "{origins:?}");
+        assert_eq!(section.expect_node(0, "z"), None, "there are two members");
+        assert_eq!(section.expect_node(0, "me"), None, "a process of this node tells nothing");
+        assert_eq!(section.nodes().len(), 3);
+        assert_eq!((section.hub_state(true).expected, section.hub_state(true).nodes), (3, 0));
+        section.handle_timeout(500);
+        assert_eq!(section.hub_state(true).expected, 1, "only the configured one is missed");
+        section.handle_timeout(1_000);
+        assert_eq!(section.dynamic_peers(), 0);
+        assert_eq!(section.nodes().len(), 1);
     }
 }

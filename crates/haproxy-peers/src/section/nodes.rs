@@ -1,8 +1,8 @@
 //! The nodes of a hub: which ones are awaited before anything is published, whose values count no more, and whether the sums
 //! have everything that the nodes tell.
 
-use stick_table::Millis;
 use stick_table::defect::Defect;
+use stick_table::{Millis, Origin};
 
 use super::peer::{LESSON_ATTEMPTS, Peer};
 use super::{PeerKind, Section, SessionId};
@@ -87,6 +87,32 @@ impl Section {
             state.left_out.clear();
         }
         state
+    }
+
+    /// The nodes of this hub with their names.
+    pub fn nodes(&self) -> Vec<(Origin, String)> {
+        let below = self.peers.iter().filter(|peer| peer.is_node());
+        below.map(|peer| (peer.origin, peer.name.clone())).collect()
+    }
+
+    /// Expects a node that told values before this process began: what is [put back](stick_aggregate::Aggregate::put_back) of it
+    /// counts until it comes back, or for `node_timeout` from now on. One that is not configured becomes a member without a
+    /// session. `None` when there can be no such node, or there are as many members as may be.
+    pub fn expect_node(&mut self, now: Millis, name: &str) -> Option<Origin> {
+        let node_timeout = self.config.tables.hub()?.node_timeout;
+        let there = self.peers.iter().position(|peer| peer.name == name);
+        let place = match there {
+            Some(place) => place,
+            None => self.join_without_session(name, now)?,
+        };
+        let peer = &mut self.peers[place];
+        if !peer.is_node() {
+            return None;
+        }
+        if peer.established().is_none() {
+            peer.counts_until = Some(now + node_timeout);
+        }
+        Some(peer.origin)
     }
 
     /// Notes that a peer has no session any more.

@@ -145,6 +145,11 @@ impl Peer {
         }
     }
 
+    /// Whether it is a node of a hub: one whose values are summed.
+    pub(super) fn is_node(&self) -> bool {
+        self.kind != PeerKind::Local && self.level.is_below()
+    }
+
     /// A peer that is not called, and gets all shards.
     pub(super) fn new(id: PeerId, name: String, kind: PeerKind, lease: OriginLease, now: Millis) -> Self {
         let origin = lease.origin();

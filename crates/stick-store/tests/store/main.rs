@@ -7,4 +7,5 @@ mod disk;
 mod golden;
 mod laps;
 mod late;
+mod sums;
 mod tables;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use stick_store::Sums;
 use stick_table::{Table, TableDefinition};
 
 use super::{Durable, KeptTables};
@@ -43,7 +44,7 @@ impl KeptTables for Daemon {
             .into_iter()
             .filter(|table| !left_out.contains(&table.definition().name))
             .collect();
-        // The sums of a hub are computed from what its nodes tell.
+        // The sums of a hub are computed from what its nodes told, which is kept instead.
         for cluster in self.clusters.iter().filter(|cluster| !cluster.tables().is_hub()) {
             let configured = cluster.config().tables.len();
             let made = cluster.tables().all().into_iter().skip(configured);
@@ -68,5 +69,12 @@ impl KeptTables for Daemon {
         let shared = self.clusters.iter().filter(|cluster| !cluster.tables().is_hub());
         let made = shared.flat_map(|cluster| cluster.tables().create_again(&definition)).next();
         made.map(|shared| Arc::clone(shared.table()))
+    }
+    fn all_sums(&self) -> Vec<(String, Sums)> {
+        self.kept_sums()
+    }
+
+    fn find_sums(&self, name: &str, definition: &TableDefinition) -> Option<Sums> {
+        self.sums_again(name, definition)
     }
 }

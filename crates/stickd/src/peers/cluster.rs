@@ -402,6 +402,11 @@ impl Cluster {
         look(&self.section.lock())
     }
 
+    /// Changes the section where that has no actions to carry out.
+    pub(super) fn with_view_mut<R>(&self, change: impl FnOnce(&mut Section) -> R) -> R {
+        change(&mut self.section.lock())
+    }
+
     /// The section at this moment.
     pub fn view(&self) -> SectionView {
         self.section.lock().view(self.clock.now())

@@ -125,6 +125,17 @@ fn publish(table: &Table, report: &HubReport, now: Millis) {
 }
 
 impl Cluster {
+    /// The nodes of the hub with their names.
+    pub(crate) fn nodes(&self) -> Vec<(Origin, String)> {
+        self.with_view(Section::nodes)
+    }
+
+    /// Expects a node whose values were kept, before the section starts.
+    pub(crate) fn expect_node(&self, name: &str) -> Option<Origin> {
+        let now = self.clock().now();
+        self.with_view_mut(|section| section.expect_node(now, name))
+    }
+
     /// The nodes of a hub at this moment, and what the sums leave out.
     pub fn hub_report(&self) -> HubReport {
         let state = self.with_view(|section| section.hub_state(self.members.are_known()));

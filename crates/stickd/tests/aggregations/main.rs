@@ -4,6 +4,7 @@ mod beside;
 mod cluster;
 mod conn_cur;
 mod definitions;
+mod durable;
 mod examples;
 mod fallback;
 mod left_out;
@@ -22,6 +23,7 @@ fn main() {
     let longest_first = [
         left_out::tests(),
         definitions::tests(),
+        durable::tests(),
         beside::tests(),
         restarts::tests(),
         limits::tests(),
