@@ -2,6 +2,15 @@
 //!
 //! Every structure is complete and checked: names are unique, references lead somewhere, numbers are in range.
 
+mod log;
+pub use log::{LogFormat, LogLevel, LogOutput, LogTarget};
+
+mod socket;
+pub use socket::{Level, Owner, SeverityOutput, StatsSocket};
+
+mod tls;
+pub use tls::{BindTls, CaFile, ServerTls, TlsVersion, TlsVersions, Verify};
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -122,136 +131,6 @@ impl Default for Global {
     }
 }
 
-/// A `stats socket` line: one socket of the runtime API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StatsSocket {
-    /// Where to listen.
-    pub address: Address,
-    /// What it serves at an IPv6 wildcard.
-    pub families: WildcardFamilies,
-    /// Permissions of a Unix socket, 0 to 0o7777; the umask decides when `None`.
-    pub mode: Option<u32>,
-    /// Owner of a Unix socket.
-    pub user: Option<Owner>,
-    /// Group of a Unix socket.
-    pub group: Option<Owner>,
-    /// What its users may do.
-    pub level: Level,
-    /// What stands before messages until a connection asks for something else.
-    pub severity: SeverityOutput,
-    /// The address in the configuration.
-    pub span: Span,
-}
-
-/// What stands before the messages of a runtime connection. Dumps such as `show table` are no messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SeverityOutput {
-    /// Nothing.
-    #[default]
-    None,
-    /// `[3]: `
-    Number,
-    /// `[err]: `
-    String,
-}
-
-impl SeverityOutput {
-    /// The words for it.
-    pub(crate) const WORDS: [&str; 3] = ["none", "number", "string"];
-
-    pub(crate) fn from_word(word: &str) -> Option<Self> {
-        Some(match word {
-            "none" => Self::None,
-            "number" => Self::Number,
-            "string" => Self::String,
-            _ => return None,
-        })
-    }
-}
-
-/// A user or a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Owner {
-    /// By name (`user`, `group`).
-    Name(String),
-    /// By number (`uid`, `gid`).
-    Id(u32),
-}
-
-/// What a user of a runtime socket may do; each level includes the one before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
-    /// Look at what is not sensitive.
-    User,
-    /// Look at everything and change little: HAProxy's default.
-    #[default]
-    Operator,
-    /// Everything.
-    Admin,
-}
-
-impl Level {
-    /// The word for it.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Operator => "operator",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// The level of a word.
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::User, Self::Operator, Self::Admin].into_iter().find(|level| level.word() == word)
-    }
-}
-
-/// A `log` line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogTarget {
-    /// Where lines go.
-    pub output: LogOutput,
-    /// How they look.
-    pub format: LogFormat,
-    /// The least severe level that is written; `info` when the line names none.
-    pub level: LogLevel,
-}
-
-/// Where log lines go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogOutput {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Time, level and text: `plain`, and the default.
-    #[default]
-    Plain,
-    /// Level and text without a time: HAProxy's `raw` and `short`, for collectors that add the time.
-    Raw,
-    /// One JSON object a line.
-    Json,
-}
-
-/// HAProxy's levels of log lines, the most severe first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "syslog's own words")]
-pub enum LogLevel {
-    Emergency,
-    Alert,
-    Critical,
-    Error,
-    Warning,
-    Notice,
-    Info,
-    Debug,
-}
-
 /// A `peers` or an `aggregations` section: a cluster of peers and the tables they share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeersSection {
@@ -355,94 +234,6 @@ pub struct Bind {
     pub tls: Option<BindTls>,
     /// The address in the configuration.
     pub span: Span,
-}
-
-/// TLS of a listener.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct BindTls {
-    /// Certificate chain and private key, PEM.
-    pub crt: PathBuf,
-    /// Authorities for certificates of clients.
-    pub ca_file: Option<CaFile>,
-    /// Lists of certificates that those authorities revoked, PEM.
-    pub crl_file: Option<PathBuf>,
-    /// Whether clients must show a certificate; [`Verify::None`] by default.
-    pub verify: Verify,
-    /// Whether a peer's certificate must be for the name that it says (`verify-peer-name`).
-    pub verify_peer_name: bool,
-    /// Versions to speak.
-    pub versions: TlsVersions,
-    /// Application protocols to offer, most wanted first; usually empty.
-    pub alpn: Vec<String>,
-}
-
-/// TLS towards a remote peer.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ServerTls {
-    /// Authorities for the peer's certificate; set whenever `verify` is [`Verify::Required`].
-    pub ca_file: Option<CaFile>,
-    /// Lists of certificates that those authorities revoked, PEM.
-    pub crl_file: Option<PathBuf>,
-    /// [`Verify::Required`] (the default) or [`Verify::None`].
-    pub verify: Verify,
-    /// Certificate chain and private key to show, PEM.
-    pub crt: Option<PathBuf>,
-    /// Name to ask for, from `sni str(NAME)` or `sni NAME`.
-    pub sni: Option<String>,
-    /// Name the peer's certificate must carry.
-    pub verify_host: Option<String>,
-    /// Whether the certificate of a member that DNS lists may be for any host (`no-verifyhost`).
-    pub any_host: bool,
-    /// Whether the certificate must be for the peer's name (`verify-peer-name`).
-    pub verify_peer_name: bool,
-    /// Versions to speak.
-    pub versions: TlsVersions,
-    /// Application protocols to offer, most wanted first; usually empty.
-    pub alpn: Vec<String>,
-}
-
-/// Where authorities come from.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum CaFile {
-    /// A PEM file.
-    File(PathBuf),
-    /// `@system-ca`: the machine's own.
-    System,
-}
-
-/// How the other side's certificate is checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verify {
-    /// Not at all.
-    None,
-    /// When it shows one (listeners only).
-    Optional,
-    /// Always.
-    Required,
-}
-
-/// The range of TLS versions to speak, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TlsVersions {
-    /// Lowest.
-    pub min: TlsVersion,
-    /// Highest.
-    pub max: TlsVersion,
-}
-
-impl Default for TlsVersions {
-    fn default() -> Self {
-        Self { min: TlsVersion::V12, max: TlsVersion::V13 }
-    }
-}
-
-/// A TLS version stickd speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TlsVersion {
-    /// TLS 1.2.
-    V12,
-    /// TLS 1.3.
-    V13,
 }
 
 /// Another node of a section.
