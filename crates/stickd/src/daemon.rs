@@ -1,28 +1,33 @@
 //! The daemon: built from a configuration, run until a signal.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
-use std::num::NonZeroU32;
+mod build;
+pub(crate) use build::random;
+
+mod listeners;
+mod tables;
+
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
-use haproxy_peers::{DynamicTables, Limits, StopProgress, TablePart, TableSet};
+use haproxy_peers::{Limits, StopProgress};
 use parking_lot::Mutex;
 use rustix::process::Pid;
 use stick_table::{Origins, Table};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
+use self::build::{places, table_set};
+use self::listeners::Bound;
 use crate::bind_hint::bind_hint;
 use crate::budget::Budget;
 use crate::clock::{self, Clock};
-use crate::config::{Address, Bind, Config, PeersSection, TableEntry};
+use crate::config::{Config, TableEntry};
 use crate::durable::StateUsage;
 use crate::handover::{Door, Doorkeeper, Identity, Predecessors, Successor};
-use crate::net::Listener;
 use crate::peers::{Cluster, ClusterSetup, Places};
 use crate::pid_file::PidFile;
 use crate::reload::{CommandLine, Reload};
@@ -30,8 +35,7 @@ use crate::runtime::{BindError, Context as _, RuntimeUsage, Server, ServerOption
 use crate::signals::{Request, Signals};
 use crate::status::Status;
 use crate::supervise::{Failure, Supervisor};
-use crate::tls::Acceptor;
-use crate::{files, notify, state, sweeper};
+use crate::{notify, state, sweeper};
 
 /// How often a stopping process says to the next one that it is there.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
@@ -361,69 +365,6 @@ impl Daemon {
         }
     }
 
-    /// Binds the listeners of every cluster, and those of several.
-    ///
-    /// A peer's connection may reach a listener from the moment it is bound, so what else can fail comes first.
-    async fn bind(&self, predecessors: &[i32]) -> anyhow::Result<Bound> {
-        let of_section =
-            |cluster: &Cluster| format!("section {} {}", cluster.config().keyword(), cluster.name());
-        let mut own = Vec::new();
-        for cluster in &self.clusters {
-            let user = of_section(cluster);
-            own.push(self.load(cluster.config().local.listeners.iter(), &user)?);
-        }
-        let mut shared = Vec::new();
-        for config in &self.config.global.shared {
-            let user = format!("sections {}", config.sections.join(", "));
-            shared.push(self.load(std::iter::once(&config.bind), &user)?);
-        }
-        Ok(Bound {
-            own: self.listen(own, predecessors).await?,
-            shared: self.listen(shared, predecessors).await?,
-        })
-    }
-
-    /// What TLS of listeners needs.
-    fn load<'b>(
-        &self,
-        binds: impl Iterator<Item = &'b Bind>,
-        user: &str,
-    ) -> anyhow::Result<Vec<Unbound<'b>>> {
-        let unbound = binds.map(|bind| {
-            let cannot_listen = format!(
-                "{}: cannot listen on {} for {user}",
-                self.config.sources.place(bind.span),
-                bind.address
-            );
-            let acceptor = bind.tls.as_ref().map(|tls| self.config.tls.acceptor(tls)).transpose();
-            let acceptor = acceptor.with_context(|| cannot_listen.clone())?;
-            Ok(Unbound { bind, acceptor, cannot_listen })
-        });
-        unbound.collect()
-    }
-
-    async fn listen(
-        &self,
-        all: Vec<Vec<Unbound<'_>>>,
-        predecessors: &[i32],
-    ) -> anyhow::Result<Vec<Listeners>> {
-        let mut bound = Vec::new();
-        for unbound in all {
-            let mut listeners = Vec::new();
-            for Unbound { bind, acceptor, cannot_listen } in unbound {
-                let sockets = Listener::bind(&bind.address, bind.families, predecessors).await;
-                let sockets = sockets.map_err(|error| {
-                    let is_unix = matches!(bind.address, Address::Unix(_));
-                    let hint = bind_hint(is_unix, &error, predecessors);
-                    anyhow!("{cannot_listen}: {error}{hint}")
-                })?;
-                listeners.extend(sockets.into_iter().map(|listener| (listener, acceptor.clone())));
-            }
-            bound.push(listeners);
-        }
-        Ok(bound)
-    }
-
     /// Teaches the next process, section by section at the same time, until it has everything or there is nobody, or it
     /// takes nothing more.
     async fn hand_over(&self, successor: Option<Successor>) {
@@ -471,124 +412,4 @@ impl Daemon {
             }
         }
     }
-
-    /// Every table of this moment that there is something to show of, those made from definitions of peers last.
-    pub(crate) fn all_tables(&self) -> Vec<Arc<Table>> {
-        // Of a hub's source there is nothing to show but its sums, and orders are no tables of anybody's.
-        self.tables_where(|part| !matches!(part, TablePart::Source(_) | TablePart::Orders { .. }))
-    }
-
-    /// Every table in which entries end.
-    fn swept_tables(&self) -> Vec<Arc<Table>> {
-        self.tables_where(|part| !matches!(part, TablePart::Source(_)))
-    }
-
-    /// The configured tables of this moment: a peer's definition may have made another table of one without a `store` list.
-    pub(crate) fn configured_tables(&self) -> Vec<Arc<Table>> {
-        let mut tables = self.tables.clone();
-        for cluster in &self.clusters {
-            for entry in cluster.config().tables.iter().filter(|entry| !entry.has_list) {
-                let name = &entry.definition.name;
-                let place = tables.iter_mut().find(|table| table.definition().name == *name);
-                if let (Some(place), Some(shared)) = (place, cluster.tables().by_local_name(name)) {
-                    *place = Arc::clone(shared.table());
-                }
-            }
-        }
-        tables
-    }
-
-    fn tables_where(&self, is_in: impl Fn(&TablePart) -> bool) -> Vec<Arc<Table>> {
-        let mut tables = self.configured_tables();
-        for cluster in &self.clusters {
-            let configured = cluster.config().tables.len();
-            let made = cluster.tables().all().into_iter().skip(configured);
-            let made = made.filter(|shared| is_in(shared.part()));
-            tables.extend(made.map(|shared| Arc::clone(shared.table())));
-        }
-        tables
-    }
-}
-
-/// Listening sockets, each with its TLS.
-type Listeners = Vec<(Listener, Option<Acceptor>)>;
-
-/// All listening sockets.
-struct Bound {
-    /// Those of each cluster.
-    own: Vec<Listeners>,
-    /// Those of each [`SharedListener`](crate::config::SharedListener).
-    shared: Vec<Listeners>,
-}
-
-/// A listener that is about to be bound.
-struct Unbound<'b> {
-    bind: &'b Bind,
-    acceptor: Option<Acceptor>,
-    /// What an error begins with.
-    cannot_listen: String,
-}
-
-impl Config {
-    /// The place of a table in the order of declaration.
-    fn declaration(&self, name: &str) -> usize {
-        let entries = self.sections.iter().flat_map(|section| &section.tables).chain(&self.local_tables);
-        let mut spans: Vec<_> = entries.map(|entry| (entry.span, &entry.definition.name)).collect();
-        spans.sort_by_key(|(span, _)| *span);
-        spans.iter().position(|(_, declared)| *declared == name).unwrap_or(usize::MAX)
-    }
-}
-
-/// The places for connections that peers open: `maxconn`, or as many as the sections allow, as far as files may be opened.
-fn places(config: &Config) -> Places {
-    let sections = || config.sections.iter().filter(|section| !section.disabled);
-    let reserved: usize = sections().map(|section| section.configured_peers() as usize).sum();
-    let most: u64 = sections().map(|section| u64::from(section.most_connections())).sum();
-    let wanted = config.global.max_connections.map_or(most, |connections| connections.number.into());
-    let apart = files::apart_from_peers(config);
-    let limit = files::raise_limit(wanted + apart);
-    let possible = limit.saturating_sub(apart).max(reserved as u64 + 1);
-    if possible < wanted && config.global.max_connections.is_some() {
-        warn!(
-            limit,
-            "maxconn {wanted} is not possible, {possible} is: raise the limit of open files (LimitNOFILE=)"
-        );
-    } else if possible < wanted {
-        info!(limit, "the limit of open files allows {possible} connections of peers instead of {wanted}");
-    }
-    Places::new(wanted.min(possible) as usize, reserved)
-}
-
-fn table_set(
-    section: &PeersSection,
-    tables: &HashMap<String, Arc<Table>>,
-    config: &Config,
-) -> anyhow::Result<TableSet> {
-    let shared = section.tables.iter().filter_map(|entry| {
-        let table = tables.get(&entry.definition.name)?;
-        let copy = entry.definition.write_to.as_ref().and_then(|name| tables.get(name));
-        Some((Arc::clone(table), copy.cloned()))
-    });
-    let dynamic = section.dynamic_tables.map(|dynamic| DynamicTables {
-        size: dynamic.size,
-        max_tables: dynamic.max as usize,
-        max_bytes: dynamic.memory,
-        max_server_key: config.global.max_server_key as usize,
-    });
-    let shards = section.shards.and_then(NonZeroU32::new);
-    let all = || config.sections.iter().flat_map(|section| &section.tables).chain(&config.local_tables);
-    let targets: HashSet<_> = all().filter_map(|entry| entry.definition.write_to.as_deref()).collect();
-    let open =
-        section.tables.iter().filter(|entry| !entry.has_list).map(|entry| entry.definition.name.as_str());
-    let set = TableSet::new(&section.name, shared, shards, dynamic, random())?
-        .with_open_tables(open.filter(|name| !targets.contains(name)));
-    Ok(match &section.hub {
-        Some(hub) => set.with_hub(hub.to_engine())?,
-        None => set,
-    })
-}
-
-/// A number nobody outside can guess, from the randomness the standard library gives its maps.
-pub(crate) fn random() -> u64 {
-    RandomState::new().hash_one(std::process::id())
 }
