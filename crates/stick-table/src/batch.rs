@@ -24,11 +24,19 @@ const KEEP_STRING: u32 = u32::MAX;
 pub enum Precedence {
     /// The change is the newest there is: live updates.
     Newest,
-    /// A lesson told the change. It creates entries, and overwrites what was touched before it, by the [`Ages`] of the batch,
-    /// and what the same origin told within the same session.
-    /// Where they do not tell which was first, it refreshes what the same origin wrote, unless another process of the peer did
-    /// ([`Batch::set_refreshes`]), and keeps what somebody else wrote since this process started. What this process wrote itself is kept: elsewhere its lifetime may have begun again, by
-    /// an update that told none, and whoever wrote later pushes that.
+    /// A lesson told the change. It creates entries. What an entry holds, by whom it was written and when it was touched by the
+    /// [`Ages`] of the batch, decides the rest:
+    ///
+    /// | written by | touched before the change | after it | not known |
+    /// | --- | --- | --- | --- |
+    /// | the same origin, touched in this session | overwritten | overwritten | overwritten |
+    /// | the same origin, touched before | overwritten | kept | overwritten if the change was made in this session, or by [`Batch::set_refreshes`] |
+    /// | another origin | overwritten | kept | kept |
+    /// | this process itself | kept | kept | kept |
+    /// | a durable copy ([`Origin::STORE`](crate::Origin::STORE)) | overwritten | overwritten | overwritten |
+    ///
+    /// This process keeps its own values, as their lifetime may have begun again elsewhere by an update that told none; whoever
+    /// wrote later pushes that.
     FillGaps,
     /// The change was part of a lesson and comes again on its own, without its age. It overwrites what the same origin wrote,
     /// or what a lesson of somebody else told. Where it carries what is left of its life, no live update told it before the lesson: then

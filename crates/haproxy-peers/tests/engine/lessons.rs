@@ -291,9 +291,9 @@ fn a_lesson_can_be_asked_for_again() {
     assert_eq!(peer.news(&mut world).len(), 1);
 }
 
-/// The hand-over race: what another peer pushed live is newer than any lesson.
+/// The hand-over race: a lesson overwrites what another peer pushed live only where its own touch is surely newer.
 #[test]
-fn a_lesson_never_overwrites_what_another_peer_pushed_live() {
+fn a_lesson_does_not_overwrite_what_another_peer_pushed_live() {
     let mut world = World::new(1);
     let node = world.add(Setup::new("n").peer("h1").peer("h2").table(counters("t")));
     let mut teacher = Script::call(&mut world, node, "h1", "2.1");

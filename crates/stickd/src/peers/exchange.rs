@@ -29,7 +29,7 @@ const LONG: Duration = Duration::from_millis(4);
 const MIN_PIECE: usize = 1024;
 /// After so many reads of less than a quarter of it, a buffer is made small again.
 const MANY_READS: u32 = 1_000;
-/// Tables that a new session begins to follow before others have their turn: each may have 64 shards with a lock.
+/// Tables that a new session begins to follow before others have their turn: each may have 64 stripes, each with a lock.
 const TABLES_AT_ONCE: usize = 16;
 /// Bytes made to be written at once.
 const CHUNK: usize = 64 * 1024;

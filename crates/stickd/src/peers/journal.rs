@@ -1,4 +1,5 @@
-//! The log of a section: which lines are due. [`lines`] has the wording of all of them.
+//! The log of a section: which lines are due. [`lines`] words those of the daemon, and
+//! [`SessionEvent`](haproxy_peers::SessionEvent) those of a session.
 //!
 //! A peer may cause any number of events. Each line takes from a quota, lines about strangers are written once a minute, and
 //! a line says how many were left out before it.

@@ -28,7 +28,7 @@ impl Learner {
         let id = header.id.unwrap_or_else(|| binding.last_id.wrapping_add(1));
         binding.last_id = id;
         let remaining = header.remaining_ms();
-        // At 2.0, and from a table without expiry here, lessons are untimed.
+        // A lesson tells no usable lifetimes in a session of version 2.0, or when the sender's table does not expire.
         let untimed = !self.timed || binding.endless;
         let lesson = self.learning == Learning::Running && (remaining.is_some() || untimed);
         let mut live = Live::New;

@@ -1,4 +1,4 @@
-//! The wording of all lines of a section's log: what happened, to which peer, at which address, why, and what to do.
+//! The wording of the lines that the daemon writes about a section: what happened, to which peer, at which address, why, and what to do.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
@@ -18,8 +18,8 @@ const MAX_SHOWN: usize = 255;
 
 /// A line that waits until the section's lock is free, with the lines left out before it.
 pub(in crate::peers) enum Note {
-    LessonRequested { peer: String, left_out: Option<u64> },
-    Forgotten { peer: String, member: &'static str, left_out: Option<u64> },
+    AskingForLesson { peer: String, lines_left_out: Option<u64> },
+    Forgotten { peer: String, member: &'static str, lines_left_out: Option<u64> },
 }
 
 /// Who says hello, as far as it is known before it is admitted.
@@ -110,9 +110,9 @@ impl Journal {
         version: ProtocolVersion,
         status: Status,
     ) {
-        let Some(left_out) = self.due(peer, Level::INFO) else { return };
+        let Some(lines_left_out) = self.due(peer, Level::INFO) else { return };
         let (section, status) = (&self.section, status.code());
-        info!(section, peer, address, %version, status, left_out, "connected");
+        info!(section, peer, address, %version, status, lines_left_out, "connected");
     }
 
     /// An attempt failed. `is_away` when the peer is without a session now: when both sides connect at once, one of the two
@@ -126,20 +126,23 @@ impl Journal {
     ) {
         let peer = connection.name.as_str();
         let level = if is_away && self.is_news(peer, error) { Level::WARN } else { Level::DEBUG };
-        let Some(left_out) = self.due(peer, level) else { return };
+        let Some(lines_left_out) = self.due(peer, level) else { return };
         let section = &self.section;
         if level == Level::WARN {
             let remedy = remedies::unreachable(kind);
-            warn!(section, peer, address, left_out, "cannot reach the peer, trying again: {error}{remedy}");
+            warn!(
+                section,
+                peer, address, lines_left_out, "cannot reach the peer, trying again: {error}{remedy}"
+            );
         } else {
-            debug!(section, peer, address, left_out, "cannot reach the peer: {error}");
+            debug!(section, peer, address, lines_left_out, "cannot reach the peer: {error}");
         }
     }
 
     pub(in crate::peers) fn refused_by(&self, peer: &str, address: &str, status: Status) {
-        let Some(left_out) = self.due(peer, Level::WARN) else { return };
+        let Some(lines_left_out) = self.due(peer, Level::WARN) else { return };
         let (section, meaning, status) = (&self.section, remedies::explain(status), status.code());
-        warn!(section, peer, address, status, left_out, "the peer refused: {meaning}");
+        warn!(section, peer, address, status, lines_left_out, "the peer refused: {meaning}");
     }
 
     pub(in crate::peers) fn accepted(
@@ -148,9 +151,9 @@ impl Journal {
         version: ProtocolVersion,
         kind: PeerKind,
     ) {
-        let Some(left_out) = self.due(&connection.name, Level::INFO) else { return };
+        let Some(lines_left_out) = self.due(&connection.name, Level::INFO) else { return };
         let (section, peer, address) = (&self.section, &connection.name, address_of(connection));
-        info!(section, peer, address, %version, member = member_word(kind), left_out, "accepted");
+        info!(section, peer, address, %version, member = member_word(kind), lines_left_out, "accepted");
     }
 
     /// A hub logs what its sums leave out by [`LeftOutLog`](super::LeftOutLog), whoever noticed it.
@@ -164,54 +167,54 @@ impl Journal {
             | SessionEvent::LessonUnconfirmed => Level::WARN,
             _ => Level::INFO,
         };
-        let Some(left_out) = self.due(&connection.name, level) else { return };
+        let Some(lines_left_out) = self.due(&connection.name, level) else { return };
         let (section, peer) = (&self.section, &connection.name);
         if level == Level::WARN {
-            warn!(section, peer, address = address_of(connection), left_out, "{event}");
+            warn!(section, peer, address = address_of(connection), lines_left_out, "{event}");
         } else {
-            info!(section, peer, left_out, "{event}");
+            info!(section, peer, lines_left_out, "{event}");
         }
     }
 
     pub(in crate::peers) fn session_ended(&self, connection: &Connection, reason: &EndReason) {
         let level = if matches!(reason, EndReason::Error(_)) { Level::WARN } else { Level::INFO };
-        let Some(left_out) = self.due(&connection.name, level) else { return };
+        let Some(lines_left_out) = self.due(&connection.name, level) else { return };
         let (section, peer, address) = (&self.section, &connection.name, address_of(connection));
         match reason {
             EndReason::Error(error) => {
                 let remedy = remedies::session(error);
-                warn!(section, peer, address, left_out, "session closed: {error}{remedy}");
+                warn!(section, peer, address, lines_left_out, "session closed: {error}{remedy}");
             }
             EndReason::Connection(reason) => {
-                info!(section, peer, address, left_out, "session ended: {reason}");
+                info!(section, peer, address, lines_left_out, "session ended: {reason}");
             }
             EndReason::Closed(reason) => {
-                info!(section, peer, address, left_out, "session closed: {reason}");
+                info!(section, peer, address, lines_left_out, "session closed: {reason}");
             }
         }
     }
 
     /// A note that a lesson is asked for; [`write`](Self::write) it without the section's lock.
     pub(in crate::peers) fn note_request(&self, peer: &str) -> Option<Note> {
-        let left_out = self.due(peer, Level::INFO)?;
-        Some(Note::LessonRequested { peer: peer.to_owned(), left_out })
+        let lines_left_out = self.due(peer, Level::INFO)?;
+        Some(Note::AskingForLesson { peer: peer.to_owned(), lines_left_out })
     }
 
     /// The same for a member that the section forgot.
     pub(in crate::peers) fn note_forgotten(&self, peer: &str, kind: PeerKind) -> Option<Note> {
         self.failures.lock().remove(peer);
-        let left_out = self.due(peer, Level::INFO)?;
-        Some(Note::Forgotten { peer: peer.to_owned(), member: member_word(kind), left_out })
+        let lines_left_out = self.due(peer, Level::INFO)?;
+        Some(Note::Forgotten { peer: peer.to_owned(), member: member_word(kind), lines_left_out })
     }
 
     pub(in crate::peers) fn write(&self, note: &Note) {
         let section = &self.section;
         match note {
-            Note::LessonRequested { peer, left_out } => {
-                info!(section, peer, left_out, "asking for a lesson");
+            Note::AskingForLesson { peer, lines_left_out } => {
+                info!(section, peer, lines_left_out, "asking for a lesson");
             }
-            Note::Forgotten { peer, member, left_out } => {
-                info!(section, peer, member, left_out, "forgot a member that stayed away");
+            Note::Forgotten { peer, member, lines_left_out } => {
+                info!(section, peer, member, lines_left_out, "forgot a member that stayed away");
             }
         }
     }
@@ -230,12 +233,12 @@ impl Journal {
         if !self.is_first_of_minute(None, &format!("name {peer}")) {
             return;
         }
-        let Some(left_out) = self.due(peer, Level::WARN) else { return };
+        let Some(lines_left_out) = self.due(peer, Level::WARN) else { return };
         let (section, one, other) = (&self.section, &pair.one, &pair.other);
         warn!(
             section,
             peer,
-            left_out,
+            lines_left_out,
             "two processes say they are {peer}: {one} and {other}; each session of one ends that of the other: give each node a \
              name of its own (localpeer, -L)"
         );
@@ -246,37 +249,42 @@ impl Journal {
 impl Journal {
     pub(in crate::peers) fn tls_failed(&self, from: Stranger<'_>, error: &HandshakeError) {
         // Another reason is another line: a connection that a peer cut off must not hide what is wrong with its certificate.
-        let Some(left_out) = self.refusal_due(from.ip, &format!("TLS {error}")) else { return };
+        let Some(lines_left_out) = self.refusal_due(from.ip, &format!("TLS {error}")) else { return };
         let (section, address, configured_there) = (&self.section, from.address, self.names_at(from.ip));
-        warn!(section, address, configured_there, left_out, "TLS handshake failed: {error}");
+        warn!(section, address, configured_there, lines_left_out, "TLS handshake failed: {error}");
     }
 
     pub(in crate::peers) fn hello_refused(&self, from: Stranger<'_>, error: &HelloError) {
-        let Some(left_out) = self.refusal_due(from.ip, "hello") else { return };
+        let Some(lines_left_out) = self.refusal_due(from.ip, "hello") else { return };
         let (section, address, local_peer) = (&self.section, from.address, &self.local_peer);
         let status = error.status().map_or(0, Status::code);
         let remedy = remedies::hello(error);
         let configured_there = self.names_at(from.ip);
         warn!(
             section,
-            address, configured_there, status, local_peer, left_out, "refused a hello: {error}; {remedy}"
+            address,
+            configured_there,
+            status,
+            local_peer,
+            lines_left_out,
+            "refused a hello: {error}; {remedy}"
         );
     }
 
     /// A certificate that is not for this name.
     pub(in crate::peers) fn name_not_proved(&self, from: Stranger<'_>, status: Status) {
         let peer = from.shown();
-        let Some(left_out) = self.refusal_due(from.ip, peer) else { return };
+        let Some(lines_left_out) = self.refusal_due(from.ip, peer) else { return };
         let error = HandshakeError::PeerName { name: peer.to_owned() };
         let (section, address, status) = (&self.section, from.address, status.code());
-        warn!(section, peer, address, status, left_out, "refused a peer: {error}");
+        warn!(section, peer, address, status, lines_left_out, "refused a peer: {error}");
     }
 
     pub(in crate::peers) fn told_to_come_later(&self, from: Stranger<'_>, status: Status) {
         let peer = from.shown();
-        let Some(left_out) = self.due(peer, Level::INFO) else { return };
+        let Some(lines_left_out) = self.due(peer, Level::INFO) else { return };
         let (section, address, status) = (&self.section, from.address, status.code());
-        info!(section, peer, address, status, left_out, "refused the peer for now");
+        info!(section, peer, address, status, lines_left_out, "refused the peer for now");
     }
 
     pub(in crate::peers) fn own_name_refused(&self, from: Stranger<'_>, status: Status) {
@@ -300,16 +308,16 @@ impl Journal {
 
     fn refused(&self, from: Stranger<'_>, status: Status, why: &str) {
         let peer = from.shown();
-        let Some(left_out) = self.refusal_due(from.ip, peer) else { return };
+        let Some(lines_left_out) = self.refusal_due(from.ip, peer) else { return };
         let (section, address, status) = (&self.section, from.address, status.code());
-        warn!(section, peer, address, status, left_out, "{why}");
+        warn!(section, peer, address, status, lines_left_out, "{why}");
     }
 
     pub(in crate::peers) fn closed_without_answer(&self, from: Stranger<'_>, reason: &str) {
         let peer = from.shown();
-        let Some(left_out) = self.due(peer, Level::DEBUG) else { return };
+        let Some(lines_left_out) = self.due(peer, Level::DEBUG) else { return };
         let (section, address) = (&self.section, from.address);
-        debug!(section, peer, address, reason, left_out, "closed without an answer");
+        debug!(section, peer, address, reason, lines_left_out, "closed without an answer");
     }
 
     pub(in crate::peers) fn predecessor_hello_refused(&self, pid: i32, error: &HelloError) {
@@ -332,33 +340,36 @@ impl Journal {
     }
 
     fn listing(&self, peer: &str, address: SocketAddr, from: &str, news: &str) {
-        let Some(left_out) = self.due(from, Level::INFO) else { return };
-        info!(section = self.section, peer, %address, from, left_out, "{news}");
+        let Some(lines_left_out) = self.due(from, Level::INFO) else { return };
+        info!(section = self.section, peer, %address, from, lines_left_out, "{news}");
     }
 
     pub(in crate::peers) fn not_listed_any_more(&self, peer: &str, from: &str) {
-        let Some(left_out) = self.due(from, Level::INFO) else { return };
+        let Some(lines_left_out) = self.due(from, Level::INFO) else { return };
         let section = &self.section;
         info!(
             section,
-            peer, from, left_out, "DNS no longer lists a member: stickd does not connect to it again"
+            peer, from, lines_left_out, "DNS no longer lists a member: stickd does not connect to it again"
         );
     }
 
     pub(in crate::peers) fn not_resolved(&self, domain: &str, members: usize, error: &DnsError) {
-        let Some(left_out) = self.due(domain, Level::WARN) else { return };
+        let Some(lines_left_out) = self.due(domain, Level::WARN) else { return };
         let section = &self.section;
-        warn!(section, domain, members, left_out, "cannot resolve the name, and the members stay: {error}");
+        warn!(
+            section,
+            domain, members, lines_left_out, "cannot resolve the name, and the members stay: {error}"
+        );
     }
 
     pub(in crate::peers) fn resolved_again(&self, domain: &str, members: usize) {
-        let Some(left_out) = self.due(domain, Level::INFO) else { return };
-        info!(section = self.section, domain, members, left_out, "resolving works again");
+        let Some(lines_left_out) = self.due(domain, Level::INFO) else { return };
+        info!(section = self.section, domain, members, lines_left_out, "resolving works again");
     }
 
     pub(in crate::peers) fn answer_is_wrong(&self, domain: &str, fault: &str) {
-        let Some(left_out) = self.due(domain, Level::WARN) else { return };
-        warn!(section = self.section, domain, left_out, "{fault}");
+        let Some(lines_left_out) = self.due(domain, Level::WARN) else { return };
+        warn!(section = self.section, domain, lines_left_out, "{fault}");
     }
 
     pub(in crate::peers) fn answer_is_wrong_more(&self, domain: &str, more: usize) {
@@ -395,19 +406,22 @@ impl Journal {
     /// Whether the line could be written; else it is tried again.
     pub(super) fn left_out(&self, gap: &Gap<'_>) -> bool {
         let Gap { what, peer, address, table } = gap;
-        let Some(left_out) = self.due(peer, Level::WARN) else { return false };
+        let Some(lines_left_out) = self.due(peer, Level::WARN) else { return false };
         let (section, table, why, reason) =
             (&self.section, table.as_deref(), &what.reason, what.reason.word());
         let remedy = why.remedy().map_or_else(String::new, |remedy| format!("; {remedy}"));
-        warn!(section, peer, address, table, reason, left_out, "the sums are not complete: {why}{remedy}");
+        warn!(
+            section,
+            peer, address, table, reason, lines_left_out, "the sums are not complete: {why}{remedy}"
+        );
         true
     }
 
     pub(super) fn left_out_no_more(&self, gap: &Gap<'_>) {
         let Gap { what, peer, address, table } = gap;
-        let Some(left_out) = self.due(peer, Level::INFO) else { return };
+        let Some(lines_left_out) = self.due(peer, Level::INFO) else { return };
         let (section, table, reason) = (&self.section, table.as_deref(), what.reason.word());
-        info!(section, peer, address, table, reason, left_out, "the sums include these values again");
+        info!(section, peer, address, table, reason, lines_left_out, "the sums include these values again");
     }
 }
 
