@@ -10,6 +10,9 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use std::time::Instant;
 
+/// The crates to publish, each after those that it depends on.
+const LIBRARIES: [&str; 4] = ["stick-table", "stick-aggregate", "stick-store", "haproxy-peers"];
+
 #[derive(Args)]
 pub(crate) struct Options {
     /// Run only these steps (may be given several times)
@@ -40,6 +43,8 @@ enum Step {
     Lints,
     /// `cargo doc` without warnings
     Docs,
+    /// `cargo publish --dry-run` of the libraries; it uploads nothing
+    Crates,
     /// `cargo test` of the whole workspace
     Tests,
     /// Configurations and commands of the pages, with the stickd that the tests built
@@ -69,6 +74,12 @@ impl Step {
             Self::Docs => run::show(
                 run::cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
             ),
+            Self::Crates => {
+                // The other steps compile them already, and the tree may have changes that are not committed.
+                let mut publish = run::cargo();
+                publish.args(["publish", "--dry-run", "--no-verify", "--allow-dirty"]);
+                run::show(publish.args(LIBRARIES.iter().flat_map(|library| ["-p", library])))
+            }
             Self::Tests => tests::run(&options.test_arguments),
             Self::Pages => {
                 let is_built = options.includes(Self::Tests) && options.test_arguments.is_empty();
