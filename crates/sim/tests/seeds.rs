@@ -35,7 +35,10 @@ fn seeds_of_all_other_profiles_without_hubs_are_well() {
 /// new process had written (haproxies 301493, 301688, 301792, 302074);
 /// the checkers did not follow the end of an older value that a successor was misled to (reloads 300295), what crosses a lesson
 /// (400025, 400095, 401463), what a full hub publishes (400563), nor a change that falls on one which another peer has yet to get
-/// (401377).
+/// (401377);
+/// a clock that jumped ended the search for a successor before it had begun (mixed 911090); a hub above did not hear of a definition that
+/// changed back without an entry to tell (hub-definitions 910008); a checker took an entry for longer-lived than it was written for,
+/// as a message to it had been held up (restarts 301937).
 #[test]
 fn seeds_that_found_something_are_well() {
     let seeds = [
@@ -59,6 +62,9 @@ fn seeds_that_found_something_are_well() {
         ("haproxies", 301_792),
         ("haproxies", 302_074),
         ("reloads", 300_295),
+        ("mixed", 911_090),
+        ("hub-definitions", 910_008),
+        ("restarts", 301_937),
     ];
     for (name, seed) in seeds {
         let profile = Profile::of_name(name).unwrap();

@@ -13,6 +13,8 @@ const SEARCH_MS: u64 = 5_000;
 const BUSY_MS: u64 = 60_000;
 /// Time between attempts to reach the successor, in ms.
 const ATTEMPT_MS: u64 = 500;
+/// The end of that, which is left for one more attempt, in ms.
+const LAST_ATTEMPT_MS: u64 = 1_000;
 /// Longest wait for the sessions with remote peers to end before the successor is looked for, in ms.
 const LEAVE_MS: u64 = 1_000;
 /// Lessons of a successor that may break off before it is given up.
@@ -34,6 +36,9 @@ pub(super) struct Stop {
     /// Whether this process still waits for its own predecessor's lesson: what only that one knew must go on.
     learns: bool,
     until: Millis,
+    /// Whether one more attempt was made since the search has taken its time: a machine that is suspended for that long, or a clock
+    /// that jumps, must not end it unsought.
+    is_last: bool,
     /// Until when a successor may be busy.
     busy_until: Millis,
     /// Sessions with remote peers that have not ended: what they still receive must be in the lesson.
@@ -53,10 +58,15 @@ impl Stop {
 
     /// Begins the search for a successor, which has all its time from now on.
     fn search(&mut self, now: Millis) {
-        self.until = now + SEARCH_MS;
+        self.search_on(now, SEARCH_MS);
         self.busy_until = now + BUSY_MS;
         self.leave_until = now + LEAVE_MS;
         self.attempt_at = Some(now);
+    }
+
+    /// Lets the search take so many ms from now on.
+    fn search_on(&mut self, now: Millis, ms: u64) {
+        (self.until, self.is_last) = (now + ms.saturating_sub(LAST_ATTEMPT_MS), false);
     }
 }
 
@@ -74,6 +84,7 @@ impl Section {
         let mut stop = Stop {
             learns,
             until: now,
+            is_last: false,
             busy_until: now,
             leaving: self.peers.iter().filter_map(Peer::established).collect(),
             leave_until: now,
@@ -140,10 +151,13 @@ impl Section {
             stop.learns = false;
             stop.search(now);
         }
-        if now >= stop.until {
+        if now >= stop.until && stop.is_last {
             stop.progress = StopProgress::Alone;
             self.close_link(0, now, "no successor answered");
             return;
+        }
+        if now >= stop.until {
+            (stop.is_last, stop.until, stop.attempt_at) = (true, now + LAST_ATTEMPT_MS, Some(now));
         }
         if !stop.leaving.is_empty() && now < stop.leave_until {
             return;
@@ -167,7 +181,7 @@ impl Section {
     /// The successor is there, and another process teaches it.
     pub(super) fn successor_is_busy(&mut self, now: Millis) {
         if let Some(stop) = &mut self.stop {
-            stop.until = (now + SEARCH_MS).min(stop.busy_until);
+            stop.search_on(now, SEARCH_MS.min(stop.busy_until.saturating_sub(now)));
         }
     }
 
@@ -207,7 +221,7 @@ impl Section {
         {
             if stop.lesson.take().is_some() {
                 // The search was suspended meanwhile.
-                stop.until = now + SEARCH_MS;
+                stop.search_on(now, SEARCH_MS);
                 stop.broken_lessons += 1;
                 if stop.broken_lessons >= MAX_BROKEN_LESSONS {
                     stop.progress = StopProgress::Alone;

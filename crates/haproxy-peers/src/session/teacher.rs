@@ -180,6 +180,7 @@ impl Teacher {
             let (ids, start) =
                 (UpdateIds { after: old.last_id, stride: old.id_stride }, shared.table().start());
             self.tables[place] = self.send_table(shared, ids, start);
+            self.tables[place].is_news = true;
             if self.defined == Some(place) {
                 self.defined = None;
             }
@@ -412,7 +413,8 @@ impl Teacher {
 
     /// Pushes changes of one table; whether there may be more.
     fn push_table(&mut self, place: usize, now: Millis, limit: usize, out: &mut Vec<u8>) -> bool {
-        if !self.tables[place].is_due() || !self.tells(&self.tables[place].shared) {
+        let is_news = self.tables[place].is_news && self.tables[place].feed.is_some();
+        if !(is_news || self.tables[place].is_due()) || !self.tells(&self.tables[place].shared) {
             return false;
         }
         self.follow_told_types(place);
@@ -423,7 +425,7 @@ impl Teacher {
             let before = (out.len(), self.defined);
             self.define(place, out);
             let (visited, sent) = self.push_hold(place, hold, now, out);
-            if sent == 0 {
+            if sent == 0 && !self.tables[place].is_news {
                 // Only foreign or dead entries: no reason to announce the table.
                 out.truncate(before.0);
                 self.defined = before.1;
@@ -436,6 +438,7 @@ impl Teacher {
         }
         self.sent.live_updates += pushed as u64;
         let table = &mut self.tables[place];
+        table.is_news = false;
         if pushed > 0 {
             table.shared.table().count_pushed(pushed as u64);
         }

@@ -210,6 +210,28 @@ fn a_node_that_is_silent_is_asked_how_it_defines_its_tables() {
     assert_eq!(reasons(&world, node), [""; 0]);
 }
 
+/// A hub above knows the result by its former definition, and calls its sums incomplete until it hears of the present one.
+#[test]
+fn a_changed_table_is_announced_though_there_is_nothing_in_it() {
+    let mut world = World::new(1);
+    let node = world.add(setup(&["a"]));
+    let mut a = join(&mut world, node, "a", OLD);
+    tell(&mut world, &mut a, 1, 1, &[10, 1]);
+    pass(&mut world, node, &mut [&mut a], 200);
+    a.close(&mut world);
+    world.run(200);
+    let mut a = Script::call(&mut world, node, "a", "2.1");
+    a.define(&mut world, 1, &table("t", KeyType::Ip, 60_000, OLD));
+    a.control(&mut world, Control::ResyncFinished);
+    let mut heard = Vec::new();
+    for _ in 0..50 {
+        pass(&mut world, node, &mut [&mut a], 100);
+        heard.extend(a.heard(&mut world));
+    }
+    let announced = heard.iter().filter(|line| *line == "define 1 t.agg").count();
+    assert_eq!(announced, 2, "as it was, with its entry, and as it is now: {heard:?}");
+}
+
 #[test]
 fn what_an_upper_hub_defines_otherwise_is_passed_on_so() {
     let mut world = World::new(1);

@@ -77,6 +77,24 @@ fn without_a_successor_the_search_ends_after_5_s() {
     assert!(world.nodes[node].hellos[hellos..].iter().all(|hello| hello.contains("\nn\nn ")));
 }
 
+/// A machine is suspended, or its clock jumps, for longer than the search takes.
+#[test]
+fn a_search_that_had_no_time_makes_one_more_attempt() {
+    for ms in [5_000, 30_000] {
+        let mut world = World::new(1);
+        world.scripted.push("n");
+        let node = world.add(Setup::new("n").peer("h").table(counters("t")));
+        learn(&world, node, 1, 1, 500_000);
+        stop(&mut world, node);
+        world.run(1);
+        world.nodes[node].skew += ms;
+        let mut successor = Script::answer(&mut world, 600, "200");
+        assert_eq!(successor.news(&mut world).len(), 2, "{ms}");
+        successor.say(&mut world, &control(Control::ResyncConfirm));
+        assert_eq!(progress(&world, node), StopProgress::Taught, "{ms}");
+    }
+}
+
 #[test]
 fn a_driver_that_knows_there_is_no_successor_ends_the_search() {
     let mut world = World::new(1);

@@ -17,7 +17,7 @@ pub(crate) struct Node {
     pub(crate) section: Section,
     pub(crate) tables: Arc<TableSet>,
     /// How much its clock is ahead of the world's.
-    pub(super) skew: Millis,
+    pub(crate) skew: Millis,
     pub(crate) running: bool,
     pub(crate) listens: bool,
     pub(crate) may_join: bool,

@@ -17,10 +17,9 @@ impl Invariant for Complete {
             let process = stage.slots[hub].process.as_ref();
             let Some(is_complete) = process.and_then(|process| process.is_complete()) else { continue };
             let name = stage.name(hub);
-            let node = stage.slots[hub].node;
-            // What an upper hub lacks is told by lower ones, which are looked at themselves.
-            let has_leaves = hubs.below(node, stage.plan.nodes.len()).any(|below| !hubs.is_hub(below));
-            if !is_complete && has_leaves && agree(stage) {
+            // Without nodes there is nothing to be complete.
+            let has_nodes = hubs.below(stage.slots[hub].node, stage.plan.nodes.len()).next().is_some();
+            if !is_complete && has_nodes && agree(stage) {
                 let missing = process.map_or_else(String::new, |process| process.missing());
                 say(format!(
                     "{name} calls its sums incomplete, and all nodes define their tables alike: {missing}"

@@ -64,7 +64,11 @@ impl Succession {
         let keys = tables.flat_map(|table| (0..stage.plan.tables[table].keys).map(move |key| (table, key)));
         let values = keys.filter_map(|key| {
             let reading = stage.read(slot, key)?;
-            Some((key, (reading.gpc0, reading.remaining_ms)))
+            // A message that was held up lets an entry live for longer than it was written for: its successor may know better.
+            let held = stage.truth.held(slot, key, reading.gpc0);
+            let least = held.and_then(|held| held.lower).map(|end| end.saturating_sub(stage.clock(slot)));
+            let least = least.map(|left| u32::try_from(left).unwrap_or(u32::MAX));
+            Some((key, (reading.gpc0, [reading.remaining_ms, least].into_iter().flatten().min())))
         });
         let clocks = stage.clocks.iter().map(|clock| clock.at(stage.now)).collect();
         self.held.insert(slot, Held { clocks, values: values.collect() });

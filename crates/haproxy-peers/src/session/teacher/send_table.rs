@@ -26,6 +26,9 @@ pub(crate) struct SendTable {
     resumed: bool,
     /// Where the table stood when the session began: at its start when it was made since.
     pub(super) session_start: Position,
+    /// Whether it took the place of another one and was not announced since: a peer that knows the former one hears of it though
+    /// there may be nothing to tell.
+    pub(super) is_news: bool,
 }
 
 impl SendTable {
@@ -53,6 +56,7 @@ impl SendTable {
             resume,
             resumed,
             session_start,
+            is_news: false,
             shared,
         }
     }
