@@ -283,6 +283,7 @@ fn what_crowdsec_decides_all_haproxys_deny() {
         "new": [
             decision("Ip", "192.0.2.17", "3h59m58.25s"),
             decision("Ip", "192.0.2.18", "20m"),
+            decision("Ip", "192.0.2.22", "168h0m0s"),
             decision("Range", "198.51.100.0/24", "4h"),
         ],
         "deleted": [decision("Ip", "192.0.2.19", "-1m3s")],
@@ -292,6 +293,8 @@ fn what_crowdsec_decides_all_haproxys_deny() {
     cluster.wait("192.0.2.18", 429);
     let left = cluster.left("192.0.2.17").unwrap();
     assert!((14_000_000..=14_398_250).contains(&left), "{left}");
+    cluster.wait("192.0.2.22", 429);
+    assert!(cluster.left("192.0.2.22").unwrap() <= 86_400_000, "as long as the table permits");
     cluster.wait("198.51.100.1", 200);
     cluster.wait("192.0.2.19", 200);
 
