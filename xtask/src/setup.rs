@@ -6,6 +6,7 @@
 
 pub(crate) mod cargo_tool;
 pub(crate) mod debian;
+mod fail2ban;
 mod prometheus;
 mod python;
 mod tools;
@@ -45,6 +46,7 @@ pub(crate) fn run(refresh: bool) -> Result<()> {
     Environment { what: "schemas of Kubernetes", directory: &schemas, packages: &packages }
         .install(refresh)?;
     prometheus::install(refresh)?;
+    fail2ban::install(refresh)?;
     println!("set-up complete in {:.1} s: {}", started.elapsed().as_secs_f32(), cache.display());
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Where `cargo xtask setup` keeps what the tests need, shared by every clone of the same user.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs, io};
 
 /// File written last into a directory of the cache: a directory without it is unfinished and gets removed.
@@ -41,6 +42,25 @@ pub fn python_program(name: &str) -> PathBuf {
 /// Where Debian's Prometheus is unpacked.
 pub fn prometheus() -> PathBuf {
     directory().join("prometheus")
+}
+
+/// The directory of fail2ban.
+pub fn fail2ban() -> PathBuf {
+    directory().join("fail2ban")
+}
+
+/// A program of [`fail2ban`]: `fail2ban-server` or `fail2ban-client`, which run with the system's Python.
+///
+/// # Panics
+///
+/// When it is not there.
+pub fn fail2ban_program(name: &str) -> Command {
+    let root = fail2ban().join("root");
+    let program = root.join("usr/bin").join(name);
+    assert!(program.is_file(), "{} is missing: run cargo xtask setup", program.display());
+    let mut command = Command::new("python3");
+    command.arg(program).env("PYTHONPATH", root.join("usr/lib/python3/dist-packages"));
+    command
 }
 
 /// A program of [`prometheus`]: `prometheus` or `promtool`.

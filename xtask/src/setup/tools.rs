@@ -8,8 +8,7 @@ use std::process::Command;
 /// Trusts Debian's archive when a suite is fetched.
 pub(super) const DEBIAN_KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Installs what is missing of: socat (scripts written for HAProxy's socket), programs that commands on pages use, fail2ban (an
-/// example of bans), Python with its virtual environments, the key of Debian's archive.
+/// Installs what is missing of: socat (scripts written for HAProxy's socket), programs that commands on pages use, Python with its virtual environments, the key of Debian's archive.
 pub(super) fn ensure_present() -> Result<()> {
     for program in ["apt-get", "dpkg", "dpkg-deb"] {
         if run::which(program).is_none() {
@@ -20,8 +19,7 @@ pub(super) fn ensure_present() -> Result<()> {
     if run::which("socat").is_none() {
         missing.push("socat");
     }
-    let needed =
-        [("curl", "curl"), ("openssl", "openssl"), ("ip", "iproute2"), ("fail2ban-server", "fail2ban")];
+    let needed = [("curl", "curl"), ("openssl", "openssl"), ("ip", "iproute2")];
     for (program, package) in needed {
         if run::which(program).is_none() {
             missing.push(package);
@@ -34,7 +32,7 @@ pub(super) fn ensure_present() -> Result<()> {
         missing.push("debian-archive-keyring");
     }
     if missing.is_empty() {
-        println!("socat, curl, openssl, ip, fail2ban, Python, Debian's key: there");
+        println!("socat, curl, openssl, ip, Python, Debian's key: there");
         return Ok(());
     }
     println!("{}: installing by apt", missing.join(", "));

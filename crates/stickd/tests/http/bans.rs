@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use stickd_testkit::stickd::{config, table};
-use stickd_testkit::{Config, HaproxyProcess, Release, Source, StickdProcess, http, ports, wait};
+use stickd_testkit::{Config, HaproxyProcess, Release, Source, StickdProcess, cache, http, ports, wait};
 
 use crate::client::Client;
 use crate::node::STICKD;
@@ -139,7 +139,7 @@ impl Fail2ban {
         );
         std::fs::write(at.join("jail.conf"), jail).unwrap();
         let server = Self::command(at, "fail2ban-server").args(["-f", "start"]).spawn();
-        let server = Running(server.expect("fail2ban is there: cargo xtask setup"));
+        let server = Running(server.expect("Python starts"));
         let fail2ban = Self { directory, _server: server };
         wait::until_or(
             LONG,
@@ -151,7 +151,7 @@ impl Fail2ban {
     }
 
     fn command(at: &Path, program: &str) -> Command {
-        let mut command = Command::new(program);
+        let mut command = cache::fail2ban_program(program);
         command.arg("-c").arg(at).arg("-s").arg(at.join("socket")).arg("-p").arg(at.join("pid"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
