@@ -255,20 +255,20 @@ fn budget() -> [Row; 7] {
         Row::limit(name, help, read).at(place).unit(Unit::Bytes)
     }
     [
-        row(1060, "Stickd_budget_bytes", "Bytes that all limits allow", |view| view.limits.budget.total()),
-        row(1061, "Stickd_budget_table_bytes", "Of those, configured tables", |view| {
+        row(1047, "Stickd_budget_bytes", "Bytes that all limits allow", |view| view.limits.budget.total()),
+        row(1048, "Stickd_budget_table_bytes", "Of those, configured tables", |view| {
             view.limits.budget.tables
         }),
-        row(1062, "Stickd_budget_dynamic_table_bytes", "Of those, dynamic tables", |view| {
+        row(1049, "Stickd_budget_dynamic_table_bytes", "Of those, dynamic tables", |view| {
             view.limits.budget.dynamic_tables
         }),
-        row(1063, "Stickd_budget_hub_bytes", "Of those, hubs", |view| view.limits.budget.hubs),
-        row(1064, "Stickd_budget_peer_bytes", "Of those, connections of peers", |view| {
+        row(1050, "Stickd_budget_hub_bytes", "Of those, hubs", |view| view.limits.budget.hubs),
+        row(1051, "Stickd_budget_peer_bytes", "Of those, connections of peers", |view| {
             view.limits.budget.peers
         }),
-        row(1065, "Stickd_budget_client_bytes", "Of those, clients of the runtime API and of HTTP", |view| {
+        row(1052, "Stickd_budget_client_bytes", "Of those, clients of the runtime API and of HTTP", |view| {
             view.limits.budget.clients
         }),
-        row(1066, "Stickd_budget_log_bytes", "Of those, the log", |view| view.limits.budget.log),
+        row(1053, "Stickd_budget_log_bytes", "Of those, the log", |view| view.limits.budget.log),
     ]
 }
