@@ -38,7 +38,8 @@ fn seeds_of_all_other_profiles_without_hubs_are_well() {
 /// (401377);
 /// a clock that jumped ended the search for a successor before it had begun (mixed 911090); a hub above did not hear of a definition that
 /// changed back without an entry to tell (hub-definitions 910008); a checker took an entry for longer-lived than it was written for,
-/// as a message to it had been held up (restarts 301937).
+/// as a message to it had been held up (restarts 301937); a new process of a peer that had told something live, and had taught
+/// nothing, set that back by its lesson (storm 502050).
 #[test]
 fn seeds_that_found_something_are_well() {
     let seeds = [
@@ -57,6 +58,7 @@ fn seeds_that_found_something_are_well() {
         ("revolutions", 401_377),
         ("storm", 1_001_225),
         ("storm", 1_001_404),
+        ("storm", 502_050),
         ("haproxies", 301_493),
         ("haproxies", 301_688),
         ("haproxies", 301_792),

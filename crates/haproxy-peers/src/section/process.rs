@@ -22,6 +22,8 @@ const ITS_LESSON_MS: Millis = 60_000;
 pub(super) struct Process {
     /// The process id of the last hello that named one.
     pid: Option<u32>,
+    /// Whether it had a session.
+    had_session: bool,
     /// Whether it gave a lesson, in a session that either side opened.
     has_taught: bool,
     /// Whether it did so in a session before the present one.
@@ -34,15 +36,19 @@ pub(super) struct Process {
 
 impl Process {
     /// A session began. `pid` is the process id of the peer's hello. Returns whether the process may be another one than the
-    /// one before.
+    /// one that told something before.
     fn session_began(&mut self, pid: Option<u32>) -> bool {
         self.taught_before = self.has_taught;
+        let had_session = std::mem::replace(&mut self.had_session, true);
         let Some(pid) = pid else {
             self.is_new = false;
             return false;
         };
-        self.is_new = self.pid.replace(pid).map_or(self.has_taught, |former| former != pid);
-        self.is_new
+        let is_other = self.pid.replace(pid).map(|former| former != pid);
+        // Who has not taught yet is asked in any case.
+        self.is_new = is_other.unwrap_or(self.has_taught);
+        self.is_to_ask |= self.is_new;
+        is_other.unwrap_or(had_session)
     }
 
     /// Something was said that only a process says which began a short while ago. Returns whether that is news.
@@ -70,8 +76,10 @@ impl Section {
     /// A session with a remote peer began.
     pub(super) fn note_process(&mut self, place: usize, pid: Option<u32>, now: Millis) {
         if self.is_equal(place) {
-            let process = &mut self.peers[place].process;
-            process.is_to_ask |= process.session_began(pid);
+            let peer = &mut self.peers[place];
+            if peer.process.session_began(pid) {
+                peer.resume.note_other_process();
+            }
             self.ask_new_process(place, now);
         }
     }
