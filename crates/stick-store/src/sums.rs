@@ -174,7 +174,7 @@ impl StoredSums {
         Some(taken)
     }
 
-    /// The tellers and strings behind so many keys.
+    /// Reads the tellers and strings, which follow the `keys` keys of a body.
     fn behind(&mut self, body: &[u8], keys: u32) -> Option<(Vec<Teller>, Vec<Arc<str>>)> {
         let mut reader = BodyReader(body);
         {

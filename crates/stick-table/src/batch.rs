@@ -24,7 +24,7 @@ const KEEP_STRING: u32 = u32::MAX;
 pub enum Precedence {
     /// The change is the newest there is: live updates.
     Newest,
-    /// A lesson told the change. It creates entries. What an entry holds, by whom it was written and when it was touched by the
+    /// The change comes from a lesson. It creates entries. What an entry holds, by whom it was written and when it was touched by the
     /// [`Ages`] of the batch, decides the rest:
     ///
     /// | written by | touched before the change | after it | not known |

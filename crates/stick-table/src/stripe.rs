@@ -311,7 +311,7 @@ impl Stripe {
         self.free(common, row);
     }
 
-    /// Removes an entry that is over.
+    /// Removes an expired entry, and counts it.
     pub(crate) fn free_expired(&mut self, common: &Common, row: u32) {
         self.tally.expired += 1;
         self.free(common, row);

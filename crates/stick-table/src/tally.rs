@@ -95,7 +95,7 @@ mod tests {
             tell(&table, Origin::peer(1).unwrap(), 11..14, 500);
             let full = table.tally();
             assert_eq!((full.evicted, full.refused, full.expired), (evicted, refused, 0), "{full:?}");
-            assert!(touch(&table, 20, 1_100), "what is over makes room");
+            assert!(touch(&table, 20, 1_100), "an expired entry makes room");
             let over = table.tally();
             assert_eq!((over.evicted, over.refused, over.expired), (evicted, refused, 1), "{over:?}");
             assert_eq!(u64::from(table.sweep(100, 9_000)) + 1, table.tally().expired);

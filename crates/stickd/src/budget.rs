@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use haproxy_peers::Session;
+use haproxy_peers::{DynamicTables, Session};
 use serde::Serialize;
 use stick_table::{DataType, TableDefinition};
 
@@ -14,8 +14,6 @@ use crate::config::{Config, Global, PeersSection};
 use crate::peers::{CONNECTION_BYTES, Cluster, HELLO_BYTES};
 use crate::{log, runtime};
 
-/// Bytes of a `server_key` beside its text: each entry may have one of its own.
-const STRING_BYTES: u64 = 64;
 /// What TLS holds of a connection: records on their way in, and text that waits to go out.
 const TLS_BYTES: u64 = 96 << 10;
 
@@ -78,9 +76,10 @@ const fn http_bytes(_: &Global) -> u64 {
     0
 }
 
-/// Bytes of a full table.
+/// Bytes of a full table: each entry may have a `server_key` of its own.
 fn full(table: &TableDefinition, longest_string: u64) -> u64 {
-    let string = table.column(DataType::ServerKey).map_or(0, |_| longest_string + STRING_BYTES);
+    let beside = DynamicTables::STRING_BYTES as u64;
+    let string = table.column(DataType::ServerKey).map_or(0, |_| longest_string + beside);
     table.full_bytes() + u64::from(table.size) * string
 }
 
@@ -154,6 +153,6 @@ mod tests {
         let plain = TableDefinition::new("t", stick_table::KeyType::Ip, 1_000);
         let with_key = plain.clone().with_column("server_key".parse().unwrap()).unwrap();
         assert_eq!(full(&plain, 256), plain.full_bytes());
-        assert_eq!(full(&with_key, 256), with_key.full_bytes() + 1_000 * (256 + STRING_BYTES));
+        assert_eq!(full(&with_key, 256), with_key.full_bytes() + 1_000 * (256 + 64));
     }
 }

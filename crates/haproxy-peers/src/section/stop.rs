@@ -64,7 +64,7 @@ impl Stop {
         self.attempt_at = Some(now);
     }
 
-    /// Lets the search take so many ms from now on.
+    /// Gives the search `ms` milliseconds from `now`, its last attempt included.
     fn search_on(&mut self, now: Millis, ms: u64) {
         (self.until, self.is_last) = (now + ms.saturating_sub(LAST_ATTEMPT_MS), false);
     }

@@ -9,9 +9,6 @@ use crate::ToTableError;
 /// Longest name of a table made from a definition, in bytes.
 pub(super) const MAX_NAME: usize = 255;
 
-/// Bytes for a string of its own beside its text.
-const STRING_BYTES: usize = 64;
-
 /// Makes tables from the definitions of peers, within limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DynamicTables {
@@ -91,12 +88,16 @@ impl DynamicTables {
     /// Entries of a table whose memory is taken when it is made, so that each has some.
     pub(super) const FIRST: u32 = 1024;
 
+    /// Bytes that an entry's `server_key` takes beside its text, at most.
+    pub const STRING_BYTES: usize = 64;
+
     /// The `size` of a hub's tables that are limited by memory alone.
     pub const MOST_KEYS: u32 = 1 << 27;
 
     /// Bytes that an entry of a table takes at most.
     pub(super) fn entry_bytes(&self, table: &TableDefinition) -> u64 {
-        let string = table.column(DataType::ServerKey).map_or(0, |_| self.max_server_key + STRING_BYTES);
+        let string =
+            table.column(DataType::ServerKey).map_or(0, |_| self.max_server_key + Self::STRING_BYTES);
         table.full_bytes() / u64::from(table.size.max(1)) + string as u64
     }
 

@@ -40,7 +40,7 @@ fn key(number: usize) -> String {
     format!("key{number}")
 }
 
-/// The answer to a question that a rule asks before it takes the sum: all hubs are complete.
+/// The condition that all hubs are complete.
 fn whole(hubs: usize) -> String {
     let one = |hub: usize| format!("{{ str(complete),table_gpt0(p/hub{hub}) eq 1 }}");
     (1..=hubs).map(one).collect::<Vec<_>>().join(" ")
@@ -75,7 +75,8 @@ impl Shards {
         self.configs.push(config);
     }
 
-    /// A node that shares its keys among so many hubs. Ten requests over all nodes are allowed, where a hub is missing two on each.
+    /// The configuration of a node that shares its keys among `hubs` hubs. Its rules allow ten requests over all nodes, and two on
+    /// each node while a hub is missing.
     fn node(&self, number: usize, hubs: usize) -> Config {
         let (name, _) = NODES[number];
         let mut config = Config::new(name).peer(name, self.own[number]);
@@ -88,7 +89,7 @@ impl Shards {
         for table in ["t", "t.agg"] {
             config = config.peers_line(format!("table {table} {TABLE}"));
         }
-        // One of the lines of such an ACL for each hub: a rule has either all conditions or the opposite of one.
+        // A condition of HAProxy cannot negate a conjunction: each hub has its own rule for the fallback.
         let whole = whole(hubs);
         let over = "{ req.hdr(x-key),table_http_req_cnt(p/t.agg) ge 10 }";
         config = config.limit("count", &format!("{whole} {over}"));
@@ -103,7 +104,7 @@ impl Shards {
         config.http(ports::free_address(), ports::free_address()).track("count", "req.hdr(x-key)", "p/t")
     }
 
-    /// Waits until all nodes read that so many hubs are complete.
+    /// Waits until all nodes read `complete` 1 from each of the first `hubs` hubs.
     #[track_caller]
     fn wait_complete(&self, hubs: usize) {
         for node in &self.nodes {
